@@ -1,0 +1,73 @@
+"""Compiled loops on plain arrays; they know nothing of gradients or of models.
+
+- ``matmul``: the matrix product with its bias and activation;
+- ``elementwise``: exp, log, tanh and their kin, and the activations;
+- ``likelihoods``: log-densities and divergences summed over columns, with their gradients;
+- ``optimisers``: Adam and momentum in one pass; ``gather``: picking rows;
+- ``threads``: the pool they run on; ``reference``: the same functions in plain NumPy.
+"""
+
+from minivae_kernels.reference import (
+    activation_backward,
+    activation_forward,
+    adam_update,
+    binomial_log_prob,
+    binomial_log_prob_backward,
+    continuous_bernoulli_log_prob,
+    continuous_bernoulli_log_prob_backward,
+    exp,
+    expm1,
+    gaussian_kl,
+    gaussian_kl_backward,
+    gaussian_log_prob,
+    gaussian_log_prob_backward,
+    log,
+    log1p,
+    matmul,
+    relu,
+    relu_backward,
+    reparameterise,
+    reparameterise_backward,
+    sgd_update,
+    sigmoid,
+    sigmoid_backward,
+    softplus,
+    softplus_backward,
+    take_rows,
+    tanh,
+    tanh_backward,
+)
+
+ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus")
+
+__all__ = [
+    "ACTIVATIONS",
+    "activation_backward",
+    "activation_forward",
+    "adam_update",
+    "binomial_log_prob",
+    "binomial_log_prob_backward",
+    "continuous_bernoulli_log_prob",
+    "continuous_bernoulli_log_prob_backward",
+    "exp",
+    "expm1",
+    "gaussian_kl",
+    "gaussian_kl_backward",
+    "gaussian_log_prob",
+    "gaussian_log_prob_backward",
+    "log",
+    "log1p",
+    "matmul",
+    "relu",
+    "relu_backward",
+    "reparameterise",
+    "reparameterise_backward",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "softplus",
+    "softplus_backward",
+    "take_rows",
+    "tanh",
+    "tanh_backward",
+]

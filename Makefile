@@ -1,0 +1,77 @@
+# Everything runs in .venv, which is made when it is missing. `make` alone lists what there is.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help train test lint types layers budget clean
+
+help: ## list these commands
+	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in runs/
+	@$(PY) -m minivae train $(ARGS)
+
+test: $(VENV)/.test ## run the tests
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## style and common mistakes (ruff)
+	@$(PY) -m ruff check $(ARGS) .
+
+types: $(VENV)/.dev ## type hints (mypy, strict)
+	@$(PY) -m mypy $(ARGS)
+
+layers: $(VENV)/.dev ## who may import whom (import-linter), and that the check bites
+	@$(PY) .ci/layers.py
+
+budget: $(VENV)/.made ## lines of code, a row a module, against their limits
+	@$(PY) tests/budget.py
+
+clean: ## remove caches and build products; .venv and runs/ stay
+	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp for each set of dependencies, older than pyproject.toml when it has to be installed again.
+# A set includes the ones before it and stamps them too; nothing is stamped before it is whole.
+
+$(VENV)/.run: pyproject.toml | $(VENV)/.made
+	$(call install,.,minivae,$@)
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.made
+	$(call install,.[test],minivae and what its tests need,$(VENV)/.run $@)
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	$(call install,.[dev],minivae and the tools of its developers,$(VENV)/.run $(VENV)/.test $@)
+
+define install
+	@echo 'Installing $(2) into $(VENV) (this once; half a minute with a good connection) ...'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '$(1)' || { \
+	    echo 'The installation did not finish. It needs a network the first time; run make again to go on.' >&2; \
+	    exit 1; }
+	@touch $(3)
+endef
+
+$(VENV)/.made:
+	@for python in '$(PYTHON)' python3.13 python3.12 python3.11; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	    python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    found=$$('$(PYTHON)' --version 2>/dev/null) || found='not there'; \
+	    echo "minivae needs Python 3.11 or later, and $(PYTHON) is $$found. Name another: make PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	fi; \
+	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	    if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
+	        echo "$$python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Making $(VENV) with $$("$$python" --version) ..."; \
+	    "$$python" -m venv --clear $(VENV) || exit 1; \
+	fi; \
+	touch $@

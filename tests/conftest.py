@@ -1,0 +1,34 @@
+"""What every test stands on: runs that can be repeated, no windows, and an empty home."""
+
+import os
+from pathlib import Path
+
+os.environ["MPLBACKEND"] = "Agg"
+# Kept from one run to the next, because listing the fonts takes Matplotlib seconds.
+os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "matplotlib")
+
+import pytest
+from hypothesis import settings
+
+# Other examples each time at home, where a failure prints the line that repeats it; the same ones
+# each time under CI. For a long look: make test ARGS="--hypothesis-profile=long"
+settings.register_profile("home", deadline=None, max_examples=50, print_blob=True)
+settings.register_profile("ci", settings.get_profile("home"), derandomize=True, database=None)
+settings.register_profile("long", settings.get_profile("home"), max_examples=2000)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """An empty home folder, so that no test reads or writes the user's files.
+
+    Compiled kernels are not lost by it: Numba keeps them beside their source.
+    """
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "USERPROFILE"):
+            patch.setenv(name, str(folder))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(folder / name.lower()))
+        patch.delenv("MINIVAE_DATA", raising=False)
+        yield folder

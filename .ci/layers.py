@@ -37,7 +37,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def refuses(file: str, statement: str) -> bool:
-    """Whether a copy of the packages with ``statement`` at the end of ``file`` breaks a contract."""
+    """Whether ``statement``, at the end of ``file`` in a copy, breaks a contract."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         shutil.copy(ROOT / "pyproject.toml", copy)
@@ -53,6 +53,7 @@ def refuses(file: str, statement: str) -> bool:
 
 
 def main() -> int:
+    """Say what import-linter found, and what it would not have found."""
     result = lint(ROOT)
     print(result.stdout, result.stderr, sep="", end="")
     missed = [what for what, (file, line) in FORBIDDEN.items() if not refuses(file, line)]

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import minivae
 from budget import (
     ENGINE,
     ENGINE_LINES,
@@ -26,8 +28,6 @@ from budget import (
     measure,
     sizes,
 )
-
-import minivae
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LIBRARY = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

@@ -1,0 +1,12 @@
+"""Data to learn from: two embedded sets, the full MNIST and Fashion-MNIST, and files of one's own.
+
+>>> from minivae.datasets import load
+>>> digits = load("optdigits")
+>>> digits.x_train.shape, digits.image_shape, digits.max_value
+((3823, 64), (8, 8), 16)
+"""
+
+from minivae.datasets.dataset import Dataset
+from minivae.datasets.loading import load, load_faithful
+
+__all__ = ["Dataset", "load", "load_faithful"]

@@ -1,0 +1,230 @@
+"""One data set in memory, and the door through which arrays from outside become one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minivae.errors import DatasetError
+
+__all__ = ["Dataset", "dataset_from_arrays"]
+
+# Below this, whole numbers are counts; above it, pixels of 8 bits, of which few images use all 255.
+_LARGEST_COUNT = 127
+
+# Fewer pixels than 4x4 are more likely measurements that happen to be a square number of columns.
+_SMALLEST_IMAGE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test data, with the hyper-parameters that suit them.
+
+    Attributes
+    ----------
+    name
+        What `load` was asked for, or the file's name.
+    x_train, x_test
+        Data ``(N, D)`` as stored: ``uint8`` from 0 to `max_value`, or floats.
+    y_train, y_test
+        Integer labels ``(N,)``, or None.
+    image_shape
+        ``(H, W)`` with ``H * W == D``, or None when the rows are not pictures.
+    max_value
+        The largest value that a whole-number datum can take (16 for optdigits, 255 for MNIST), or
+        None for floats.
+    defaults
+        Keyword arguments of the VAE's constructor.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+    image_shape: tuple[int, int] | None
+    max_value: int | None
+    defaults: Mapping[str, Any]
+
+    def model_arrays(self, likelihood: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the training and the test data in the units of a likelihood.
+
+        Parameters
+        ----------
+        likelihood
+            A likelihood of the VAE, by default the one in `defaults`. For ``"binomial"`` whole
+            numbers stay counts, for all others they are divided by `max_value`; both are float32.
+            Floats are returned as they are.
+
+        Returns
+        -------
+        x_train, x_test
+            Floats ``(N, D)``.
+        """
+        if self.max_value is None:
+            return self.x_train, self.x_test
+        counts = (likelihood or self.defaults["likelihood"]) == "binomial"
+        scale = np.float32(1 if counts else self.max_value)
+        return self.x_train.astype(np.float32) / scale, self.x_test.astype(np.float32) / scale
+
+
+def dataset_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+    """Check arrays from outside, and read off them what they are.
+
+    Images ``(N, H, W)``, or with a single channel, are flattened. Rows of ``D = H * H`` whole
+    numbers, or of numbers in [0, 1], are taken for square images. Whole numbers up to 127 are
+    counts of their largest value, up to 255 grey pixels of 8 bits. Without test data, a sixth of
+    the training data, drawn with a fixed seed, becomes the test data.
+
+    Parameters
+    ----------
+    name
+        What messages call the data.
+    arrays
+        ``x_train``, and as far as there are any ``x_test``, ``y_train`` and ``y_test``.
+
+    Raises
+    ------
+    DatasetError
+        If shapes, dtypes or values are not those of a data set.
+    """
+    x_train, image_shape = _as_rows(name, "x_train", arrays["x_train"])
+    y_train = _as_labels(name, "y_train", arrays.get("y_train"), len(x_train))
+    if "x_test" in arrays:
+        x_test, test_image_shape = _as_rows(name, "x_test", arrays["x_test"])
+        y_test = _as_labels(name, "y_test", arrays.get("y_test"), len(x_test))
+        if x_train.shape[1] != x_test.shape[1] or image_shape != test_image_shape:
+            raise DatasetError(
+                f"{name}: x_train has shape {arrays['x_train'].shape} and x_test "
+                f"{arrays['x_test'].shape}: all but the number of rows must be equal"
+            )
+        if (x_train.dtype.kind == "f") != (x_test.dtype.kind == "f"):
+            raise DatasetError(
+                f"{name}: x_train is {x_train.dtype} and x_test {x_test.dtype}: store both as "
+                "whole numbers or both as floats, in the same units"
+            )
+    elif "y_test" in arrays:
+        raise DatasetError(f"{name}: there are labels y_test but no x_test that they belong to")
+    else:
+        chosen = _test_rows(name, len(x_train))
+        x_train, x_test = x_train[~chosen], x_train[chosen]
+        y_train, y_test = (None, None) if y_train is None else (y_train[~chosen], y_train[chosen])
+
+    max_value = _max_value(x_train, x_test)
+    if x_train.dtype.kind == "f":
+        dtype = np.result_type(x_train, x_test, np.float32).newbyteorder("=")
+        dtype = np.dtype(np.float64) if dtype.itemsize > 8 else dtype
+    else:
+        dtype = np.dtype(np.float64 if max_value is None else np.uint8)
+    x_train, x_test = x_train.astype(dtype), x_test.astype(dtype)
+    defaults = _defaults(x_train, x_test, max_value)
+    if image_shape is None and defaults["likelihood"] != "gaussian":
+        image_shape = _square(x_train.shape[1])
+    return Dataset(name, x_train, y_train, x_test, y_test, image_shape, max_value, defaults)
+
+
+def _as_rows(name: str, key: str, array: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Return data as ``(N, D)`` with the shape of the images, or refuse them."""
+    where = f"{name}: {key} of shape {array.shape} and dtype {array.dtype}"
+    if array.dtype.kind not in "buif":
+        raise DatasetError(f"{where} is not numbers: data are integers or floats of shape (N, D)")
+    if array.ndim == 1:
+        mend = (
+            "looks like labels, and data have shape (N, D) or (N, H, W): give the images instead"
+            if array.dtype.kind in "bui"
+            else "has one axis: use x.reshape(-1, 1) if each number is a datum"
+        )
+        raise DatasetError(f"{where} {mend}")
+    if array.size == 0:
+        raise DatasetError(f"{where} is empty: at least one row and one column are needed")
+    if array.ndim == 4 and 1 in (array.shape[1], array.shape[3]):
+        array = array[:, 0] if array.shape[1] == 1 else array[..., 0]
+    if array.ndim not in (2, 3):
+        raise DatasetError(
+            f"{where} is neither (N, D) nor grey images (N, H, W): turn colour images grey, or "
+            "flatten each datum to one row"
+        )
+    image_shape = (array.shape[1], array.shape[2]) if array.ndim == 3 else None
+    rows = array.reshape(len(array), -1)
+    if rows.dtype.kind == "f":
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            first = int(bad.argmax())
+            values = rows[first]
+            what = "NaN" if np.isnan(values).any() else "infinity"
+            raise DatasetError(
+                f"{where} holds {what} in row {first}, the first of {bad.sum()} such rows: drop "
+                "the rows, or fill the gaps"
+            )
+    return rows, image_shape
+
+
+def _as_labels(name: str, key: str, array: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+    """Return labels as int64 ``(N,)``, or refuse them."""
+    if array is None:
+        return None
+    where = f"{name}: {key} of shape {array.shape} and dtype {array.dtype}"
+    if array.shape not in ((n_rows,), (n_rows, 1)):
+        raise DatasetError(
+            f"{where} does not label {n_rows} rows: labels have shape ({n_rows},), and one-hot "
+            "rows become labels by argmax(axis=1)"
+        )
+    labels = array.reshape(-1)
+    whole = labels.dtype.kind in "bui" or (
+        labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels % 1 == 0)).all())
+    )
+    if not whole:
+        raise DatasetError(
+            f"{where} is not whole numbers: number the classes, or leave the labels out"
+        )
+    return labels.astype(np.int64)
+
+
+def _test_rows(name: str, n_rows: int) -> np.ndarray:
+    """Return a mask ``(N,)`` that is True at a sixth of the rows, the same ones in each run."""
+    if n_rows < 2:
+        raise DatasetError(
+            f"{name}: one row of data is not enough to hold some back for testing: give at least "
+            "two, or an x_test"
+        )
+    chosen = np.zeros(n_rows, dtype=bool)
+    # RandomState, because only its streams are promised never to change.
+    order = np.random.RandomState(0).permutation(n_rows)
+    chosen[order[: max(1, n_rows // 6)]] = True
+    return chosen
+
+
+def _max_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
+    """Return the largest value that whole-number data can take, or None for measurements."""
+    if x_train.dtype.kind == "f":
+        return None
+    lowest = min(int(x_train.min()), int(x_test.min()))
+    highest = max(int(x_train.max()), int(x_test.max()))
+    if lowest < 0 or highest > 255:
+        return None
+    return max(highest, 1) if highest <= _LARGEST_COUNT else 255
+
+
+def _defaults(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> dict[str, Any]:
+    """Return the likelihood whose support the data fill, and a network for them."""
+    common = {"hidden": (400,), "activation": "relu"}
+    if max_value is None:
+        in_unit_interval = all(x.min() >= 0 and x.max() <= 1 for x in (x_train, x_test))
+        binary = all(bool(((x == 0) | (x == 1)).all()) for x in (x_train, x_test))
+    else:
+        in_unit_interval, binary = max_value == 255, max_value == 1
+    if binary:
+        return {"likelihood": "bernoulli", **common}
+    if in_unit_interval:
+        return {"likelihood": "continuous-bernoulli", **common}
+    if max_value is not None:
+        return {"likelihood": "binomial", "n_trials": max_value, **common}
+    return {"likelihood": "gaussian", "sigma": "shared", **common}
+
+
+def _square(n_pixels: int) -> tuple[int, int] | None:
+    """Return the shape of a square image with so many pixels, if there is one."""
+    side = math.isqrt(n_pixels)
+    return (side, side) if side * side == n_pixels >= _SMALLEST_IMAGE else None

@@ -1,0 +1,218 @@
+"""Readers for the two file formats that image data come in: IDX and ``.npz``."""
+
+import gzip
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from minivae.errors import DatasetError
+
+__all__ = [
+    "IDX_FILES",
+    "decompress",
+    "find_idx_file",
+    "is_idx",
+    "is_npz",
+    "parse_idx",
+    "read_bytes",
+    "read_npz",
+]
+
+# What MNIST's four files are called, by the role of the array in them.
+IDX_FILES = {
+    "y_train": "train-labels-idx1-ubyte",
+    "x_train": "train-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+}
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+_IDX_DTYPES = {
+    0x08: ">u1",
+    0x09: ">i1",
+    0x0B: ">i2",
+    0x0C: ">i4",
+    0x0D: ">f4",
+    0x0E: ">f8",
+}
+
+_NPZ_KEYS = {
+    "x_train": ("x_train", "train_images", "train_x", "x", "images", "data"),
+    "y_train": ("y_train", "train_labels", "train_y", "y", "labels", "target", "targets"),
+    "x_test": ("x_test", "test_images", "test_x"),
+    "y_test": ("y_test", "test_labels", "test_y"),
+}
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file, or raise a `DatasetError` that says why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def decompress(content: bytes, name: str) -> bytes:
+    """Return `content` uncompressed if it is gzip, else as it is.
+
+    Raises
+    ------
+    DatasetError
+        If the gzip stream is truncated or damaged; it names the file `name`.
+    """
+    if not content.startswith(_GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DatasetError(
+            f"{name} is a truncated or damaged gzip file ({error}): get it again"
+        ) from error
+
+
+def find_idx_file(folder: Path, role: str) -> Path | None:
+    """Return the file in `folder` that holds the array `role`, under any of its usual names."""
+    hyphens = IDX_FILES[role]
+    dotted = hyphens.replace("-idx", ".idx")
+    for file_name in (hyphens, dotted, f"{hyphens}.gz", f"{dotted}.gz"):
+        if os.path.isfile(folder / file_name):
+            return folder / file_name
+    return None
+
+
+def is_npz(content: bytes) -> bool:
+    """Tell whether `content` starts as a zip archive does."""
+    return content.startswith(b"PK")
+
+
+def is_idx(content: bytes) -> bool:
+    """Tell whether `content`, uncompressed or gzip, starts as an IDX file does."""
+    return content.startswith((_GZIP_MAGIC, b"\x00\x00"))
+
+
+def parse_idx(content: bytes, name: str) -> np.ndarray:
+    """Return the array in an IDX file: the format of MNIST.
+
+    Parameters
+    ----------
+    content
+        The file's bytes, uncompressed or gzip.
+    name
+        What messages call the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        An array of its own memory, in the machine's byte order.
+
+    Raises
+    ------
+    DatasetError
+        If the header is not IDX, or the data are fewer or more than it announces.
+    """
+    content = decompress(content, name)
+    if len(content) < 4 or content[:2] != b"\x00\x00":
+        raise DatasetError(
+            f"{name} is not an IDX file: it starts with the bytes "
+            f"{content[:4].hex(' ') or '(none)'}, and not with 00 00, a dtype and a rank"
+        )
+    code, rank = content[2], content[3]
+    if code not in _IDX_DTYPES:
+        known = ", ".join(f"{known:#04x}" for known in _IDX_DTYPES)
+        raise DatasetError(f"{name}: there is no IDX dtype {code:#04x}; the known ones are {known}")
+    if rank == 0:
+        raise DatasetError(f"{name}: the IDX header announces an array without axes")
+    start = 4 + 4 * rank
+    if len(content) < start:
+        raise DatasetError(
+            f"{name} is truncated: a header of rank {rank} takes {start} bytes, and the file has "
+            f"{len(content)}"
+        )
+    dtype = np.dtype(_IDX_DTYPES[code])
+    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=rank, offset=4))
+    expected = start + math.prod(shape) * dtype.itemsize
+    if len(content) != expected:
+        fault = "is truncated" if len(content) < expected else "has bytes after its end"
+        raise DatasetError(
+            f"{name} {fault}: shape {shape} of {dtype.newbyteorder('=')} takes {expected} bytes, "
+            f"and the file has {len(content)}: get it again"
+        )
+    data = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return data.astype(dtype.newbyteorder("="))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file under the names ``x_train y_train x_test y_test``.
+
+    The training data may be called ``x_train``, ``train_images``, ``train_x``, ``x``, ``images``
+    or ``data``; their labels ``y_train``, ``train_labels``, ``train_y``, ``y``, ``labels``,
+    ``target`` or ``targets``; the test data ``x_test``, ``test_images`` or ``test_x``, and their
+    labels ``y_test``, ``test_labels`` or ``test_y``; in capitals or not. A file with a single array
+    may call it anything. Other arrays are not read.
+
+    Raises
+    ------
+    DatasetError
+        If the file is damaged, holds pickled objects, or names its arrays otherwise.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = _match_keys(str(path), archive.files)
+            return {role: _read_member(path, archive, key) for role, key in names.items()}
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except (
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DatasetError(
+            f"{path} is a truncated or damaged .npz file ({error}): get it again"
+        ) from error
+
+
+def _match_keys(name: str, keys: list[str]) -> dict[str, str]:
+    """Return which array plays which role, as ``{role: key}``."""
+    matched = {}
+    for role, accepted in _NPZ_KEYS.items():
+        found = [key for key in keys if key.lower() in accepted]
+        if len(found) > 1:
+            raise DatasetError(
+                f"{name}: {' and '.join(found)} could all be {role}: keep one, named {role}"
+            )
+        if found:
+            matched[role] = found[0]
+    if "x_train" not in matched:
+        if len(keys) != 1:
+            raise DatasetError(
+                f"{name} holds {', '.join(keys) or 'no array'}, and none is called "
+                f"{', '.join(_NPZ_KEYS['x_train'])}: name the data x_train"
+            )
+        return {"x_train": keys[0]}
+    return matched
+
+
+def _read_member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    """Return one array of an ``.npz`` file."""
+    try:
+        array = np.asarray(archive[key])
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise DatasetError(
+                f"{path}: {key} holds Python objects, whose pickle could run any code when loaded, "
+                "and is not read: store it as an array of numbers"
+            ) from error
+        raise
+    return array

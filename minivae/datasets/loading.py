@@ -1,0 +1,133 @@
+"""`load` and `load_faithful`: from a name or a path to data."""
+
+import dataclasses
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minivae.datasets.dataset import Dataset, dataset_from_arrays
+from minivae.datasets.files import (
+    IDX_FILES,
+    find_idx_file,
+    is_idx,
+    is_npz,
+    parse_idx,
+    read_bytes,
+    read_npz,
+)
+from minivae.datasets.published import PUBLISHED, load_published
+from minivae.errors import DatasetError
+
+__all__ = ["load", "load_faithful"]
+
+_ALIASES = {"digits": "optdigits"}
+
+# Hyper-parameters of the VAE that suit each data set.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "optdigits": {
+        "likelihood": "binomial",
+        "n_trials": 16,
+        "hidden": (200, 100),
+        "activation": "tanh",
+        "epochs": 60,
+        "batch_size": 128,
+    },
+    "mnist": {
+        "likelihood": "bernoulli",
+        "grey": "sample",
+        "hidden": (400,),
+        "activation": "relu",
+        "epochs": 10,
+        "batch_size": 128,
+    },
+    "fashion-mnist": {
+        "likelihood": "continuous-bernoulli",
+        "hidden": (400,),
+        "activation": "relu",
+        "epochs": 10,
+        "batch_size": 128,
+    },
+}
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Dataset:
+    """Load a data set by its name, or from a file.
+
+    Parameters
+    ----------
+    name_or_path
+        ``"optdigits"`` (or ``"digits"``), which is embedded; ``"mnist"`` or ``"fashion-mnist"``,
+        looked for in the folder ``$MINIVAE_DATA``, where Debian's ``dataset-fashion-mnist`` puts
+        it, and in the user's cache, else downloaded into that cache; or a path to an ``.npz`` file
+        (`read_npz` says which names it may use), to an IDX file of images, raw or gzip, or to a
+        folder with MNIST's four IDX files, of which only the training images are necessary.
+        `dataset_from_arrays` says how files are understood.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such data set, or it cannot be read or had.
+    """
+    name = str(name_or_path).lower().replace("_", "-")
+    name = _ALIASES.get(name, name)
+    if isinstance(name_or_path, str) and name in _DEFAULTS:
+        arrays = load_published(name) if name in PUBLISHED else _embedded_digits()
+        return dataclasses.replace(
+            dataset_from_arrays(name, arrays), defaults=dict(_DEFAULTS[name])
+        )
+    path = Path(name_or_path).expanduser()
+    if not os.path.exists(path):
+        raise DatasetError(
+            f"there is no data set and no file {str(name_or_path)!r}: the data sets are "
+            f"{', '.join(_DEFAULTS)}, and a file is an .npz or an IDX file, raw or gzip, or a "
+            "folder with the four IDX files of MNIST"
+        )
+    return dataset_from_arrays(path.name, _read_path(path))
+
+
+def load_faithful() -> np.ndarray:
+    """Return the Old Faithful eruptions: minutes of eruption and of waiting, float64 ``(272, 2)``.
+
+    The source is Azzalini and Bowman (1990), Applied Statistics 39, 357-365.
+    """
+    table = resources.files("minivae.datasets").joinpath("faithful", "faithful.csv")
+    with table.open(encoding="ascii") as lines:
+        return np.loadtxt(lines, delimiter=",", skiprows=1)
+
+
+def _embedded_digits() -> dict[str, np.ndarray]:
+    """Return the arrays of the optical digits."""
+    archive = resources.files("minivae.datasets").joinpath("optdigits", "optdigits.npz")
+    with resources.as_file(archive) as path:
+        return read_npz(path)
+
+
+def _read_path(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file or of a folder of IDX files, whatever it is called."""
+    if os.path.isdir(path):
+        found = {role: find_idx_file(path, role) for role in IDX_FILES}
+        if found["x_train"] is None:
+            raise DatasetError(
+                f"the folder {path} holds no {IDX_FILES['x_train']}, raw or .gz: give a folder "
+                "with the IDX files of MNIST, or a single file"
+            )
+        return {
+            role: parse_idx(read_bytes(file), str(file)) for role, file in found.items() if file
+        }
+    content = read_bytes(path)
+    if is_npz(content):
+        return read_npz(path)
+    if is_idx(content):
+        return {"x_train": parse_idx(content, str(path))}
+    mend = (
+        "it is a .npy file: save it by np.savez(path, x_train=x)"
+        if content.startswith(b"\x93NUMPY")
+        else "give an .npz or an IDX file, raw or gzip"
+    )
+    raise DatasetError(
+        f"{path} is not a data file: it starts with the bytes "
+        f"{content[:4].hex(' ') or '(none)'}: {mend}"
+    )

@@ -17,7 +17,7 @@ PACKAGES = ("minivae", "kernels/minivae_kernels")
 ENGINE = ("minivae/tensor.py", "minivae/transforms.py")
 ENGINE_LINES = 349
 MODULE_LINES = 500
-TOKENS_PER_LINE = 16
+TOKENS_PER_LINE = 20
 
 _LAYOUT = {
     tokenize.ENCODING,

@@ -31,13 +31,13 @@ Array: TypeAlias = NDArray[Any]
 Operand: TypeAlias = "Tensor | Array | float | Sequence[Any]"
 Forward: TypeAlias = Callable[..., Any]
 VJP: TypeAlias = Callable[..., Any]
+Value: TypeAlias = Any  # what a VJP computes with: arrays in the first walk, tensors in the second
 
 # Operators on Tensor look their operation up here by name; `minivae.ops` fills the table.
 OPERATIONS: dict[str, Callable[..., Any]] = {}
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _ages = itertools.count()
-_quiet = {"divide": "ignore", "over": "ignore", "under": "ignore", "invalid": "ignore"}
 
 
 class Node(NamedTuple):
@@ -357,7 +357,8 @@ class Primitive:
     """An operation that can be differentiated: made by :func:`primitive`, called like a function."""
 
     def __init__(self, forward: Forward, vjp: VJP, *, broadcasts: bool, composed: Forward | None) -> None:
-        self.forward, self.vjp = forward, vjp
+        # NaN and infinities travel without NumPy's warnings, forwards as backwards.
+        self.forward, self.vjp = np.errstate(all="ignore")(forward), vjp
         self.broadcasts, self.composed = broadcasts, composed
         self.__name__ = forward.__name__.removesuffix("_forward").lstrip("_")
         self.__doc__ = forward.__doc__
@@ -571,7 +572,7 @@ def walk(root: Tensor, seed: Any, targets: Sequence[Tensor], differentiable: boo
             useful.add(id(t))
     cotangents: dict[int, Any] = {id(root): seed}  # local to this walk, so walks do not disturb each other
     fresh: set[int] = set()  # whose cotangent is an array that nothing else refers to
-    with recording(differentiable), np.errstate(**_quiet):
+    with recording(differentiable), np.errstate(all="ignore"):
         for t in path:
             if t._node is None or id(t) in sinks or id(t) not in cotangents:
                 continue

@@ -162,8 +162,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         If the file is damaged, holds pickled objects, or names its arrays otherwise.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = _match_keys(str(path), archive.files)
+        # numpy.load leaves a file that it opened itself open when the archive is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            members = archive.zip.namelist()
+            names = _match_keys(str(path), [key for key in archive if f"{key}.npy" in members])
             return {role: _read_member(path, archive, key) for role, key in names.items()}
     except DatasetError:
         raise

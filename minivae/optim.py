@@ -1,0 +1,147 @@
+"""Gradient descent: SGD with momentum, and Adam.
+
+An optimiser never writes to an array that somebody else may hold: each step makes a new array for every
+parameter, in the memory of the array before the last if nobody looks at it any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import minivae_kernels as kernels
+import numpy as np
+
+from minivae.errors import ShapeError
+from minivae.tensor import Array, Tensor
+
+__all__ = ["SGD", "Adam"]
+
+
+def _references(arrays: list[Array], i: int) -> int:
+    return sys.getrefcount(arrays[i])
+
+
+# What _references counts when only the list holds the array; it differs between Python versions.
+_LIST_ONLY = _references([np.empty(1)], 0)
+
+
+class Optimiser:
+    """What the optimisers share: parameters, their spare arrays and the count of steps."""
+
+    slots: tuple[str, ...]  # names of the running averages kept for each parameter
+
+    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
+        if not learning_rate > 0:
+            raise ValueError(f"{type(self).__name__}: learning_rate={learning_rate} must be positive")
+        self.parameters = list(parameters)
+        self.learning_rate = float(learning_rate)
+        self.step_count = 0
+        self.averages = {slot: [np.zeros(p.shape, p.dtype) for p in self.parameters] for slot in self.slots}
+        self._spares = [np.empty(p.shape, p.dtype) for p in self.parameters]
+
+    def step(self, gradients: Sequence[Array | None] | None = None) -> None:
+        """Move every parameter once, by the gradients given or by each parameter's ``.grad``.
+
+        Raises
+        ------
+        ShapeError
+            If a gradient has not its parameter's shape; nothing is changed then.
+        """
+        if gradients is None:
+            gradients = [p.grad for p in self.parameters]
+        for p, g in zip(self.parameters, gradients, strict=True):
+            if g is not None and g.shape != p.shape:
+                raise ShapeError(f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}")
+        self.step_count += 1
+        for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
+            if g is None:
+                continue
+            if _references(self._spares, i) > _LIST_ONLY or self._spares[i].base is not None:
+                self._spares[i] = np.empty(p.shape, p.dtype)
+            out, old = self._spares[i], p._data
+            out.flags.writeable = True
+            self._update(i, old, g, out)
+            out.flags.writeable = False
+            p._data, self._spares[i] = out, old
+
+    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the running averages and the step count, by name."""
+        state = {
+            f"{slot}.{i}": a.copy() for slot, arrays in self.averages.items() for i, a in enumerate(arrays)
+        }
+        return {"step_count": np.array(self.step_count), **state}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Go on from where :meth:`state_dict` was taken.
+
+        Raises
+        ------
+        ShapeError
+            If the names or shapes are those of other parameters; nothing is changed then.
+        """
+        own = self.state_dict()
+        wrong = [k for k in own.keys() | state.keys() if np.shape(own.get(k)) != np.shape(state.get(k, ()))]
+        if own.keys() != state.keys() or wrong:
+            raise ShapeError(f"load_state_dict: the optimiser's state does not fit: {sorted(wrong)[:3]}")
+        self.step_count = int(state["step_count"])
+        for slot, arrays in self.averages.items():
+            for i, a in enumerate(arrays):
+                a[...] = state[f"{slot}.{i}"]
+
+
+class SGD(Optimiser):
+    """Stochastic gradient descent with momentum, Eq. OPT.1.
+
+    v <- momentum v + g and theta <- theta - learning_rate v. Polyak (1964).
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, parameters: Sequence[Tensor], learning_rate: float = 1e-2, momentum: float = 0.0) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum={momentum} must be in [0, 1)")
+        super().__init__(parameters, learning_rate)
+        self.momentum = float(momentum)
+
+    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
+        velocity = self.averages["velocity"][i]
+        kernels.sgd_update(
+            param, grad, velocity, out, learning_rate=self.learning_rate, momentum=self.momentum
+        )
+
+
+class Adam(Optimiser):
+    """Adam: steps scaled by running averages of the gradient and of its square, Eq. OPT.2.
+
+    Kingma and Ba (2015), with the bias corrections of their Algorithm 1.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
+            raise ValueError(
+                f"Adam: beta1={beta1} and beta2={beta2} must be in [0, 1), epsilon={epsilon} positive"
+            )
+        super().__init__(parameters, learning_rate)
+        self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
+
+    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
+        kernels.adam_update(
+            param, grad, self.averages["m"][i], self.averages["v"][i], out,
+            step=self.step_count, learning_rate=self.learning_rate,
+            beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
+        )  # fmt: skip
+
+

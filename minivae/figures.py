@@ -35,6 +35,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
+from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
 from minivae.checkpoint import atomic_write
@@ -122,7 +123,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
             "For other formats call figure.savefig."
         )
     # Matplotlib would sign the file with its version.
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     atomic_write(path, lambda file: canvas.print_png(file, metadata={"Software": None}))
 
 
@@ -178,7 +179,7 @@ def _pictures(
     height, width = zoomed.shape[1:]
     grid = image_grid(zoomed.reshape(len(zoomed), -1), (height, width), columns)
     scale = min(8.2 / grid.shape[1], 7.2 / grid.shape[0])
-    figure = _page(scale * grid.shape[1] + 0.8, scale * grid.shape[0] + 0.8)
+    figure = _page(scale * grid.shape[1] + 0.7, scale * grid.shape[0] + 0.7)
     axes = figure.subplots()
     _dress(axes, title)
     axes.spines[:].set_visible(False)
@@ -418,7 +419,8 @@ def _draw_latent(
     """The points, each class's name at its median and the prior's circles; returns what moves."""
     size = float(np.clip(30_000 / len(mu), 3.0, 30.0))
     colours = classes.colours[classes.of_row]
-    scatter = axes.scatter(*view.points(mu).T, s=size, c=colours, alpha=0.8, linewidths=0)
+    x, y = view.points(mu).T
+    scatter = axes.scatter(x, y, s=size, c=colours, alpha=0.8, linewidths=0)
     _dress(axes, "", *view.labels)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     if mu.shape[1] == 1:
@@ -433,20 +435,27 @@ def _draw_latent(
     style: dict[str, Any] = {"fontsize": 14, "fontweight": "bold", "color": INK}
     style |= {"path_effects": [withStroke(linewidth=3, foreground="white")], "clip_on": True}
     names = [axes.text(0, 0, name, ha="center", va="center", **style) for name in classes.names]
-    _move(scatter, names, view.points(mu), classes)
+    _move(scatter, names, view.points(mu), classes, limit)
     if names:
         dots = [Line2D([], [], marker="o", ls="", ms=8, color=c) for c in classes.colours]
-        fixed = figure.get_layout_engine() is None
-        loc = "center right" if fixed else "outside right center"
-        columns = math.ceil(len(names) / 20)
-        figure.legend(dots, classes.names, loc=loc, ncols=columns, frameon=False, fontsize=12)
+        style = {"ncols": math.ceil(len(names) / 20), "frameon": False, "fontsize": 12}
+        style["handletextpad"] = 0.2
+        if figure.get_layout_engine() is None:
+            figure.legend(dots, classes.names, loc="center right", **style)
+        else:
+            figure.legend(dots, classes.names, loc="outside right center", **style)
     return scatter, names
 
 
-def _move(scatter: PathCollection, names: list[Text], points: Floats, classes: _Classes) -> None:
+def _move(
+    scatter: PathCollection, names: list[Text], points: Floats, classes: _Classes, limit: float
+) -> None:
+    """Put points and names in place; names that would cover each other are left to the legend."""
     scatter.set_offsets(points)
+    at = np.array([np.median(points[classes.of_row == k], axis=0) for k in range(len(names))])
     for k, name in enumerate(names):
-        name.set_position(tuple(np.median(points[classes.of_row == k], axis=0)))
+        name.set_position(at[k])
+        name.set_visible(bool((np.hypot(*(at - at[k]).T) < 0.08 * limit).sum() == 1))
 
 
 def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None) -> Figure:
@@ -502,11 +511,7 @@ def latent_animation(
     for i, (_, _, elbo) in enumerate(frames):
         if np.isfinite(elbo):
             captions[i] += f"   ELBO {elbo:.1f} nats per datum".replace("-", MINUS)
-    palette = _gif_palette(classes)
-    film = (
-        Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE)
-        for pixels in _film(course, captions, classes)
-    )
+    film = _indexed(_film(course, captions, classes), classes)
     first = next(film)
     times = [frame_ms] * (len(frames) - 1) + [pause_ms]
     more: dict[str, Any] = {"append_images": film, "duration": times, "loop": 0}
@@ -532,23 +537,27 @@ def _film(
     background = canvas.copy_from_bbox(figure.bbox)
     for mu, words in zip(course, captions, strict=True):
         canvas.restore_region(background)
-        _move(scatter, names, view.points(mu), classes)
+        _move(scatter, names, view.points(mu), classes, limit)
         caption.set_text(words)
         for artist in (scatter, *names, caption):
             figure.draw_artist(artist)
         yield np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _gif_palette(classes: _Classes) -> Image.Image:
-    """One table of colours for all frames: greys, and each class from white to its full colour."""
-    shades = 220 // len(classes.colours)
-    mix = np.linspace(0, 1, shades + 1)[1:, None, None]
+def _indexed(film: Iterator[NDArray[np.uint8]], classes: _Classes) -> Iterator[Image.Image]:
+    """The film in one table of colours: greys, and each class from white to its full colour."""
+    mix = np.linspace(0, 1, 1 + 220 // len(classes.colours))[1:, None, None]
     ramps = (1 - mix) + mix * classes.colours[:, :3]
     greys = np.linspace(0, 1, 24)[:, None].repeat(3, axis=1)
     table = np.concatenate([greys, ramps.reshape(-1, 3)])
-    image = Image.new("P", (1, 1))
-    image.putpalette(np.round(255 * table).astype(np.uint8).tobytes())
-    return image
+    # Which entry is nearest is asked once, for each colour of five bits a channel.
+    cells = np.stack(np.unravel_index(np.arange(32**3), (32, 32, 32)), axis=1) / 31
+    nearest = cKDTree(table).query(cells)[1].astype(np.uint8).reshape(32, 32, 32)
+    for pixels in film:
+        red, green, blue = np.moveaxis(pixels >> 3, -1, 0)
+        image = Image.fromarray(nearest[red, green, blue])
+        image.putpalette(np.round(255 * table).astype(np.uint8).tobytes())
+        yield image
 
 
 # ---- The course of training -------------------------------------------------------------------
@@ -567,7 +576,8 @@ def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]])
     names = ("elbo", "validation_elbo", "reconstruction", "kl")
     columns = {k: np.asarray(history[k], dtype=np.float64) for k in names if k in history}
     shapes = {k: column.shape for k, column in columns.items()}
-    epoch = np.asarray(history.get("epoch", 1 + np.arange(max(shapes.values(), default=(0,))[0])))
+    longest = max((column.size for column in columns.values()), default=0)
+    epoch = np.asarray(history.get("epoch", 1 + np.arange(longest)))
     known = {k: np.isfinite(column) for k, column in columns.items()}
     found, mend = f"epochs of shape {epoch.shape}, columns {shapes}", "Hand in a fitted history_"
     fits = epoch.ndim == 1 and set(shapes.values()) == {epoch.shape}

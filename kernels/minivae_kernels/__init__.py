@@ -7,38 +7,39 @@
 - ``threads``: the pool they run on; ``reference``: the same functions in plain NumPy.
 """
 
-from minivae_kernels.reference import (
+from minivae_kernels.elementwise import (
+    ACTIVATIONS,
     activation_backward,
     activation_forward,
-    adam_update,
-    binomial_log_prob,
-    binomial_log_prob_backward,
-    continuous_bernoulli_log_prob,
-    continuous_bernoulli_log_prob_backward,
     exp,
     expm1,
-    gaussian_kl,
-    gaussian_kl_backward,
-    gaussian_log_prob,
-    gaussian_log_prob_backward,
     log,
     log1p,
-    matmul,
     relu,
     relu_backward,
-    reparameterise,
-    reparameterise_backward,
-    sgd_update,
     sigmoid,
     sigmoid_backward,
     softplus,
     softplus_backward,
-    take_rows,
     tanh,
     tanh_backward,
 )
-
-ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus")
+from minivae_kernels.gather import take_rows
+from minivae_kernels.likelihoods import (
+    binomial_log_prob,
+    binomial_log_prob_backward,
+    continuous_bernoulli_log_prob,
+    continuous_bernoulli_log_prob_backward,
+    gaussian_kl,
+    gaussian_kl_backward,
+    gaussian_log_prob,
+    gaussian_log_prob_backward,
+    reparameterise,
+    reparameterise_backward,
+)
+from minivae_kernels.optimisers import adam_update, sgd_update
+from minivae_kernels.reference import matmul
+from minivae_kernels.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "ACTIVATIONS",
@@ -55,6 +56,7 @@ __all__ = [
     "gaussian_kl_backward",
     "gaussian_log_prob",
     "gaussian_log_prob_backward",
+    "get_num_threads",
     "log",
     "log1p",
     "matmul",
@@ -62,6 +64,7 @@ __all__ = [
     "relu_backward",
     "reparameterise",
     "reparameterise_backward",
+    "set_num_threads",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",

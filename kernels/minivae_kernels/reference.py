@@ -235,7 +235,8 @@ def reparameterise(mu: FloatArray, log_var: FloatArray, eps: FloatArray) -> Floa
         Shape ``(R, D)``, standard normal.
     """
     rows = len(eps)
-    return _repeat_rows(mu, rows) + np.exp(0.5 * _repeat_rows(log_var, rows)) * eps
+    sigma = np.exp(0.5 * _repeat_rows(log_var, rows))
+    return np.asarray(_repeat_rows(mu, rows) + sigma * eps)
 
 
 def reparameterise_backward(
@@ -253,7 +254,7 @@ def _repeat_rows(x: FloatArray, rows: int) -> FloatArray:
 
 
 def _row_sum(terms: FloatArray, dtype: np.dtype[np.floating[Any]]) -> FloatArray:
-    return terms.sum(axis=1, dtype=np.float64).astype(dtype)
+    return np.asarray(terms.sum(axis=1, dtype=np.float64)).astype(dtype)
 
 
 def _exp_minus_line(x: FloatArray) -> FloatArray:

@@ -1,0 +1,179 @@
+"""Functions of every element, and the activations with their derivatives.
+
+Each function takes an array of float32 or float64 of any shape and strides and returns a new one
+of the same shape and dtype. A derivative is read off the function's *output*, so nothing else need
+be kept: ``f_backward(g, out)`` is g times the derivative of f at the point where it gave ``out``.
+
+All raise TypeError for arrays that are not float32 or float64.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minivae_kernels import _loops
+from minivae_kernels._arrays import FloatArray, as_float, as_floats, flat, refuse, run_flat
+from minivae_kernels._jit import kernel
+
+ACTIVATIONS: tuple[str, ...] = ("identity", "relu", "tanh", "sigmoid", "softplus")
+
+
+def exp(x: FloatArray) -> FloatArray:
+    """Return e^x, within 1 unit in the last place."""
+    return _each(_loops.exp, "exp", x)
+
+
+def expm1(x: FloatArray) -> FloatArray:
+    """Return e^x - 1 without the cancellation near 0, within 2 units in the last place."""
+    return _each(_loops.expm1, "expm1", x)
+
+
+def log(x: FloatArray) -> FloatArray:
+    """Return the natural logarithm, within 1 unit in the last place; -inf at 0, NaN below."""
+    return _each(_loops.log, "log", x)
+
+
+def log1p(x: FloatArray) -> FloatArray:
+    """Return log(1 + x) without the cancellation near 0, within 1 unit in the last place."""
+    return _each(_loops.log1p, "log1p", x)
+
+
+def tanh(x: FloatArray) -> FloatArray:
+    """Return the hyperbolic tangent, within 3 units in the last place."""
+    return _each(_loops.tanh, "tanh", x)
+
+
+def sigmoid(x: FloatArray) -> FloatArray:
+    """Return 1 / (1 + e^-x), within 2 units in the last place, however small it is."""
+    return _each(_loops.sigmoid, "sigmoid", x)
+
+
+def softplus(x: FloatArray) -> FloatArray:
+    """Return log(1 + e^x), within 2 units in the last place, however small it is."""
+    return _each(_loops.softplus, "softplus", x)
+
+
+def relu(x: FloatArray) -> FloatArray:
+    """Return max(x, 0); NaN stays NaN."""
+    return _each(_relu, "relu", x)
+
+
+def tanh_backward(g: FloatArray, out: FloatArray) -> FloatArray:
+    """Return g (1 - y^2), where y = tanh(x) is `out`, of the same shape as g."""
+    return _each_pair(_tanh_backward, "tanh_backward", g, out)
+
+
+def sigmoid_backward(g: FloatArray, out: FloatArray) -> FloatArray:
+    """Return g y (1 - y), where y = sigmoid(x) is `out`, of the same shape as g."""
+    return _each_pair(_sigmoid_backward, "sigmoid_backward", g, out)
+
+
+def softplus_backward(g: FloatArray, out: FloatArray) -> FloatArray:
+    """Return g (1 - e^-y), where y = softplus(x) is `out`, of the same shape as g."""
+    return _each_pair(_loops.softplus_backward, "softplus_backward", g, out)
+
+
+def relu_backward(g: FloatArray, out: FloatArray) -> FloatArray:
+    """Return g where y = relu(x) is positive, 0 where it is 0 and NaN where it is NaN."""
+    return _each_pair(_relu_backward, "relu_backward", g, out)
+
+
+def activation_forward(x: FloatArray, name: str) -> FloatArray:
+    """Return the activation called `name`, one of ``ACTIVATIONS``, of every element.
+
+    Raises
+    ------
+    ValueError
+        If there is no activation of that name.
+    """
+    check_activation("activation_forward", name)
+    if name == "identity":
+        return as_float(x, "activation_forward").copy()
+    return _each(_FORWARD[name], name, x)
+
+
+def activation_backward(g: FloatArray, out: FloatArray, name: str) -> FloatArray:
+    """Return g times the derivative of the activation called `name`, read off its output.
+
+    Raises
+    ------
+    ValueError
+        If there is no activation of that name, or the shapes differ.
+    """
+    check_activation("activation_backward", name)
+    if name == "identity":
+        return as_float(g, "activation_backward").copy()
+    return _each_pair(_BACKWARD[name], f"{name}_backward", g, out)
+
+
+def check_activation(operation: str, name: str) -> None:
+    """Raise ValueError unless `name` is in ``ACTIVATIONS``."""
+    if name not in ACTIVATIONS:
+        choices = ", ".join(map(repr, ACTIVATIONS))
+        raise ValueError(f"{operation}: no activation is called {name!r}; choose from {choices}")
+
+
+def activate_in_place(x: FloatArray, name: str) -> None:
+    """Replace each element of a writable C-contiguous array by the activation of it."""
+    if name != "identity":
+        _FORWARD[name](flat(x), x.reshape(-1))
+
+
+def _each(loop: Callable[..., None], operation: str, x: FloatArray) -> FloatArray:
+    x = as_float(x, operation)
+    out = np.empty(x.shape, x.dtype)
+    run_flat(loop, flat(x), out.reshape(-1))
+    return out
+
+
+def _each_pair(
+    loop: Callable[..., None], operation: str, g: FloatArray, out: FloatArray
+) -> FloatArray:
+    g, out = as_floats(operation, g, out)
+    if g.shape != out.shape:
+        rule = "g must have the shape of the output; sum or broadcast it first"
+        raise refuse(operation, rule, g=g, out=out)
+    result = np.empty(g.shape, g.dtype)
+    run_flat(loop, flat(g), flat(out), result.reshape(-1))
+    return result
+
+
+@kernel
+def _relu(x: FloatArray, out: FloatArray) -> None:
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        out[i] = zero if x[i] <= 0 else x[i]  # NaN is not <= 0
+
+
+@kernel
+def _relu_backward(g: FloatArray, y: FloatArray, out: FloatArray) -> None:
+    for i in range(g.size):
+        out[i] = g[i] if y[i] > 0 else y[i]  # 0, or NaN
+
+
+@kernel
+def _tanh_backward(g: FloatArray, y: FloatArray, out: FloatArray) -> None:
+    one = g.dtype.type(1)
+    for i in range(g.size):
+        out[i] = g[i] * ((one - y[i]) * (one + y[i]))
+
+
+@kernel
+def _sigmoid_backward(g: FloatArray, y: FloatArray, out: FloatArray) -> None:
+    one = g.dtype.type(1)
+    for i in range(g.size):
+        out[i] = g[i] * (y[i] * (one - y[i]))
+
+
+_FORWARD: dict[str, Callable[..., None]] = {
+    "relu": _relu,
+    "tanh": _loops.tanh,
+    "sigmoid": _loops.sigmoid,
+    "softplus": _loops.softplus,
+}
+_BACKWARD: dict[str, Callable[..., None]] = {
+    "relu": _relu_backward,
+    "tanh": _tanh_backward,
+    "sigmoid": _sigmoid_backward,
+    "softplus": _loops.softplus_backward,
+}

@@ -1,0 +1,52 @@
+"""Picking rows of a data set, as a minibatch does."""
+
+import numpy as np
+import numpy.typing as npt
+
+from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
+from minivae_kernels._jit import kernel
+
+
+def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
+    """Return the rows of X that index names, as a new array ``(B, D)``.
+
+    Parameters
+    ----------
+    X
+        Shape ``(N, D)``.
+    index
+        Row numbers from 0 to N - 1, int64, shape ``(B,)``; a row may be named more than once.
+
+    Raises
+    ------
+    IndexError
+        If a row number is out of bounds; negative ones are.
+    TypeError, ValueError
+        If X is not float32 or float64 or index not int64, or they have other shapes.
+    """
+    X = as_float(X, "take_rows")
+    if not isinstance(index, np.ndarray) or index.dtype != np.int64:
+        kind = getattr(index, "dtype", type(index).__name__)
+        raise TypeError(f"take_rows: index must be an int64 array, not {kind}; use .astype")
+    if X.ndim != 2 or index.ndim != 1:
+        raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
+    out = np.empty((len(index), X.shape[1]), X.dtype)
+    bad = _take(rows(X), rows(index), out)
+    if bad >= 0:
+        raise IndexError(
+            f"take_rows: index[{bad}] is {index[bad]}, and X has rows 0 to {len(X) - 1}"
+        )
+    return out
+
+
+@kernel
+def _take(X: FloatArray, index: npt.NDArray[np.int64], out: FloatArray) -> int:
+    """Copy the rows; return the position of the first index out of bounds, or -1."""
+    for b in range(index.size):
+        i = index[b]
+        if i < 0 or i >= X.shape[0]:
+            return b
+        source, to = X[i], out[b]
+        for d in range(source.size):
+            to[d] = source[d]
+    return -1

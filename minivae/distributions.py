@@ -23,6 +23,7 @@ __all__ = [
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",
+    "StandardNormal",
     "gaussian_entropy",
     "kl_divergence",
     "standard_normal_log_prob",
@@ -53,6 +54,22 @@ def kl_divergence(mu: Any, log_var: Any) -> Any:
 def standard_normal_log_prob(z: Any) -> Any:
     """log N(z; 0, I) in nats, one number a row, Eq. GAUSS.2; ``z`` of shape ``(N, K)``."""
     return -0.5 * ops.sum(ops.square(z), -1) - 0.5 * z.shape[-1] * LOG_2PI
+
+
+class StandardNormal:
+    """The prior p(z) = N(0, I)."""
+
+    def log_prob(self, z: Any) -> Any:
+        """log p(z) in nats, one number a row."""
+        return standard_normal_log_prob(z)
+
+    def kl_divergence(self, mu: Any, log_var: Any) -> Any:
+        """KL(N(mu, exp(log_var)) || p) in nats, one number a row, Eq. KL.4."""
+        return kl_divergence(mu, log_var)
+
+    def sample(self, n: int, latent_dim: int, rng: np.random.Generator) -> Array:
+        """``n`` draws of z, of shape ``(n, latent_dim)``."""
+        return rng.standard_normal((n, latent_dim))
 
 
 def gaussian_entropy(log_var: Any) -> Any:
@@ -125,10 +142,12 @@ class Binomial:
         self.n_trials = int(n_trials)
         k = np.arange(self.n_trials + 1)
         # log C(n, k) for every possible count
-        self.log_coefficient = gammaln(self.n_trials + 1) - gammaln(k + 1) - gammaln(self.n_trials - k + 1)
+        self.log_coefficient = (
+            gammaln(self.n_trials + 1) - gammaln(k + 1) - gammaln(self.n_trials - k + 1)
+        )
 
     def check(self, X: Array) -> None:
-        bad = (X < 0) | (X > self.n_trials) | (X != np.floor(X))
+        bad = (X < 0) | (self.n_trials < X) | (np.floor(X) != X)
         _refuse(
             X, bad, self.name, f"data are whole counts from 0 to n_trials = {self.n_trials}",
             "Is n_trials right? Grey values in [0, 1] want 'continuous-bernoulli'.",
@@ -139,9 +158,13 @@ class Binomial:
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         (logits,) = parameters
-        constant = self.log_coefficient[_numbers(x).astype(np.intp)].sum(axis=1).astype(logits.dtype)
+        constant = (
+            self.log_coefficient[_numbers(x).astype(np.intp)].sum(axis=1).astype(logits.dtype)
+        )
         repeats = logits.shape[0] // constant.shape[0] if constant.size else 1
-        return ops.binomial_log_prob(logits, x, n_trials=float(self.n_trials)) + np.tile(constant, repeats)
+        return ops.binomial_log_prob(logits, x, n_trials=float(self.n_trials)) + np.tile(
+            constant, repeats
+        )
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
         return self.n_trials * _numbers(ops.sigmoid(parameters[0]))
@@ -169,7 +192,13 @@ class Bernoulli:
 
     def check(self, X: Array) -> None:
         if self.grey:
-            _refuse(X, (X < 0) | (X > 1), self.name, "grey values lie in [0, 1]", "Divide 8-bit pixels by 255.")
+            _refuse(
+                X,
+                (X < 0) | (X > 1),
+                self.name,
+                "grey values lie in [0, 1]",
+                "Divide 8-bit pixels by 255.",
+            )
             return
         _refuse(
             X, (X != 0) & (X != 1), self.name, "pixels are 0 or 1",
@@ -204,7 +233,9 @@ class ContinuousBernoulli:
     name = "continuous-bernoulli"
 
     def check(self, X: Array) -> None:
-        _refuse(X, (X < 0) | (X > 1), self.name, "values lie in [0, 1]", "Divide 8-bit pixels by 255.")
+        _refuse(
+            X, (X < 0) | (X > 1), self.name, "values lie in [0, 1]", "Divide 8-bit pixels by 255."
+        )
 
     def encoder_input(self, X: Array) -> Array:
         return X
@@ -217,7 +248,9 @@ class ContinuousBernoulli:
         logits = _numbers(parameters[0])
         a = np.abs(logits.astype(np.float64))
         safe = np.where(a < 1e-2, 1.0, a)
-        half = np.where(a < 1e-2, a / 12.0 - a**3 / 720.0, -1.0 / np.expm1(-safe) - 1.0 / safe - 0.5)
+        half = np.where(
+            a < 1e-2, a / 12.0 - a**3 / 720.0, -1.0 / np.expm1(-safe) - 1.0 / safe - 0.5
+        )
         mean: Array = (0.5 + np.copysign(half, logits)).astype(logits.dtype)
         return mean
 
@@ -260,7 +293,9 @@ class Gaussian:
     def __init__(self, sigma: str | float = "network", floor: float = 1e-3) -> None:
         if isinstance(sigma, str):
             if sigma not in ("network", "shared"):
-                raise ValueError(f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared' or a positive number")
+                raise ValueError(
+                    f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared' or a positive number"
+                )
         elif not 0 < sigma < math.inf:
             raise ValueError(f"Gaussian: sigma={sigma} must be positive and finite")
         if not 0 < floor < math.inf:

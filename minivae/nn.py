@@ -85,10 +85,14 @@ class Module:
         own = dict(self.named_parameters())
         if own.keys() != state.keys():
             missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-            raise ShapeError(f"load_state_dict: missing {missing}, unknown {unknown}; the architectures differ")
+            raise ShapeError(
+                f"load_state_dict: missing {missing}, unknown {unknown}; the architectures differ"
+            )
         for name, p in own.items():
             if p.shape != np.shape(state[name]):
-                raise ShapeError(f"load_state_dict: {name} has shape {p.shape}, the state {np.shape(state[name])}")
+                raise ShapeError(
+                    f"load_state_dict: {name} has shape {p.shape}, the state {np.shape(state[name])}"
+                )
         for name, p in own.items():
             p.data = state[name]
 

@@ -14,22 +14,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import ops
-from minivae.distributions import Likelihood, kl_divergence, standard_normal_log_prob
+from minivae.distributions import Likelihood, StandardNormal
 from minivae.tensor import Array
 
 __all__ = [
     "ElboTerms",
+    "SampleTerms",
     "effective_sample_size",
     "elbo_terms",
     "importance_weighted_bound",
-    "joint_elbo",
-    "log_importance_weights",
     "minibatch_estimate",
     "posterior_sample",
+    "sample_terms",
 ]
 
 Encode = Callable[[Any], tuple[Any, Any]]
 Decode = Callable[[Any], tuple[Any, ...]]
+Prior = StandardNormal
+STANDARD = StandardNormal()
 
 
 class ElboTerms(NamedTuple):
@@ -49,62 +51,67 @@ def posterior_sample(mu: Any, log_var: Any, eps: Array) -> Any:
     return ops.reparameterise(mu, log_var, eps.reshape(-1, eps.shape[-1]))
 
 
-def _mean_over_samples(values: Any, S: int) -> Any:
-    """From ``(S*N,)`` to ``(N,)``."""
-    return values if S == 1 else ops.mean(ops.reshape(values, (S, -1)), 0)
+def _log_q(log_var: Any, eps: Array) -> Any:
+    """log q(z | x) at z = mu + exp(log_var / 2) eps, of shape ``(S, N)``, Eq. GAUSS.1.
 
-
-def _log_q_ratio(mu: Any, log_var: Any, eps: Array, z: Any) -> Any:
-    """log q(z | x) - log p(z) at z = mu + exp(log_var / 2) eps, of shape ``(S*N,)``.
-
-    With the noise at hand, (z - mu) / sigma is eps itself: log q needs no division.
+    With the noise at hand, (z - mu) / sigma is eps itself: no division, no cancellation.
     """
-    flat = eps.reshape(-1, eps.shape[-1])
-    log_q = -0.5 * ops.sum(log_var, -1)
-    log_q = ops.reshape(ops.broadcast_to(log_q, eps.shape[:2]), (-1,))
-    constant = -0.5 * (np.square(flat).sum(axis=1) + flat.shape[1] * math.log(2.0 * math.pi)).astype(flat.dtype)
-    return log_q + constant - standard_normal_log_prob(z)
+    squares = np.square(eps).sum(axis=-1) + eps.shape[-1] * math.log(2.0 * math.pi)
+    return -0.5 * (ops.sum(log_var, -1) + squares.astype(eps.dtype))
+
+
+class SampleTerms(NamedTuple):
+    """Both terms of the ELBO at each sample of z, of shape ``(S, N)`` in nats per datum."""
+
+    log_likelihood: Any  # log p(x | z)
+    log_ratio: Any  # log q(z | x) - log p(z)
+
+    @property
+    def log_weights(self) -> Any:
+        """log w = log p(x | z) + log p(z) - log q(z | x), Eq. IWAE.1."""
+        return self.log_likelihood - self.log_ratio
+
+    @property
+    def means(self) -> ElboTerms:
+        """The Monte-Carlo ELBO's two terms, Eq. ELBO.4."""
+        return ElboTerms(ops.mean(self.log_likelihood, 0), ops.mean(self.log_ratio, 0))
+
+
+def sample_terms(
+    encode: Encode,
+    decode: Decode,
+    likelihood: Likelihood,
+    x: Any,
+    eps: Array,
+    prior: Prior = STANDARD,
+) -> SampleTerms:
+    """log p(x | z) and log q(z | x) - log p(z) at S samples of z for each datum."""
+    mu, log_var = encode(x)
+    z = posterior_sample(mu, log_var, eps)
+    log_likelihood = ops.reshape(likelihood.log_prob(decode(z), x), eps.shape[:2])
+    log_prior = ops.reshape(prior.log_prob(z), eps.shape[:2])
+    return SampleTerms(log_likelihood, _log_q(log_var, eps) - log_prior)
 
 
 def elbo_terms(
-    encode: Encode, decode: Decode, likelihood: Likelihood, x: Any, eps: Array, kl: str = "analytic"
+    encode: Encode,
+    decode: Decode,
+    likelihood: Likelihood,
+    x: Any,
+    eps: Array,
+    prior: Prior = STANDARD,
 ) -> ElboTerms:
-    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.3.
+    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)) with the closed-form KL, Eq. ELBO.3.
 
-    Parameters
-    ----------
-    encode, decode, likelihood, x, eps
-        As above.
-    kl
-        ``"analytic"``, the closed form of Eq. KL.4, or ``"monte-carlo"``, the mean of log q(z | x) - log p(z) over the
-        same samples, Eq. ELBO.4.
-
-    References
-    ----------
-    Kingma and Welling (2014), Eqs. 3, 7 and 10.
+    Its twin with a Monte-Carlo KL is ``sample_terms(...).means``, Eq. ELBO.4; for the joint form, the mean of log
+    p(x, z) - log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     mu, log_var = encode(x)
     z = posterior_sample(mu, log_var, eps)
-    S = len(eps)
-    reconstruction = _mean_over_samples(likelihood.log_prob(decode(z), x), S)
-    if kl == "analytic":
-        return ElboTerms(reconstruction, kl_divergence(mu, log_var))
-    return ElboTerms(reconstruction, _mean_over_samples(_log_q_ratio(mu, log_var, eps, z), S))
-
-
-def log_importance_weights(
-    encode: Encode, decode: Decode, likelihood: Likelihood, x: Any, eps: Array
-) -> Any:
-    """log w = log p(x | z) + log p(z) - log q(z | x) for each sample, of shape ``(S, N)``, Eq. IWAE.1."""
-    mu, log_var = encode(x)
-    z = posterior_sample(mu, log_var, eps)
-    log_w = likelihood.log_prob(decode(z), x) - _log_q_ratio(mu, log_var, eps, z)
-    return ops.reshape(log_w, eps.shape[:2])
-
-
-def joint_elbo(encode: Encode, decode: Decode, likelihood: Likelihood, x: Any, eps: Array) -> Any:
-    """The ELBO as E_q[log p(x, z) - log q(z | x)], the mean of log w, Eq. ELBO.2."""
-    return ops.mean(log_importance_weights(encode, decode, likelihood, x, eps), 0)
+    reconstruction = likelihood.log_prob(decode(z), x)
+    if len(eps) > 1:
+        reconstruction = ops.mean(ops.reshape(reconstruction, eps.shape[:2]), 0)
+    return ElboTerms(reconstruction, prior.kl_divergence(mu, log_var))
 
 
 def importance_weighted_bound(log_weights: Any) -> Any:

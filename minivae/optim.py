@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-import minivae_kernels as kernels
 import numpy as np
 
+import minivae_kernels as kernels
 from minivae.errors import ShapeError
 from minivae.tensor import Array, Tensor
 
@@ -33,11 +33,15 @@ class Optimiser:
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
         if not learning_rate > 0:
-            raise ValueError(f"{type(self).__name__}: learning_rate={learning_rate} must be positive")
+            raise ValueError(
+                f"{type(self).__name__}: learning_rate={learning_rate} must be positive"
+            )
         self.parameters = list(parameters)
         self.learning_rate = float(learning_rate)
         self.step_count = 0
-        self.averages = {slot: [np.zeros(p.shape, p.dtype) for p in self.parameters] for slot in self.slots}
+        self.averages = {
+            slot: [np.zeros(p.shape, p.dtype) for p in self.parameters] for slot in self.slots
+        }
         self._spares = [np.empty(p.shape, p.dtype) for p in self.parameters]
 
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
@@ -52,7 +56,9 @@ class Optimiser:
             gradients = [p.grad for p in self.parameters]
         for p, g in zip(self.parameters, gradients, strict=True):
             if g is not None and g.shape != p.shape:
-                raise ShapeError(f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}")
+                raise ShapeError(
+                    f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}"
+                )
         self.step_count += 1
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             if g is None:
@@ -71,7 +77,9 @@ class Optimiser:
     def state_dict(self) -> dict[str, Array]:
         """Copies of the running averages and the step count, by name."""
         state = {
-            f"{slot}.{i}": a.copy() for slot, arrays in self.averages.items() for i, a in enumerate(arrays)
+            f"{slot}.{i}": a.copy()
+            for slot, arrays in self.averages.items()
+            for i, a in enumerate(arrays)
         }
         return {"step_count": np.array(self.step_count), **state}
 
@@ -84,9 +92,15 @@ class Optimiser:
             If the names or shapes are those of other parameters; nothing is changed then.
         """
         own = self.state_dict()
-        wrong = [k for k in own.keys() | state.keys() if np.shape(own.get(k)) != np.shape(state.get(k, ()))]
+        wrong = [
+            k
+            for k in own.keys() | state.keys()
+            if np.shape(own.get(k)) != np.shape(state.get(k, ()))
+        ]
         if own.keys() != state.keys() or wrong:
-            raise ShapeError(f"load_state_dict: the optimiser's state does not fit: {sorted(wrong)[:3]}")
+            raise ShapeError(
+                f"load_state_dict: the optimiser's state does not fit: {sorted(wrong)[:3]}"
+            )
         self.step_count = int(state["step_count"])
         for slot, arrays in self.averages.items():
             for i, a in enumerate(arrays):
@@ -101,7 +115,9 @@ class SGD(Optimiser):
 
     slots = ("velocity",)
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float = 1e-2, momentum: float = 0.0) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], learning_rate: float = 1e-2, momentum: float = 0.0
+    ) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"SGD: momentum={momentum} must be in [0, 1)")
         super().__init__(parameters, learning_rate)
@@ -143,5 +159,3 @@ class Adam(Optimiser):
             step=self.step_count, learning_rate=self.learning_rate,
             beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
         )  # fmt: skip
-
-

@@ -37,8 +37,8 @@ from minivae_kernels.likelihoods import (
     reparameterise,
     reparameterise_backward,
 )
+from minivae_kernels.matmul import matmul
 from minivae_kernels.optimisers import adam_update, sgd_update
-from minivae_kernels.reference import matmul
 from minivae_kernels.threads import get_num_threads, set_num_threads
 
 __all__ = [

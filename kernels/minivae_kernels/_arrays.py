@@ -44,24 +44,35 @@ def as_float(x: FloatArray, operation: str) -> FloatArray:
 
 def as_floats(operation: str, *arrays: FloatArray) -> tuple[FloatArray, ...]:
     """Return the arrays in one dtype: float64 if any of them is, else float32."""
+    dtype = getattr(arrays[0], "dtype", None)
+    for x in arrays:
+        if type(x) is not np.ndarray or x.dtype is not dtype:
+            break
+    else:
+        if dtype in _FLOATS:
+            return arrays
     checked = [as_float(x, operation) for x in arrays]
-    dtype = checked[0].dtype
-    for x in checked:
-        if x.dtype is not dtype and x.dtype != dtype:
-            return tuple(x.astype(np.float64, copy=False) for x in checked)
-    return tuple(checked)
+    common = np.result_type(*checked)
+    return tuple(x.astype(common, copy=False) for x in checked)
 
 
 def flat(x: FloatArray) -> FloatArray:
     """Return x read-only in one dimension, copied only if it is not C-contiguous."""
     view = x.ravel()
-    view.flags.writeable = False
+    if view.flags.writeable:
+        view.flags.writeable = False
     return view
 
 
 def rows(x: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Return x read-only in its own shape, copied only if it is not C-contiguous."""
-    view = x.view() if x.flags.c_contiguous else x.copy()
+    flags = x.flags
+    if flags.c_contiguous:
+        if not flags.writeable:
+            return x
+        view = x.view()
+    else:
+        view = x.copy()
     view.flags.writeable = False
     return view
 

@@ -86,10 +86,8 @@ def activation_forward(x: FloatArray, name: str) -> FloatArray:
     ValueError
         If there is no activation of that name.
     """
-    check_activation("activation_forward", name)
-    if name == "identity":
-        return as_float(x, "activation_forward").copy()
-    return _each(_FORWARD[name], name, x)
+    loop = activation_loop("activation_forward", name)
+    return as_float(x, "activation_forward").copy() if loop is None else _each(loop, name, x)
 
 
 def activation_backward(g: FloatArray, out: FloatArray, name: str) -> FloatArray:
@@ -100,23 +98,23 @@ def activation_backward(g: FloatArray, out: FloatArray, name: str) -> FloatArray
     ValueError
         If there is no activation of that name, or the shapes differ.
     """
-    check_activation("activation_backward", name)
-    if name == "identity":
+    if activation_loop("activation_backward", name) is None:
         return as_float(g, "activation_backward").copy()
     return _each_pair(_BACKWARD[name], f"{name}_backward", g, out)
 
 
-def check_activation(operation: str, name: str) -> None:
-    """Raise ValueError unless `name` is in ``ACTIVATIONS``."""
+def activation_loop(operation: str, name: str) -> Callable[..., None] | None:
+    """Return the loop over a flat input and output, or None for the identity.
+
+    Raises
+    ------
+    ValueError
+        If there is no activation of that name.
+    """
     if name not in ACTIVATIONS:
         choices = ", ".join(map(repr, ACTIVATIONS))
         raise ValueError(f"{operation}: no activation is called {name!r}; choose from {choices}")
-
-
-def activate_in_place(x: FloatArray, name: str) -> None:
-    """Replace each element of a writable C-contiguous array by the activation of it."""
-    if name != "identity":
-        _FORWARD[name](flat(x), x.reshape(-1))
+    return _FORWARD.get(name)
 
 
 def _each(loop: Callable[..., None], operation: str, x: FloatArray) -> FloatArray:

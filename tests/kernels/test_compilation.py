@@ -1,0 +1,121 @@
+"""The ways of running: interpreted for a debugger, without a cache, one compilation for a dtype."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+import minivae_kernels as kernels
+from minivae_kernels import _jit, elementwise
+
+INTERPRETED = """
+import warnings
+warnings.simplefilter("error")
+import numpy as np
+import minivae_kernels as kernels
+from minivae_kernels import reference
+
+assert type(kernels.matmul).__name__ == "function"
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    tolerance = dict(rtol=50 * np.finfo(dtype).eps, atol=50 * np.finfo(dtype).eps)
+    same = lambda got, expected: np.testing.assert_allclose(got, expected, **tolerance)
+    x = np.concatenate([rng.normal(size=40) * 3, [0, -0.0, 700, -700, np.inf, -np.inf, np.nan]])
+    x = x.astype(dtype)
+    for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "relu"):
+        with np.errstate(all="ignore"):
+            expected = getattr(reference, name)(x)
+        same(getattr(kernels, name)(x), expected)
+    for shape in ((7, 5, 9), (3, 66, 5)):
+        a, b, bias = (rng.normal(size=s).astype(dtype) for s in (shape[:2], shape[1:], shape[2:]))
+        for left in (a, np.asfortranarray(a)):
+            for right in (b, np.asfortranarray(b)):
+                got = kernels.matmul(left, right, bias=bias, activation="softplus")
+                same(got, reference.matmul(a, b, bias=bias, activation="softplus"))
+    logits, log_var = rng.normal(size=(2, 4, 3)).astype(dtype)
+    data, g, shared = (rng.random(s).astype(dtype) for s in ((2, 3), (4,), (1, 1)))
+    for name, arguments in (
+        ("binomial_log_prob", (logits, data, 1)),
+        ("continuous_bernoulli_log_prob", (logits, data)),
+        ("gaussian_log_prob", (data, logits, log_var)),
+        ("gaussian_log_prob", (data, logits, shared)),
+        ("gaussian_kl", (logits, log_var)),
+    ):
+        same(getattr(kernels, name)(*arguments), getattr(reference, name)(*arguments))
+        got = getattr(kernels, name + "_backward")(g, *arguments)
+        expected = getattr(reference, name + "_backward")(g, *arguments)
+        pairs = zip(got, expected) if isinstance(got, tuple) else [(got, expected)]
+        for left, right in pairs:
+            same(left, right)
+    z = kernels.reparameterise(data, data, logits)
+    same(z, reference.reparameterise(data, data, logits))
+    got = kernels.reparameterise_backward(z, data, logits)
+    for left, right in zip(got, reference.reparameterise_backward(z, data, logits)):
+        same(left, right)
+    states = []
+    for package in (kernels, reference):
+        m, v, out = np.zeros((3, 4, 3), dtype)
+        options = dict(learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8)
+        package.adam_update(logits, log_var, m, v, out, step=2, **options)
+        package.sgd_update(logits, log_var, m, out, learning_rate=0.1, momentum=0.9)
+        states.append((m, v, out))
+    for left, right in zip(*states):
+        same(left, right)
+    same(kernels.take_rows(logits, np.array([2, 0])), logits[[2, 0]])
+print("agree")
+"""
+
+
+def test_interpreted_kernels_agree_with_their_twins():
+    environment = os.environ | {
+        "NUMBA_DISABLE_JIT": "1",
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", INTERPRETED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout == "agree\n", run.stderr
+
+
+def add_one(x, out):
+    for i in range(x.size):
+        out[i] = x[i] + 1
+
+
+def test_without_a_folder_for_the_cache_kernels_still_work(monkeypatch):
+    njit = numba.njit
+
+    def no_cache(*args, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(*args, **options)
+
+    monkeypatch.setattr(numba, "njit", no_cache)
+    compiled = _jit.kernel(add_one)
+    out = np.empty(3)
+    compiled(np.arange(3.0), out)
+    np.testing.assert_array_equal(out, [1, 2, 3])
+
+
+@pytest.mark.skipif(_jit._INTERPRETED, reason="nothing is compiled")
+def test_one_compilation_for_a_dtype():
+    x = np.ones((4, 6), np.float32)
+    locked = x.copy()
+    locked.flags.writeable = False
+    for a in (x, locked, x.T, x[::2], x[:, ::-1], x[0], x[0, 0:0], np.asarray(x[0, 0])):
+        kernels.relu(a)
+        kernels.relu(a.astype(np.float64))
+    assert len(elementwise._relu.signatures) == 2
+    other = np.ones((6, 8), np.float32)
+    for a in (x, locked, np.asfortranarray(x), x[::-1]):
+        for b in (other, np.asfortranarray(other), other[:, ::2]):
+            kernels.matmul(a, b)
+    assert len(sys.modules["minivae_kernels.matmul"]._by_rows.signatures) <= 2

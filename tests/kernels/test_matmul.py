@@ -1,0 +1,132 @@
+"""The matrix product: every layout and loop against NumPy, its epilogue, its edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minivae_kernels as kernels
+from minivae_kernels import reference
+
+DTYPES = [np.float32, np.float64]
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+}
+
+
+def operands(m, k, n, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (n,)))
+
+
+def check(got, a, b, bias=None):
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    size = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
+    if bias is not None:
+        exact, size = exact + bias, size + np.abs(bias)
+    assert got.dtype == a.dtype
+    assert got.shape == exact.shape
+    # rounding errors of a sum of K terms, each at most eps of the sum of their sizes
+    bound = (a.shape[1] + 2) * np.finfo(a.dtype).eps * size
+    assert (np.abs(got - exact) <= bound).all()
+
+
+sides = st.one_of(st.integers(0, 14), st.sampled_from([47, 48, 49, 65]))
+
+
+@given(
+    sides,
+    st.one_of(sides, st.sampled_from([64, 67, 256, 259])),
+    sides,
+    st.sampled_from(DTYPES),
+    st.sampled_from(sorted(LAYOUTS)),
+    st.sampled_from(sorted(LAYOUTS)),
+    st.booleans(),
+)
+@settings(max_examples=250, deadline=None)
+def test_agrees_with_numpy_in_every_layout(m, k, n, dtype, layout_a, layout_b, with_bias):
+    a, b, bias = operands(m, k, n, dtype)
+    got = kernels.matmul(
+        LAYOUTS[layout_a](a), LAYOUTS[layout_b](b), bias=bias if with_bias else None
+    )
+    check(got, a, b, bias if with_bias else None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout_a", "CF")
+@pytest.mark.parametrize("layout_b", "CF")
+@pytest.mark.parametrize("shape", [(128, 300, 400), (61, 523, 601), (400, 128, 20)])
+def test_large_products_in_blocks(shape, layout_a, layout_b, dtype):
+    a, b, bias = operands(*shape, dtype)
+    check(kernels.matmul(LAYOUTS[layout_a](a), LAYOUTS[layout_b](b), bias=bias), a, b, bias)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", "CF")
+@pytest.mark.parametrize("activation", [None, *kernels.ACTIVATIONS])
+def test_activation_is_applied_to_the_sum(activation, layout, dtype):
+    for shape in ((7, 5, 9), (130, 400, 350), (9, 70, 8)):
+        a, b, bias = operands(*shape, dtype)
+        a = LAYOUTS[layout](a * dtype(0.1))
+        got = kernels.matmul(a, LAYOUTS[layout](b), bias=bias, activation=activation)
+        expected = reference.matmul(a, b, bias=bias, activation=activation)
+        np.testing.assert_allclose(got, expected, atol=2e3 * np.finfo(dtype).eps)
+
+
+def test_read_only_operands_are_left_alone():
+    a, b, bias = operands(6, 4, 5, np.float32)
+    copies = [x.copy() for x in (a, b, bias)]
+    for x in (a, b, bias):
+        x.flags.writeable = False
+    check(kernels.matmul(a, b, bias=bias), a, b, bias)
+    for x, copy in zip((a, b, bias), copies, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+def test_a_stride_of_zero():
+    a = np.broadcast_to(np.arange(3.0), (4, 3))
+    b = np.broadcast_to(np.arange(3.0)[:, None], (3, 5))
+    np.testing.assert_array_equal(kernels.matmul(a, b), a @ b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_depth_leaves_the_bias(dtype):
+    a, b = np.empty((3, 0), dtype), np.empty((0, 2), dtype)
+    np.testing.assert_array_equal(kernels.matmul(a, b), np.zeros((3, 2)))
+    bias = np.array([1, -2], dtype)
+    got = kernels.matmul(a, b, bias=bias, activation="relu")
+    np.testing.assert_array_equal(got, [[1, 0]] * 3)
+    assert kernels.matmul(b, a).shape == (0, 0)
+
+
+@pytest.mark.parametrize("shape", [(7, 6, 9), (7, 66, 9)])
+def test_nan_and_infinity_reach_only_their_rows_and_columns(shape):
+    a, b, _ = operands(*shape, np.float64)
+    a[1, 2], a[5, 5] = np.nan, 0.0
+    b[5, 3] = np.inf
+    got, expected = kernels.matmul(a, b), a @ b
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
+
+
+def test_mixed_precision_promotes():
+    a, b, bias = operands(3, 4, 5, np.float32)
+    assert kernels.matmul(a, b.astype(np.float64)).dtype == np.float64
+    assert kernels.matmul(a, b, bias=bias.astype(np.float64)).dtype == np.float64
+
+
+def test_refusals_name_every_shape():
+    a, b, bias = operands(2, 3, 5, np.float64)
+    with pytest.raises(ValueError, match=r"matmul: got a \(2, 3\), b \(2, 3\); .*same K"):
+        kernels.matmul(a, a)
+    with pytest.raises(ValueError, match=r"matmul: .* bias \(4,\); bias must have one number"):
+        kernels.matmul(a, b, bias=bias[:4])
+    with pytest.raises(ValueError, match="no activation is called 'gelu'"):
+        kernels.matmul(a, b, activation="gelu")
+    with pytest.raises(TypeError, match="matmul: arrays must be float32 or float64, not int64"):
+        kernels.matmul(np.ones((2, 3), np.int64), b)
+    with pytest.raises(ValueError, match=r"matmul: got a \(3,\)"):
+        kernels.matmul(np.ones(3), b)

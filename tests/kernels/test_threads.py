@@ -1,0 +1,162 @@
+"""The pool: the same bits on any number of threads, callers at once, forks, errors, Ctrl-C."""
+
+import _thread
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import minivae_kernels as kernels
+from minivae_kernels import threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = kernels.get_num_threads()
+    kernels.set_num_threads(3)
+    yield
+    kernels.set_num_threads(before)
+
+
+def large_work():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(300, 300)).astype(np.float32), rng.normal(size=(300, 300))
+    x = rng.normal(size=600_001).astype(np.float32)
+    m, v, out = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
+    kernels.adam_update(
+        x, x, m, v, out, step=1, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8
+    )
+    return [
+        kernels.matmul(a, b.astype(np.float32), bias=x[:300], activation="tanh"),
+        kernels.matmul(a.T, b.T.astype(np.float32)),
+        kernels.matmul(a, b.astype(np.float32).T),
+        kernels.softplus(x),
+        out,
+    ]
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    results = []
+    for n in (1, 2, 5):
+        kernels.set_num_threads(n)
+        results.append(large_work())
+    for other in results[1:]:
+        for left, right in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_callers_in_several_threads_at_once():
+    expected = large_work()
+    wrong = []
+
+    def call():
+        for _ in range(5):
+            for left, right in zip(large_work(), expected, strict=True):
+                if not np.array_equal(left, right):
+                    wrong.append(left)
+
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+        assert not caller.is_alive()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_can_go_on():
+    expected = large_work()
+    child = os.fork()
+    if child == 0:
+        same = all(np.array_equal(a, b) for a, b in zip(large_work(), expected, strict=True))
+        os._exit(0 if same else 1)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the forked process hangs")
+
+
+def test_every_block_runs_once():
+    seen = []
+    threads.parallel_blocks(seen.append, [(i,) for i in range(100)])
+    assert sorted(seen) == list(range(100))
+    threads.parallel_blocks(seen.append, [])
+
+
+@pytest.mark.parametrize("where", ["MainThread", "minivae"])
+def test_an_exception_in_a_block_reaches_the_caller(where):
+    def block(i):
+        if threading.current_thread().name == where:
+            raise KeyError(i)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyError):
+        threads.parallel_blocks(block, [(i,) for i in range(50)])
+    large_work()
+
+
+def test_ctrl_c_leaves_no_thread_writing():
+    running = []
+
+    def block(i):
+        running.append(i)
+        if i == 0:
+            _thread.interrupt_main()
+        time.sleep(0.02)
+        running.remove(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.parallel_blocks(block, [(i,) for i in range(200)])
+    caller_was_in_a_block = len(running)
+    assert caller_was_in_a_block <= 1
+    time.sleep(0.06)
+    assert len(running) == caller_was_in_a_block
+    large_work()
+
+
+def test_arrays_are_let_go_of():
+    kernels.exp(np.zeros(10))
+    x = np.zeros(600_000)
+    before = sys.getrefcount(x)
+    for _ in range(20):
+        kernels.exp(x)
+    time.sleep(0.05)
+    assert sys.getrefcount(x) == before
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
+def test_a_number_of_threads_that_is_none(n):
+    with pytest.raises(ValueError, match="n must be a positive integer"):
+        kernels.set_num_threads(n)
+
+
+def in_a_new_process(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_environment_sets_the_number():
+    code = "from minivae_kernels import threads; print(threads.get_num_threads())"
+    path = os.pathsep.join(p for p in sys.path if p)
+    assert in_a_new_process(code, MINIVAE_NUM_THREADS="5", PYTHONPATH=path).stdout == "5\n"
+    assert int(in_a_new_process(code, MINIVAE_NUM_THREADS="", PYTHONPATH=path).stdout) >= 1
+    failed = in_a_new_process(code, MINIVAE_NUM_THREADS="many", PYTHONPATH=path)
+    assert "MINIVAE_NUM_THREADS must be a positive integer, not 'many'" in failed.stderr

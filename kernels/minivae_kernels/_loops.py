@@ -409,7 +409,7 @@ def continuous_bernoulli_log_prob_backward(
             size = abs(row[d])
             near = (data[d] - half) - _coth_excess(row[d])
             rest = one / size - one / _expm1(size)
-            far = data[d] - (one - rest if row[d] > 0 else rest)
+            far = (data[d] - one) + rest if row[d] > 0 else data[d] - rest
             to[d] = weight * (near if size < 2 else far)
 
 

@@ -34,7 +34,10 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
     bad = _take(rows(X), rows(index), out)
     if bad >= 0:
         raise IndexError(
-            f"take_rows: index[{bad}] is {index[bad]}, and X has rows 0 to {len(X) - 1}"
+            f"take_rows: index[{bad}] is {index[bad]}, but the rows of X {X.shape} are numbered "
+            f"from 0 to {len(X) - 1}"
+            if len(X)
+            else f"take_rows: index[{bad}] is {index[bad]}, but X {X.shape} has no rows"
         )
     return out
 

@@ -99,7 +99,7 @@ def test_no_depth_leaves_the_bias(dtype):
     bias = np.array([1, -2], dtype)
     got = kernels.matmul(a, b, bias=bias, activation="relu")
     np.testing.assert_array_equal(got, [[1, 0]] * 3)
-    assert kernels.matmul(b, a).shape == (0, 0)
+    assert kernels.matmul(a[:0], b[:, :0]).shape == (0, 0)
 
 
 @pytest.mark.parametrize("shape", [(7, 6, 9), (7, 66, 9)])
@@ -107,7 +107,8 @@ def test_nan_and_infinity_reach_only_their_rows_and_columns(shape):
     a, b, _ = operands(*shape, np.float64)
     a[1, 2], a[5, 5] = np.nan, 0.0
     b[5, 3] = np.inf
-    got, expected = kernels.matmul(a, b), a @ b
+    with np.errstate(invalid="ignore"):
+        got, expected = kernels.matmul(a, b), a @ b
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
 

@@ -21,14 +21,15 @@ def state(shape, dtype, count):
 @pytest.mark.parametrize("in_place", [False, True])
 def test_adam_agrees_with_its_twin(shape, dtype, in_place):
     param, grad, m, v = state(shape, dtype, 4)
-    v = v**2
+    np.square(v, out=v)
     twins = [x.copy() for x in (param, m, v)]
     out = param if in_place else np.empty_like(param)
+    tolerance = 8 * np.finfo(dtype).eps
     for step in (1, 2, 3):
         kernels.adam_update(param, grad, m, v, out, step=step, **ADAM)
         reference.adam_update(twins[0], grad, *twins[1:], twins[0], step=step, **ADAM)
         for got, expected in zip((out, m, v), twins, strict=True):
-            np.testing.assert_allclose(got, expected, rtol=2e-6 if dtype == np.float32 else 1e-14)
+            np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
         param = out
 
 
@@ -83,9 +84,9 @@ def test_take_rows(index, dtype):
 def test_take_rows_refuses():
     X = np.ones((5, 3))
     for bad in (5, -1):
-        with pytest.raises(IndexError, match=rf"take_rows: index\[1\] is {bad}, .* rows 0 to 4"):
+        with pytest.raises(IndexError, match=rf"take_rows: index\[1\] is {bad}, .* from 0 to 4"):
             kernels.take_rows(X, np.array([0, bad]))
-    with pytest.raises(IndexError, match="X has no rows"):
+    with pytest.raises(IndexError, match=r"X \(0, 3\) has no rows"):
         kernels.take_rows(X[:0], np.array([0]))
     with pytest.raises(TypeError, match="index must be an int64 array, not float64"):
         kernels.take_rows(X, np.array([0.0]))

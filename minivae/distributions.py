@@ -1,8 +1,9 @@
 """Distributions: log-densities in nats with every constant, divergences, means, sampling.
 
-A *likelihood* turns the decoder's output into p(x | z). Each knows which outputs it needs (``heads``), which
-data it is a density of (``check``), how the encoder sees them (``encoder_input``), and its log-density, mean and
-samples. Parameters have shape ``(S*N, D)`` for data ``(N, D)``: S Monte-Carlo samples of z for each datum.
+A *likelihood* turns the decoder's output into p(x | z). Each knows which outputs it needs
+(``heads``), which data it is a density of (``check``), how the encoder sees them
+(``encoder_input``), and its log-density, mean and samples. Parameters have shape ``(S*N, D)`` for
+data ``(N, D)``: S Monte-Carlo samples of z for each datum.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def kl_divergence(mu: Any, log_var: Any) -> Any:
     Returns
     -------
     array or Tensor
-        Of shape ``(N,)``; exact to rounding however near the prior. Kingma and Welling (2014), appendix B.
+        Of shape ``(N,)``; exact to rounding however near the prior. Kingma and Welling (2014),
+        appendix B.
     """
     return ops.gaussian_kl(mu, log_var)
 
@@ -73,7 +75,7 @@ class StandardNormal:
 
 
 def gaussian_entropy(log_var: Any) -> Any:
-    """The entropy of N(., exp(log_var)) in nats, one number a row, Eq. GAUSS.3; of shape ``(N, K)``."""
+    """The entropy of N(mu, exp(log_var)) in nats, one number a row, Eq. GAUSS.3."""
     return 0.5 * ops.sum(log_var, -1) + 0.5 * log_var.shape[-1] * (1.0 + LOG_2PI)
 
 
@@ -110,8 +112,15 @@ def _refuse(X: Array, bad: Array, likelihood: str, rule: str, mend: str) -> None
     if rows.size:
         column = int(np.flatnonzero(bad[rows[0]])[0])
         raise ValueError(
-            f"likelihood {likelihood!r}: X[{rows[0]}, {column}] = {X[rows[0], column]} is outside its support; {rule}. {mend}"
+            f"likelihood {likelihood!r}: X[{rows[0]}, {column}] = {X[rows[0], column]} is outside "
+            f"its support; {rule}. {mend}"
         )
+
+
+def _refuse_outside_unit(X: Array, likelihood: str) -> None:
+    _refuse(
+        X, (X < 0) | (X > 1), likelihood, "grey values lie in [0, 1]", "Divide 8-bit pixels by 255."
+    )
 
 
 def _numbers(x: Any) -> Array:
@@ -119,7 +128,7 @@ def _numbers(x: Any) -> Array:
 
 
 def _logit(p: Array) -> Array:
-    """log p / (1 - p), held away from 0 and 1 so that a pixel that is always off can still be learnt."""
+    """log p / (1 - p), held back from infinity so that a pixel that is always off can be learnt."""
     p = np.clip(p, 1e-3, 1.0 - 1e-3)
     logit: Array = np.log(p) - np.log1p(-p)
     return logit
@@ -147,6 +156,7 @@ class Binomial:
         )
 
     def check(self, X: Array) -> None:
+        """Refuse what is no count from 0 to ``n_trials``."""
         bad = (X < 0) | (self.n_trials < X) | (np.floor(X) != X)
         _refuse(
             X, bad, self.name, f"data are whole counts from 0 to n_trials = {self.n_trials}",
@@ -154,34 +164,36 @@ class Binomial:
         )  # fmt: skip
 
     def encoder_input(self, X: Array) -> Array:
+        """The share of successes, X / n."""
         return X / self.n_trials
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
+        """log Bin(x; n, sigmoid(logits)) with its log C(n, x)."""
         (logits,) = parameters
-        constant = (
-            self.log_coefficient[_numbers(x).astype(np.intp)].sum(axis=1).astype(logits.dtype)
-        )
-        repeats = logits.shape[0] // constant.shape[0] if constant.size else 1
-        return ops.binomial_log_prob(logits, x, n_trials=float(self.n_trials)) + np.tile(
-            constant, repeats
-        )
+        constants = self.log_coefficient[_numbers(x).astype(np.intp)].sum(axis=1)
+        repeats = logits.shape[0] // len(constants) if len(constants) else 1
+        log_kernel = ops.binomial_log_prob(logits, x, n_trials=float(self.n_trials))
+        return log_kernel + np.tile(constants.astype(logits.dtype), repeats)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
+        """The expected count, n sigmoid(logits)."""
         return self.n_trials * _numbers(ops.sigmoid(parameters[0]))
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
+        """Counts drawn at random."""
         p = _numbers(ops.sigmoid(parameters[0]))
         return rng.binomial(self.n_trials, p).astype(p.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
+        """The log-odds of each column's share of successes."""
         return (_logit(X.mean(axis=0) / self.n_trials),)
 
 
 class Bernoulli:
     """Independent pixels, on or off, Eq. LIK.1.
 
-    The head is the log-odds of *on*. With ``grey`` the data may lie between 0 and 1, and ``log_prob`` is the
-    cross-entropy: what many tutorials train on, and no log-density.
+    The head is the log-odds of *on*. With ``grey`` the data may lie between 0 and 1, and
+    ``log_prob`` is the cross-entropy: what many tutorials train on, and no log-density.
     """
 
     heads: tuple[str, ...] = ("logits",)
@@ -191,35 +203,35 @@ class Bernoulli:
         self.grey = grey
 
     def check(self, X: Array) -> None:
+        """Refuse what is not 0 or 1, with ``grey`` what is not in between either."""
         if self.grey:
-            _refuse(
-                X,
-                (X < 0) | (X > 1),
-                self.name,
-                "grey values lie in [0, 1]",
-                "Divide 8-bit pixels by 255.",
-            )
+            _refuse_outside_unit(X, self.name)
             return
         _refuse(
             X, (X != 0) & (X != 1), self.name, "pixels are 0 or 1",
-            "For grey pixels say what is meant: grey='threshold', 'sample' or 'cross-entropy', or take "
-            "likelihood='continuous-bernoulli'; for counts likelihood='binomial'.",
+            "For grey pixels say what is meant: grey='threshold', 'sample' or 'cross-entropy', or "
+            "take likelihood='continuous-bernoulli'; for counts likelihood='binomial'.",
         )  # fmt: skip
 
     def encoder_input(self, X: Array) -> Array:
+        """The pixels themselves."""
         return X
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
+        """x log p + (1 - x) log(1 - p), summed over pixels, where p = sigmoid(logits)."""
         return ops.binomial_log_prob(parameters[0], x, n_trials=1.0)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
+        """The probability of *on*."""
         return _numbers(ops.sigmoid(parameters[0]))
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
+        """Pixels, on with that probability."""
         p = _numbers(ops.sigmoid(parameters[0]))
         return (rng.random(p.shape) < p).astype(p.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
+        """The log-odds of each column's mean."""
         return (_logit(X.mean(axis=0)),)
 
 
@@ -233,17 +245,19 @@ class ContinuousBernoulli:
     name = "continuous-bernoulli"
 
     def check(self, X: Array) -> None:
-        _refuse(
-            X, (X < 0) | (X > 1), self.name, "values lie in [0, 1]", "Divide 8-bit pixels by 255."
-        )
+        """Refuse what is not in [0, 1]."""
+        _refuse_outside_unit(X, self.name)
 
     def encoder_input(self, X: Array) -> Array:
+        """The grey values themselves."""
         return X
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
+        """x log p + (1 - x) log(1 - p) + log C(p), summed over pixels."""
         return ops.continuous_bernoulli_log_prob(parameters[0], x)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
+        """The mean grey value, which is nearer to 1/2 than p is."""
         # E[x] = 1 / (1 - e^-l) - 1 / l, odd about 1/2; near 0 it is 1/2 + l/12 - l^3/720
         logits = _numbers(parameters[0])
         a = np.abs(logits.astype(np.float64))
@@ -255,7 +269,8 @@ class ContinuousBernoulli:
         return mean
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
-        # the inverse of F(x) = (e^(l x) - 1) / (e^l - 1), taken for l <= 0 and mirrored: no overflow
+        """Grey values, by the inverse of their distribution function."""
+        # F(x) = (e^(l x) - 1) / (e^l - 1), inverted for l <= 0 and mirrored: no overflow
         logits = _numbers(parameters[0])
         a = -np.abs(logits.astype(np.float64))
         u = rng.random(a.shape)
@@ -264,7 +279,7 @@ class ContinuousBernoulli:
         return np.where(logits > 0, 1.0 - x, x).astype(logits.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
-        # Newton's method on mean(l) = the data's mean; the variance is the slope, at least near the middle
+        """The natural parameter at which E[x] is each column's mean, by bisection."""
         target = np.clip(X.mean(axis=0, dtype=np.float64), 0.02, 0.98)
         low, high = np.full_like(target, -60.0), np.full_like(target, 60.0)
         for _ in range(60):
@@ -280,12 +295,12 @@ class Gaussian:
     Parameters
     ----------
     sigma
-        ``"network"``: the decoder gives a mean and a variance for every value; ``"shared"``: one scale for all,
-        learnt; a number: that scale, fixed.
+        ``"network"``: the decoder gives a mean and a variance for every value; ``"shared"``: one
+        scale for all, learnt; a number: that scale, fixed.
     floor
-        The least scale that can be learnt, in the data's units. Without one the likelihood is unbounded: a
-        decoder that reproduces a datum exactly gains without end as its variance falls. Mattei and Frellsen
-        (2018).
+        The least scale that can be learnt, in the data's units. Without one the likelihood is
+        unbounded: a decoder that reproduces a datum exactly gains without end as its variance
+        falls. Mattei and Frellsen (2018).
     """
 
     name = "gaussian"
@@ -294,14 +309,15 @@ class Gaussian:
         if isinstance(sigma, str):
             if sigma not in ("network", "shared"):
                 raise ValueError(
-                    f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared' or a positive number"
+                    f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared' or a positive "
+                    "number"
                 )
         elif not 0 < sigma < math.inf:
             raise ValueError(f"Gaussian: sigma={sigma} must be positive and finite")
         if not 0 < floor < math.inf:
             raise ValueError(f"Gaussian: floor={floor} must be positive and finite")
         self.sigma, self.floor = sigma, floor
-        self.heads = {"network": ("mu", "raw_log_var"), "shared": ("mu",)}.get(str(sigma), ("mu",))
+        self.heads = ("mu", "raw_log_var") if sigma == "network" else ("mu",)
 
     @property
     def log_floor(self) -> float:
@@ -333,20 +349,25 @@ class Gaussian:
         """Any finite value will do."""
 
     def encoder_input(self, X: Array) -> Array:
+        """The values themselves."""
         return X
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
+        """log N(x; mu, exp(log_var))."""
         mu, log_var = self.scale(parameters)
         return ops.gaussian_log_prob(mu, log_var, x)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
+        """mu."""
         return _numbers(parameters[0])
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
+        """mu + sigma times standard normal noise."""
         mu, log_var = map(_numbers, self.scale(parameters))
         return (mu + np.exp(0.5 * log_var) * rng.standard_normal(mu.shape)).astype(mu.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
+        """Each column's mean and, for a variance network, its log-variance above the floor."""
         if self.sigma != "network":
             return (X.mean(axis=0),)
         return X.mean(axis=0), self._raw(np.log(np.maximum(X.var(axis=0), 1e-12)))

@@ -27,8 +27,8 @@ Initialiser = Callable[[np.random.Generator, int, int], Array]
 def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
     """Weights of shape ``(fan_in, fan_out)`` with variance 2 / (fan_in + fan_out), Eq. MLP.2.
 
-    It keeps the variance of signals and gradients even through layers whose activation is near the identity
-    (tanh, sigmoid). Glorot and Bengio (2010).
+    It keeps the variance of signals and gradients even through layers whose activation is near the
+    identity (tanh, sigmoid). Glorot and Bengio (2010).
     """
     limit = math.sqrt(6.0 / (fan_in + fan_out))  # Var U(-a, a) = a^2 / 3
     return rng.uniform(-limit, limit, (fan_in, fan_out))
@@ -53,7 +53,10 @@ def initialiser_for(activation: str) -> Initialiser:
 
 
 class Module:
-    """Something with parameters: the tensors among its attributes, and those of its parts, in order."""
+    """Something with parameters: the tensors among its attributes and parts, in order.
+
+    A part is another module, or a list of tensors and modules.
+    """
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """The parameters with dotted names, in reading order."""
@@ -91,7 +94,8 @@ class Module:
         for name, p in own.items():
             if p.shape != np.shape(state[name]):
                 raise ShapeError(
-                    f"load_state_dict: {name} has shape {p.shape}, the state {np.shape(state[name])}"
+                    f"load_state_dict: {name} has shape {p.shape} here and {np.shape(state[name])} "
+                    "in the state; the architectures differ"
                 )
         for name, p in own.items():
             p.data = state[name]
@@ -124,12 +128,18 @@ class Dense(Module):
         dtype: Any = np.float64,
         initialiser: Initialiser | None = None,
     ) -> None:
+        if fan_in < 1 or fan_out < 1:
+            raise ShapeError(f"Dense: fan_in={fan_in} and fan_out={fan_out} must be at least 1")
+        if activation not in ops.ACTIVATIONS:
+            known = ", ".join(map(repr, ops.ACTIVATIONS))
+            raise ValueError(f"Dense: activation={activation!r} is unknown; use one of {known}")
         draw = initialiser or initialiser_for(activation)
         self.weight = Tensor(draw(rng, fan_in, fan_out), requires_grad=True, dtype=dtype)
         self.bias = Tensor(np.zeros(fan_out), requires_grad=True, dtype=dtype)
         self.activation = activation
 
     def __call__(self, x: Any) -> Tensor:
+        """The layer's output ``(N, fan_out)`` for ``x`` of shape ``(N, fan_in)``."""
         out: Tensor = ops.linear(x, self.weight, self.bias, activation=self.activation)
         return out
 
@@ -140,7 +150,7 @@ class MLP(Module):
     Parameters
     ----------
     sizes
-        The width of the input and of each layer.
+        The width of the input and of each layer; with the input's alone there are no layers.
     activation
         Of every layer but the last.
     output_activation
@@ -165,6 +175,7 @@ class MLP(Module):
         ]
 
     def __call__(self, x: Any) -> Any:
+        """The last layer's output; ``x`` itself if there are no layers."""
         for layer in self.layers:
             x = layer(x)
         return x

@@ -1,8 +1,9 @@
-"""What a latent-variable model is trained on: the ELBO in its forms, tighter bounds, minibatch estimates.
+"""What a latent-variable model is trained on: the ELBO, tighter bounds, minibatch estimates.
 
-Throughout, ``encode(x)`` gives ``(mu, log_var)`` of shape ``(N, K)``, ``decode(z)`` the parameters of p(x | z) for
-z of shape ``(S*N, K)``, ``likelihood.log_prob(parameters, x)`` one number a row, and ``eps`` is standard normal noise
-of shape ``(S, N, K)``: S samples for each of N data. All results are in nats per datum, of shape ``(N,)``.
+Throughout, ``encode(x)`` gives ``(mu, log_var)`` of shape ``(N, K)``, ``decode(z)`` the parameters
+of p(x | z) for z of shape ``(S*N, K)``, ``likelihood.log_prob(parameters, x)`` one number a row,
+and ``eps`` is standard normal noise of shape ``(S, N, K)``: S samples for each of N data. All
+results are in nats per datum, of shape ``(N,)``.
 """
 
 from __future__ import annotations
@@ -101,10 +102,11 @@ def elbo_terms(
     eps: Array,
     prior: Prior = STANDARD,
 ) -> ElboTerms:
-    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)) with the closed-form KL, Eq. ELBO.3.
+    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.3.
 
-    Its twin with a Monte-Carlo KL is ``sample_terms(...).means``, Eq. ELBO.4; for the joint form, the mean of log
-    p(x, z) - log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
+    The KL is in closed form. Its twin with a Monte-Carlo KL is ``sample_terms(...).means``, Eq.
+    ELBO.4; for the joint form, the mean of log p(x, z) - log q(z | x), average
+    ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     mu, log_var = encode(x)
     z = posterior_sample(mu, log_var, eps)
@@ -117,7 +119,8 @@ def elbo_terms(
 def importance_weighted_bound(log_weights: Any) -> Any:
     """log (1/S sum_s w_s), from log-weights of shape ``(S, N)``, Eq. IWAE.2.
 
-    In expectation it lies between the ELBO (S = 1) and log p(x), and rises with S. Burda et al. (2016).
+    In expectation it lies between the ELBO (S = 1) and log p(x), and rises with S. Burda et al.
+    (2016).
     """
     return ops.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 
@@ -127,8 +130,9 @@ def effective_sample_size(log_weights: Array) -> Array:
 
     Between 1 (one sample carries the whole weight) and S (all weigh the same). Kong (1992).
     """
-    w = ops.softmax(log_weights, 0)
-    return 1.0 / np.square(w).sum(axis=0)
+    w: Array = ops.softmax(log_weights, 0)
+    sizes: Array = 1.0 / np.square(w).sum(axis=0)
+    return sizes
 
 
 def minibatch_estimate(terms: Any, n_total: int) -> Any:

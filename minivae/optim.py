@@ -1,11 +1,12 @@
 """Gradient descent: SGD with momentum, and Adam.
 
-An optimiser never writes to an array that somebody else may hold: each step makes a new array for every
-parameter, in the memory of the array before the last if nobody looks at it any more.
+An optimiser never writes to an array that somebody else may hold: each step makes a new array for
+every parameter, in the memory of the array before the last if nobody looks at it any more.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -32,9 +33,9 @@ class Optimiser:
     slots: tuple[str, ...]  # names of the running averages kept for each parameter
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
-        if not learning_rate > 0:
+        if not 0 < learning_rate < math.inf:
             raise ValueError(
-                f"{type(self).__name__}: learning_rate={learning_rate} must be positive"
+                f"{type(self).__name__}: learning_rate={learning_rate} must be positive and finite"
             )
         self.parameters = list(parameters)
         self.learning_rate = float(learning_rate)
@@ -47,13 +48,20 @@ class Optimiser:
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Move every parameter once, by the gradients given or by each parameter's ``.grad``.
 
+        Where a gradient is None, the parameter and its averages stay as they are.
+
         Raises
         ------
         ShapeError
-            If a gradient has not its parameter's shape; nothing is changed then.
+            If there are more or fewer gradients than parameters, or one has not its parameter's
+            shape; nothing is changed then.
         """
         if gradients is None:
             gradients = [p.grad for p in self.parameters]
+        if len(gradients) != len(self.parameters):
+            raise ShapeError(
+                f"step: {len(gradients)} gradients for {len(self.parameters)} parameters"
+            )
         for p, g in zip(self.parameters, gradients, strict=True):
             if g is not None and g.shape != p.shape:
                 raise ShapeError(
@@ -63,15 +71,23 @@ class Optimiser:
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             if g is None:
                 continue
-            if _references(self._spares, i) > _LIST_ONLY or self._spares[i].base is not None:
+            if not self._is_free(i):
                 self._spares[i] = np.empty(p.shape, p.dtype)
             out, old = self._spares[i], p._data
             out.flags.writeable = True
-            self._update(i, old, g, out)
+            self._update(i, old, np.asarray(g, dtype=p.dtype), out)
             out.flags.writeable = False
             p._data, self._spares[i] = out, old
 
+    def _is_free(self, i: int) -> bool:
+        """Whether nobody else sees the memory of the i-th spare array, and it can be written to."""
+        if _references(self._spares, i) > _LIST_ONLY:
+            return False
+        spare = self._spares[i]
+        return spare.base is None and spare.flags.c_contiguous
+
     def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
+        """Write the i-th parameter's new value into ``out``."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
@@ -91,15 +107,13 @@ class Optimiser:
         ShapeError
             If the names or shapes are those of other parameters; nothing is changed then.
         """
-        own = self.state_dict()
-        wrong = [
-            k
-            for k in own.keys() | state.keys()
-            if np.shape(own.get(k)) != np.shape(state.get(k, ()))
-        ]
-        if own.keys() != state.keys() or wrong:
+        own = {name: value.shape for name, value in self.state_dict().items()}
+        given = {name: np.shape(value) for name, value in state.items()}
+        if own != given:
+            wrong = sorted(k for k in own.keys() | given.keys() if own.get(k) != given.get(k))[0]
             raise ShapeError(
-                f"load_state_dict: the optimiser's state does not fit: {sorted(wrong)[:3]}"
+                f"load_state_dict: {wrong} has shape {own.get(wrong)} here and {given.get(wrong)} "
+                "in the state; these are the averages of other parameters"
             )
         self.step_count = int(state["step_count"])
         for slot, arrays in self.averages.items():
@@ -148,7 +162,8 @@ class Adam(Optimiser):
     ) -> None:
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
             raise ValueError(
-                f"Adam: beta1={beta1} and beta2={beta2} must be in [0, 1), epsilon={epsilon} positive"
+                f"Adam: beta1={beta1} and beta2={beta2} must be in [0, 1), epsilon={epsilon} "
+                "positive"
             )
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)

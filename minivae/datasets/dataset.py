@@ -37,6 +37,8 @@ class Dataset:
         None for floats.
     defaults
         Keyword arguments of the VAE's constructor.
+    source
+        What `load` takes to find the data again from any folder, or None if they came from elsewhere.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     image_shape: tuple[int, int] | None
     max_value: int | None
     defaults: Mapping[str, Any]
+    source: str | None = None
 
     def model_arrays(self, likelihood: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the training and the test data in the units of a likelihood.

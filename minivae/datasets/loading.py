@@ -32,7 +32,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "n_trials": 16,
         "hidden": (200, 100),
         "activation": "tanh",
-        "epochs": 60,
+        "epochs": 150,
         "batch_size": 128,
     },
     "mnist": {
@@ -76,7 +76,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
     if isinstance(name_or_path, str) and name in _DEFAULTS:
         arrays = load_published(name) if name in PUBLISHED else _embedded_digits()
         return dataclasses.replace(
-            dataset_from_arrays(name, arrays), defaults=dict(_DEFAULTS[name])
+            dataset_from_arrays(name, arrays), defaults=dict(_DEFAULTS[name]), source=name
         )
     path = Path(name_or_path).expanduser()
     if not os.path.exists(path):
@@ -85,7 +85,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
             f"{', '.join(_DEFAULTS)}, and a file is an .npz or an IDX file, raw or gzip, or a "
             "folder with the four IDX files of MNIST"
         )
-    return dataset_from_arrays(path.name, _read_path(path))
+    data = dataset_from_arrays(path.name, _read_path(path))
+    return dataclasses.replace(data, source=str(path.resolve()))
 
 
 def load_faithful() -> np.ndarray:

@@ -19,7 +19,7 @@ from minivae.checkpoint import atomic_write
 from minivae.datasets.files import IDX_FILES, decompress, find_idx_file, parse_idx, read_bytes
 from minivae.errors import DatasetError
 
-__all__ = ["PUBLISHED", "load_published"]
+__all__ = ["PUBLISHED", "find_published", "load_published"]
 
 _TIMEOUT_SECONDS = 20.0
 _CHUNK_BYTES = 1 << 16
@@ -102,6 +102,25 @@ def load_published(name: str) -> dict[str, np.ndarray]:
     else:
         contents = _download(name, tried)
     return {role: parse_idx(content, IDX_FILES[role]) for role, content in contents.items()}
+
+
+def find_published(name: str) -> tuple[Path | None, list[str]]:
+    """Return the first folder with all files of a data set, and where it was looked for in vain.
+
+    The files are not read.
+
+    Parameters
+    ----------
+    name
+        A key of `PUBLISHED`.
+    """
+    tried = [] if os.environ.get("MINIVAE_DATA") else ["$MINIVAE_DATA (not set)"]
+    for folder in _places(name):
+        fault = _fault_of_folder(folder)
+        if fault is None:
+            return folder, tried
+        tried.append(f"{folder} ({fault})")
+    return None, tried
 
 
 def _places(name: str) -> Iterator[Path]:

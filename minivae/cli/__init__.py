@@ -1,0 +1,92 @@
+"""What people type: ``minivae train`` and the commands that look at what it leaves.
+
+A command is a module with ``register``, which adds its flags to the parser, and a function from the
+parsed flags to nothing. Results go to standard output, progress and complaints to standard error.
+The exit status is 0, 1 after a broken pipe, 2 for what was refused, 130 after Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import minivae
+from minivae.cli import doctor, inspect, train
+from minivae.cli.terminal import (
+    Interrupted,
+    Parser,
+    complain,
+    closest,
+    one_line,
+    plain_warnings,
+)
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv
+        What follows the program's name; what the process was started with if None.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        with plain_warnings():
+            _run(argv)
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `minivae info RUN | head -1`: nobody reads on
+        _discard_stdout()
+        return 1
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) if isinstance(interrupt, Interrupted) else "interrupted")
+        return 130
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        complain(one_line(error))
+        return 2
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    parser, commands = _parsers()
+    if not argv:
+        parser.print_help()
+        return
+    if not argv[0].startswith("-") and argv[0] not in commands:
+        hint = closest(argv[0], commands) or f"there are {', '.join(commands)}"
+        parser.error(f"there is no command {argv[0]!r}; {hint}")
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = commands[arguments.command].flags() if "command" in arguments else ["--version"]
+        hint = closest(unknown[0].partition("=")[0], flags) or "--help lists what there is"
+        parser.error(f"{unknown[0]!r} is not understood; {hint}")
+    arguments.arguments = argv
+    arguments.run(arguments)
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of all, and those of the commands by name."""
+    parser = Parser(
+        prog="minivae",
+        description="Deep latent-variable models from scratch. 'minivae train' is the place to "
+        "begin: half a minute from handwritten digits to pictures of what a VAE made of them.",
+        epilog="'minivae COMMAND --help' lists a command's flags.",
+    )
+    parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for module in (train, inspect, doctor):
+        module.register(commands)
+    return parser, commands.choices
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter flush into nothing when it ends."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

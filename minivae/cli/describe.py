@@ -1,0 +1,32 @@
+"""Data and models in words."""
+
+import numpy as np
+
+from minivae import VAE
+from minivae.datasets import Dataset
+
+__all__ = ["architecture", "describe_data", "parameter_count"]
+
+
+def describe_data(data: Dataset) -> str:
+    """Return a line on how many data of what kind there are."""
+    if data.image_shape is not None:
+        kind = "images of {}x{} pixels".format(*data.image_shape)
+    else:
+        kind = f"rows of {data.x_train.shape[1]} values"
+    values = "" if data.max_value is None else f", whole numbers up to {data.max_value}"
+    return f"{data.name}: {len(data.x_train)} + {len(data.x_test)} test {kind}{values}"
+
+
+def architecture(vae: VAE, D: int) -> str:
+    """Return the layers' widths from data over the code to data again, and what goes with them."""
+    hidden = [str(width) for width in vae.hidden]
+    chain = " -> ".join([str(D), *hidden, f"z {vae.latent_dim}", *hidden[::-1], str(D)])
+    detail = {"binomial": f" of {vae.n_trials}", "gaussian": f", sigma {vae.sigma}"}
+    grey = f", grey: {vae.grey}" if vae.grey else ""
+    return f"{chain}; {vae.activation}; {vae.likelihood}{detail.get(vae.likelihood, '')}{grey}"
+
+
+def parameter_count(vae: VAE) -> int:
+    """Return how many numbers a fitted model has learned."""
+    return sum(int(np.size(value)) for value in vae.state_dict().values())

@@ -1,0 +1,82 @@
+"""``minivae doctor``: what this machine has, and what is missing."""
+
+import argparse
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import minivae
+import minivae_kernels
+from minivae.cli.terminal import add_quiet, table
+from minivae.datasets.published import PUBLISHED, find_published
+from minivae_kernels import _loops
+
+__all__ = ["kernel_cache", "kernels_are_compiled", "register", "versions"]
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "doctor",
+        help="versions, threads, the kernels' cache, data sets, and what is missing",
+        description="Say what this machine has, and what is missing.",
+    )
+    add_quiet(parser)
+    parser.set_defaults(run=doctor)
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Print what there is."""
+    rows = [(name, version) for name, version in versions().items()]
+    rows += [("platform", platform.platform()), ("processors", _processors())]
+    rows += [("threads", f"{minivae_kernels.get_num_threads()} (set MINIVAE_NUM_THREADS to change it)")]
+    rows += [("kernel cache", _describe_cache())]
+    rows += [("optdigits", "in the package")]
+    for name in PUBLISHED:
+        folder, tried = find_published(name)
+        if folder is not None:
+            rows.append((name, str(folder)))
+        else:
+            rows.append((name, f"not here, will be downloaded when first asked for. Looked in {'; '.join(tried)}. Without a network: {PUBLISHED[name].hint}put the four IDX files into a folder and set MINIVAE_DATA to it"))
+    print(table(rows, indent=0))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that decides a run's numbers or pictures."""
+    packages = ("numpy", "numba", "scipy", "matplotlib")
+    return {
+        "minivae": minivae.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def kernel_cache() -> Path | None:
+    """Return the folder where compiled kernels are kept, or None if they are not."""
+    for value in vars(_loops).values():
+        stats = getattr(value, "stats", None)
+        if stats is not None:
+            return Path(stats.cache_path) if stats.cache_path else None
+    return None
+
+
+def kernels_are_compiled() -> bool:
+    """Tell whether compiled kernels are on the disk, or are not wanted."""
+    folder = kernel_cache()
+    return folder is not None and any(folder.glob("*.nbc"))
+
+
+def _describe_cache() -> str:
+    folder = kernel_cache()
+    if folder is None:
+        return "none: no folder can be written, so each process compiles afresh; set NUMBA_CACHE_DIR"
+    files = list(folder.glob("*.nbc")) if folder.is_dir() else []
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    return f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"
+
+
+def _processors() -> str:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{os.cpu_count()}, {allowed} for this process"

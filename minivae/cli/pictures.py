@@ -1,0 +1,83 @@
+"""The pictures in a run's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minivae import VAE, figures
+from minivae.cli.run import MOST_POINTS, RunFolder
+from minivae.datasets import Dataset
+from minivae.tensor import Array
+
+__all__ = ["darkest", "examples", "latent", "learning_curve", "prior", "reconstructions"]
+
+
+def darkest(vae: VAE) -> float | None:
+    """Return the value that pictures show black, or None for the largest one shown."""
+    if vae.likelihood == "binomial":
+        return vae.n_trials
+    return None if vae.likelihood == "gaussian" else 1.0
+
+
+def examples(labels: Array | None, n: int) -> Array:
+    """Return the indices of n data to show: of each class in turn, if there are at most n."""
+    if labels is None or len(np.unique(labels)) > n:
+        return np.arange(n)
+    classes, of_row = np.unique(labels, return_inverse=True)
+    rank = np.empty(len(labels), dtype=np.intp)  # the how-manieth of its class each datum is
+    for k in range(len(classes)):
+        rank[of_row == k] = np.arange((of_row == k).sum())
+    chosen = np.lexsort((of_row, rank))[:n]
+    return chosen[np.lexsort((chosen, of_row[chosen]))]
+
+
+def learning_curve(run: RunFolder, vae: VAE) -> None:
+    """Draw ``learning_curve.png``."""
+    figures.save_figure(
+        figures.learning_curve(vae.history_), run.path / "learning_curve.png"
+    )
+
+
+def reconstructions(path: Path, vae: VAE, data: Dataset, X: Array, n: int = 10) -> None:
+    """Draw data of each class above what comes back from their codes."""
+    X = X[examples(data.y_test, n)[: len(X)]]
+    figure = figures.reconstructions(
+        X, vae.reconstruct(X), data.image_shape, n, vmax=darkest(vae)
+    )
+    figures.save_figure(figure, path)
+
+
+def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
+    """Draw ``latent.png``, and ``latent.gif`` from the frames kept while training ran."""
+    labels = _few_classes(data.y_test)
+    mu = vae.transform(X)
+    figures.save_figure(figures.latent_scatter(mu, labels), run.path / "latent.png")
+    elbo = vae.history_["elbo"]
+    points = mu[:MOST_POINTS]
+    last = len(elbo)
+    if vae.history_.get("validation_elbo"):
+        last = 1 + int(np.argmax(vae.history_["validation_elbo"]))
+    frames: list[tuple[Array, int, float]] = [
+        (kept, epoch, elbo[epoch - 1] if epoch else np.nan)
+        for epoch, kept in run.read_frames(points.shape).items()
+        if epoch < last
+    ]
+    frames.append((points, last, elbo[last - 1]))
+    labels = None if labels is None else labels[:MOST_POINTS]
+    figures.latent_animation(frames, labels, run.path / "latent.gif")
+
+
+def _few_classes(labels: Array | None) -> Array | None:
+    """Return the labels if a legend can hold them."""
+    if labels is None or len(np.unique(labels)) > figures.MOST_CLASSES:
+        return None
+    return labels
+
+
+def prior(path: Path, vae: VAE, image_shape: tuple[int, int] | None, spacing: Any) -> None:
+    """Draw the decoder's means over the latent space."""
+    figure = figures.prior_predictive_grid(
+        vae.decode, vae.latent_dim, image_shape, spacing=spacing, vmax=darkest(vae)
+    )
+    figures.save_figure(figure, path)

@@ -1,0 +1,97 @@
+"""What a trained model is worth on test data: the ELBO, its terms, and log p(x)."""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from minivae import VAE
+from minivae.errors import EffectiveSampleSizeWarning
+from minivae.tensor import Array
+
+__all__ = ["Results", "measure"]
+
+N_SAMPLES = 500
+MOST_DATA = 2000  # for log p(x), which costs N_SAMPLES times as much as the ELBO
+FEW = 10.0
+
+
+@dataclass(frozen=True)
+class Results:
+    """Means over test data, in nats per datum; log p(x) is None where there is no likelihood."""
+
+    test_data: int
+    elbo: float
+    reconstruction: float
+    kl: float
+    active_units: int
+    latent_dim: int
+    log_likelihood: float | None = None
+    log_likelihood_data: int = 0
+    log_likelihood_samples: int = N_SAMPLES
+    effective_samples_median: float = 0.0
+    effective_samples_least: float = 0.0
+    estimates_on_few_samples: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return them by name."""
+        return asdict(self)
+
+    def as_table(self) -> str:
+        """Return them as lines of at most 80 columns."""
+        rows = [
+            (f"test data: {self.test_data}", "nats per datum"),
+            ("  ELBO", f"{self.elbo:.2f}"),
+            ("    reconstruction", f"{self.reconstruction:.2f}"),
+            ("    KL", f"{-self.kl:.2f}"),
+        ]
+        if self.log_likelihood is not None:
+            rows.append(("  log p(x), estimated", f"{self.log_likelihood:.2f}"))
+        lines = [f"{name:24}{value:>16}" for name, value in rows]
+        if self.log_likelihood is None:
+            return "\n".join(lines)
+        of = "" if self.log_likelihood_data == self.test_data else "the first "
+        lines.append(
+            f"    {self.log_likelihood_samples} samples for each of {of}{self.log_likelihood_data}; "
+            f"effective: {self.effective_samples_median:.0f} (median), "
+            f"{self.effective_samples_least:.1f} (least)"
+        )
+        if self.estimates_on_few_samples:
+            lines.append(
+                f"    {self.estimates_on_few_samples} rest on fewer than {FEW:.0f} effective samples: "
+                "they are likely too low"
+            )
+        return "\n".join(lines)
+
+
+def measure(vae: VAE, X: Array) -> Results:
+    """Measure a fitted model on test data ``(N, D)``."""
+    terms = vae.elbo_terms(X)
+    results = Results(
+        test_data=len(X),
+        elbo=_mean(terms.elbo),
+        reconstruction=_mean(terms.reconstruction),
+        kl=_mean(terms.kl),
+        active_units=int(vae.active_units(X).sum()),
+        latent_dim=vae.latent_dim,
+    )
+    if vae.grey == "cross-entropy":
+        return results
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EffectiveSampleSizeWarning)  # the table says it
+        log_p, ess = vae.log_likelihood(X[:MOST_DATA], N_SAMPLES, return_ess=True)
+    return Results(
+        **{
+            **results.as_dict(),
+            "log_likelihood": _mean(log_p),
+            "log_likelihood_data": len(log_p),
+            "effective_samples_median": float(np.median(ess)),
+            "effective_samples_least": float(np.min(ess)),
+            "estimates_on_few_samples": int((ess < FEW).sum()),
+        }
+    )
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values, dtype=np.float64))

@@ -1,0 +1,185 @@
+"""A run's folder: what a training leaves behind, and how it is found again.
+
+``checkpoint.npz`` is all that a restart or a look at the model needs. ``run.json`` says how to
+reproduce the run, ``history.csv`` has a row for each epoch, ``latent/`` the posterior means of
+some test data at a few dozen epochs, from which the animation is made; the rest are pictures.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minivae import VAE
+from minivae.checkpoint import atomic_write, load_checkpoint, remove_partial_files
+from minivae.errors import CheckpointError
+from minivae.tensor import Array
+
+__all__ = [
+    "MOST_FRAMES",
+    "MOST_POINTS",
+    "RunFolder",
+    "SavedRun",
+    "frame_epochs",
+    "new_folder",
+    "open_run",
+]
+
+MOST_FRAMES = 60
+MOST_POINTS = 2000  # test data in the animation
+
+
+class RunFolder:
+    """The files in a run's folder."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.npz"
+        self.history = self.path / "history.csv"
+        self.record = self.path / "run.json"
+        self.frames = self.path / "latent"
+
+    def make(self) -> None:
+        """Make the folder if it is not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        text = json.dumps(record, indent=2) + "\n"
+        atomic_write(self.record, lambda file: file.write(text.encode()))
+
+    def read_record(self) -> dict[str, Any]:
+        """Return what ``run.json`` says, or an empty dict if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is not what a run wrote.
+        """
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise CheckpointError(f"{self.record} is damaged ({error}): delete it") from error
+        if not isinstance(record, dict):
+            raise CheckpointError(f"{self.record} is not the record of a run: delete it")
+        return record
+
+    def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Write ``history.csv``: a row for each epoch, numbers with all their digits."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(history)
+        for row in zip(*history.values(), strict=True):
+            rows.writerow(int(v) if k == "epoch" else v for k, v in zip(history, row, strict=True))
+        atomic_write(self.history, lambda file: file.write(text.getvalue().encode()))
+
+    def read_history(self) -> dict[str, list[float]]:
+        """Return the columns of ``history.csv``, or nothing if there is none."""
+        try:
+            rows = list(csv.reader(io.StringIO(self.history.read_text(encoding="utf-8"))))
+        except FileNotFoundError:
+            return {}
+        columns = zip(*rows, strict=True)
+        return {name: [float(value) for value in values] for name, *values in columns}
+
+    def keep_frame(self, epoch: int, mu: Array) -> None:
+        """Keep the posterior means ``(N, K)`` of an epoch."""
+        self.frames.mkdir(exist_ok=True)
+        atomic_write(self.frames / f"{epoch:05}.npy", lambda file: np.save(file, mu))
+
+    def read_frames(self, shape: tuple[int, ...]) -> dict[int, Array]:
+        """Return the posterior means that were kept, by epoch; what is damaged is left out."""
+        frames = {}
+        for path in sorted(self.frames.glob("*.npy")):
+            try:
+                mu = np.load(path, allow_pickle=False)
+            except (ValueError, EOFError, OSError):
+                continue
+            if path.stem.isdigit() and mu.shape == shape:
+                frames[int(path.stem)] = mu
+        return frames
+
+    def cut_back(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Forget what lies beyond a checkpoint, and what a killed process left half written."""
+        for path in self.path.iterdir():
+            remove_partial_files(path)
+        epochs = len(history.get("epoch", ()))
+        if history:
+            self.write_history(history)
+        else:
+            self.history.unlink(missing_ok=True)
+        for path in self.frames.glob("*.npy"):
+            if not path.stem.isdigit() or int(path.stem) > epochs:
+                path.unlink()
+
+
+class SavedRun(NamedTuple):
+    """What a command that looks at a run works on."""
+
+    folder: RunFolder
+    checkpoint: Path
+    vae: VAE
+    metadata: dict[str, Any]
+    record: dict[str, Any]
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """The shape of the data's images, if they are images."""
+        if "data" in self.record:
+            shape = self.record["data"].get("image_shape")
+            return tuple(shape) if shape else None
+        side = round(self.vae.n_features_in_**0.5)
+        square = side * side == self.vae.n_features_in_ and side >= 4
+        return (side, side) if square and self.vae.likelihood != "gaussian" else None
+
+    @property
+    def source(self) -> str | None:
+        """The name or path of the data, if it was recorded."""
+        source: str | None = self.metadata.get("training", {}).get("source")
+        return source
+
+
+def open_run(path: str) -> SavedRun:
+    """Read a run by its folder or its checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it cannot be read.
+    """
+    where = Path(path)
+    if where.is_dir():
+        folder = RunFolder(where)
+        checkpoint = folder.checkpoint
+        if not checkpoint.exists():
+            raise CheckpointError(f"{path} is not the folder of a run: it has no checkpoint.npz")
+    else:
+        folder, checkpoint = RunFolder(where.parent), where
+    _, metadata = load_checkpoint(checkpoint)
+    vae = VAE.load(checkpoint)
+    record = folder.read_record() if checkpoint == folder.checkpoint else {}
+    return SavedRun(folder, checkpoint, vae, metadata, record)
+
+
+def frame_epochs(epochs: int) -> set[int]:
+    """Return after which epochs to keep a frame: more of the early ones, where most happens."""
+    if epochs < MOST_FRAMES:
+        return set(range(epochs))
+    share = np.arange(MOST_FRAMES - 1) / (MOST_FRAMES - 1)
+    return set((epochs * share**1.5).round().astype(int).tolist())
+
+
+def new_folder(data: str) -> Path:
+    """Return the first of ``runs/<data>-1``, ``-2``, ... that is not there yet."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data) or "run"
+    number = 1
+    while os.path.lexists(folder := Path("runs") / f"{name}-{number}"):
+        number += 1
+    return folder

@@ -1,0 +1,261 @@
+"""``minivae train``: from data to a run's folder, and on from where a run was stopped."""
+
+import argparse
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import minivae
+from minivae import VAE, datasets
+from minivae.checkpoint import load_checkpoint
+from minivae.cli.describe import architecture, describe_data
+from minivae.cli.doctor import kernels_are_compiled, versions
+from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
+from minivae.cli.results import Results, measure
+from minivae.cli.run import MOST_FRAMES, MOST_POINTS, RunFolder, frame_epochs, new_folder
+from minivae.cli.terminal import Interrupted, add_quiet, one_line, say
+from minivae.datasets import Dataset
+from minivae.errors import CheckpointError
+from minivae.tensor import Array
+
+__all__ = ["register"]
+
+DESCRIPTION = f"""\
+Train a variational autoencoder and write a folder of pictures, numbers and a
+checkpoint. With no flags: 8x8 handwritten digits, a 2-D latent space, half a
+minute. Defaults suit the data set; a run's run.json has what was chosen.
+Ctrl-C stops between two steps, and --resume goes on from there bit for bit.
+The animation has at most {MOST_FRAMES} frames, of at most {MOST_POINTS} test data."""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train a VAE on handwritten digits, or on other data",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    files = parser.add_argument_group("data and files")
+    files.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help="optdigits (default), mnist, fashion-mnist, or a file: .npz or IDX, raw or gzip",
+    )
+    where = files.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", metavar="DIR", help="the run's folder, new or empty (default: runs/<data>-<number>)"
+    )
+    where.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
+    files.add_argument(
+        "--grid",
+        choices=("quantile", "equal"),
+        default="quantile",
+        help="spacing of the prior's grid: quantiles of the prior (default) or equal steps",
+    )
+    add_quiet(files)
+    add_hyper_parameters(parser)
+    parser.set_defaults(run=train)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train, measure, draw."""
+    started = time.monotonic()
+    if arguments.resume is not None:
+        run, data, vae = _resumed(arguments)
+    else:
+        run, data, vae = _fresh(arguments)
+    epochs = _epochs(run.read_history())
+    X, X_test = data.model_arrays(vae.likelihood)
+    recorder = _Recorder(run, data, X_test, _record(arguments, data, vae), arguments.quiet)
+    recorder.announce(vae, X)
+    with _resumable(run, vae.epochs):
+        if run.checkpoint.exists():
+            vae = minivae.resume(run.checkpoint, X, on_epoch=recorder, verbose=recorder.bar)
+        else:
+            vae.verbose = recorder.bar
+            vae.fit(X, checkpoint=run.checkpoint, source=data.source, on_epoch=recorder)
+        trained = _epochs(vae.history_) - epochs
+        training_time = time.monotonic() - started
+        if not trained:
+            say("This run was finished; its pictures are drawn again.", quiet=arguments.quiet)
+        say("Measuring on the test data, and drawing ...", quiet=arguments.quiet)
+        results = measure(vae, X_test)
+        run.write_record({**run.read_record(), "results": results.as_dict()})
+        _draw(run, data, vae, X_test, arguments.grid)
+    print(results.as_table())
+    print()
+    spent = f"{trained} epochs in {training_time:.1f} s, " if trained else ""
+    print(f"{spent}{time.monotonic() - started:.1f} s with the pictures. In {run.path}:")
+    print(CONTENTS)
+
+
+CONTENTS = """\
+  latent.png          codes of the test data, coloured by class
+  latent.gif          the same while training ran
+  prior.png           what the decoder makes of the latent space
+  reconstructions.png test data, and what comes back from their codes
+  learning_curve.png  the ELBO and its two terms over the epochs
+  history.csv, run.json, checkpoint.npz"""
+
+
+# ---- what to train on what ----
+
+
+def _fresh(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
+    """Return a new run's folder, not made yet, its data and its model, not fitted yet."""
+    data = datasets.load(arguments.data or "optdigits")
+    params = hyper_parameters(data, written(arguments))
+    if arguments.out is None:
+        return RunFolder(new_folder(Path(data.name).stem)), data, VAE(**params)
+    out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out}: there is a file of that name; name a folder")
+    if out.is_dir() and any(out.iterdir()):
+        is_run = RunFolder(out).record.exists() or RunFolder(out).checkpoint.exists()
+        mend = f"go on with it by --resume {shlex.quote(str(out))}, or " if is_run else ""
+        what = "holds a run" if is_run else "is not empty"
+        raise FileExistsError(f"--out {out} {what}: {mend}name a new folder")
+    return RunFolder(out), data, VAE(**params)
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
+    """Return the folder of a run that was begun, its data, and its model, not fitted yet."""
+    path = Path(arguments.resume)
+    run = RunFolder(path.parent if path.name == "checkpoint.npz" else path)
+    if run.checkpoint.exists():
+        _, metadata = load_checkpoint(run.checkpoint)
+        source = metadata.get("training", {}).get("source")
+        params, history = dict(metadata.get("params", {})), metadata.get("history", {})
+    else:  # stopped before its first checkpoint
+        record = run.read_record()
+        if "hyper_parameters" not in record or "data" not in record:
+            raise CheckpointError(
+                f"--resume {path}: no run was begun there: it has neither checkpoint.npz nor run.json"
+            )
+        source, params, history = record["data"]["source"], dict(record["hyper_parameters"]), {}
+    _refuse_conflicts(arguments, params)
+    if source is None and arguments.data is None:
+        raise CheckpointError(f"{path} does not say what it was trained on: give --data")
+    data = datasets.load(source if arguments.data is None else arguments.data)
+    if source is not None and data.source != source:
+        _refuse_conflict("--data", data.source, source)
+    run.cut_back(history)
+    return run, data, VAE(**{**params, "hidden": tuple(params["hidden"])})
+
+
+def _refuse_conflicts(arguments: argparse.Namespace, params: dict[str, Any]) -> None:
+    for name, value in written(arguments).items():
+        recorded = params.get(name)
+        if value != (tuple(recorded) if isinstance(recorded, list) else recorded):
+            _refuse_conflict(flag_of(name), value, recorded)
+
+
+def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
+    shown = [
+        ",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in (value, recorded)
+    ]
+    raise ValueError(
+        f"{flag} {shown[0]} is not what the run was started with, {shown[1]}: a resumed run goes on "
+        f"as it began; leave {flag} out, or start another run"
+    )
+
+
+def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str, Any]:
+    """Return all that is needed to reproduce a run."""
+    params = {k: v for k, v in vae.get_params().items() if k != "verbose"}
+    return {
+        "command": shlex.join(["minivae", *arguments.arguments]),
+        "data": {
+            "source": data.source,
+            "name": data.name,
+            "image_shape": data.image_shape,
+            "training_data": len(data.x_train),
+            "test_data": len(data.x_test),
+        },
+        "hyper_parameters": {**params, "hidden": list(vae.hidden)},
+        "versions": versions(),
+        "platform": platform.platform(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _epochs(history: Any) -> int:
+    return len(history.get("epoch", ()))
+
+
+@contextmanager
+def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
+    """Say how to go on after Ctrl-C, or after a disk that could not be written."""
+    mend = f"go on with: minivae train --resume {shlex.quote(str(run.path))}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not run.record.exists():
+            raise
+        done = _epochs(run.read_history())
+        where = f"in epoch {done + 1} of {epochs}" if done < epochs else "after the last epoch"
+        raise Interrupted(f"stopped {where}; {mend}") from None
+    except (OSError, CheckpointError) as error:
+        of_the_disk = isinstance(error if isinstance(error, OSError) else error.__cause__, OSError)
+        if not of_the_disk or not run.checkpoint.exists():
+            raise
+        raise CheckpointError(f"{one_line(error)}; when that is mended, {mend}") from error
+
+
+# ---- while it trains ----
+
+
+class _Recorder:
+    """Writes what the checkpoint does not hold after each epoch, and says how far training is."""
+
+    def __init__(
+        self, run: RunFolder, data: Dataset, X_test: Array, record: dict[str, Any], quiet: bool
+    ) -> None:
+        self.run, self.data, self.record, self.quiet = run, data, record, quiet
+        self.X_test = X_test[:MOST_POINTS]
+        self.bar = sys.stderr.isatty() and not quiet
+
+    def announce(self, vae: VAE, X: Array) -> None:
+        """Say what is trained on what."""
+        say(f"data   {describe_data(self.data)}", quiet=self.quiet)
+        say(f"model  {architecture(vae, X.shape[1])}", quiet=self.quiet)
+        if not kernels_are_compiled():
+            say("Compiling the kernels, this once ...", quiet=self.quiet)
+
+    def __call__(self, vae: VAE, epoch: int) -> None:
+        if epoch == 0:
+            self.run.make()
+            self.run.write_record(self.record)
+        else:
+            self.run.write_history(vae.history_)
+        if epoch in frame_epochs(vae.epochs):
+            self.run.keep_frame(epoch, vae.transform(self.X_test))
+        tenth = max(1, vae.epochs // 10)
+        if epoch and epoch % tenth == 0 and not self.bar:
+            last = {name: values[-1] for name, values in vae.history_.items()}
+            say(
+                f"epoch {epoch:{len(str(vae.epochs))}}/{vae.epochs}  ELBO {last['elbo']:.2f} "
+                f"= {last['reconstruction']:.2f} - {last['kl']:.2f}",
+                quiet=self.quiet,
+            )
+
+
+# ---- when it has trained ----
+
+
+def _draw(run: RunFolder, data: Dataset, vae: VAE, X_test: Array, spacing: Any) -> None:
+    from minivae.cli import pictures
+
+    pictures.learning_curve(run, vae)
+    pictures.reconstructions(run.path / "reconstructions.png", vae, data, X_test)
+    pictures.latent(run, vae, data, X_test)
+    pictures.prior(run.path / "prior.png", vae, data.image_shape, spacing)
+
+
+__all__ += ["Results"]

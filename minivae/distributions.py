@@ -317,7 +317,7 @@ class Gaussian:
         if not 0 < floor < math.inf:
             raise ValueError(f"Gaussian: floor={floor} must be positive and finite")
         self.sigma, self.floor = sigma, floor
-        self.heads = ("mu", "raw_log_var") if sigma == "network" else ("mu",)
+        self.heads: tuple[str, ...] = ("mu", "raw_log_var") if sigma == "network" else ("mu",)
 
     @property
     def log_floor(self) -> float:

@@ -1,4 +1,9 @@
-"""What the models share: scikit-learn's conventions without scikit-learn, checked data, random streams."""
+"""What the models share: scikit-learn's conventions without scikit-learn, and checks at the door.
+
+- `Estimator`: hyper-parameters by name, a short ``repr``, a word to whoever forgot to fit;
+- `check_data`: data as a contiguous array of finite numbers, or what is wrong with them;
+- `entropy_from`, `stream`: independent random streams from one ``random_state``.
+"""
 
 from __future__ import annotations
 
@@ -11,75 +16,90 @@ import numpy as np
 from minivae.errors import DtypeError, NotFittedError, ShapeError
 from minivae.tensor import Array, Tensor
 
-__all__ = ["Estimator", "check_data", "entropy_from", "stream"]
+__all__ = ["Estimator", "check_data", "entropy_from", "is_real", "is_whole", "stream"]
 
 
 class Estimator:
-    """Hyper-parameters in the constructor and nothing else there; fitted attributes end in ``_``."""
+    """Hyper-parameters in the constructor, nothing else there; fitted attributes end in ``_``."""
 
     @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = inspect.signature(cls.__init__).parameters
+        return {name: p.default for name, p in parameters.items() if name != "self"}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyper-parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
+        return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **params: Any) -> Self:
-        """Set hyper-parameters by name.
+        """Set hyper-parameters by name; they count from the next ``fit`` on.
 
         Raises
         ------
         ValueError
             If a name is unknown; nothing is set then.
         """
-        known = self._parameter_names()
-        unknown = sorted(params.keys() - set(known))
-        if unknown:
-            raise ValueError(
-                f"set_params: {type(self).__name__} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
-            )
+        known = self._defaults()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"set_params: {type(self).__name__} has no parameter {name!r}; it has "
+                    f"{', '.join(known)}"
+                )
         for name, value in params.items():
             setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
-        defaults = {
-            n: p.default for n, p in inspect.signature(type(self).__init__).parameters.items()
-        }
-        changed = [f"{n}={v!r}" for n, v in self.get_params().items() if not _same(v, defaults[n])]
+        defaults = self._defaults()
+        # Compared as text: values may be arrays, whose comparison is no yes or no.
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if repr(value) != repr(defaults[name])
+        ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def _require_fitted(self, operation: str, attribute: str) -> None:
         if not hasattr(self, attribute):
             raise NotFittedError(
-                f"{operation}: this {type(self).__name__} is not fitted yet; call fit(X) or load(path) first"
+                f"{operation}: this {type(self).__name__} is not fitted yet; call fit(X) or "
+                "load(path) first"
             )
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks of an estimator; it is there if somebody asks."""
-        from sklearn.utils import InputTags, Tags, TargetTags
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
-            estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags()
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
+            input_tags=InputTags(),
         )
 
 
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (
-        not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and bool(a == b)
-    )
+def is_whole(value: Any) -> bool:
+    """Whether this is a whole number; True and False are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def check_data(X: Any, operation: str, *, dtype: Any, n_features: int | None = None) -> Array:
+def is_real(value: Any) -> bool:
+    """Whether this is a real number, NaN and the infinities among them."""
+    return is_whole(value) or isinstance(value, float | np.floating)
+
+
+def check_data(
+    X: Any, operation: str, *, dtype: Any, n_features: int | None = None, name: str = "X"
+) -> Array:
     """Data as a contiguous array of shape ``(N, D)``, or a word about what is wrong with them.
 
     Parameters
     ----------
     X
         Whatever the caller was given.
-    operation
-        Named in the message.
+    operation, name
+        What messages call the operation and its argument.
     dtype
         float32 or float64, of the result.
     n_features
@@ -88,42 +108,73 @@ def check_data(X: Any, operation: str, *, dtype: Any, n_features: int | None = N
     Raises
     ------
     ShapeError, DtypeError, ValueError
-        If the data are not 2-D, empty, not numbers, of another width, or hold NaN or infinity (the first such row
-        is named).
+        If the data are not 2-D, empty, not numbers, of another width, or not finite (the first
+        such number is named).
     """
-    array = X.data if isinstance(X, Tensor) else np.asarray(X)
-    if array.dtype.kind not in "iufb":
-        raise DtypeError(f"{operation}: X holds {array.dtype} data; it must hold real numbers")
+    array = _as_array(X, operation, name)
+    found = f"{operation}: {name} has shape {array.shape}"
     if array.ndim != 2:
-        mend = (
-            "images must be flattened, X.reshape(len(X), -1)"
-            if array.ndim > 2
-            else "a single datum is X[None, :]"
-        )
-        if array.ndim == 1 and array.dtype.kind in "iu":
-            mend += "; are these the labels?"
-        raise ShapeError(
-            f"{operation}: X has shape {array.shape}; it must be (N, D), one datum a row: {mend}"
-        )
+        raise ShapeError(f"{found}; it must be (N, D), one datum a row: {_mend_axes(array)}")
     if 0 in array.shape:
-        raise ShapeError(
-            f"{operation}: X has shape {array.shape}; there must be at least one datum and one feature"
-        )
+        raise ShapeError(f"{found}; there must be at least one datum and one feature")
     if n_features is not None and array.shape[1] != n_features:
-        raise ShapeError(
-            f"{operation}: X has shape {array.shape}, but the model was fitted to {n_features} features"
-        )
+        raise ShapeError(f"{found}; the model takes rows of {n_features}")
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f":
-        # One pass without a temporary: a sum is finite unless something in it is not (or it overflows).
-        with np.errstate(all="ignore"):
-            suspicious = not np.isfinite(array.sum(dtype=np.float64))
-        if suspicious and (bad := ~np.isfinite(array)).any():
-            row, column = np.argwhere(bad)[0]
-            raise ValueError(
-                f"{operation}: X[{row}, {column}] = {array[row, column]}; the data must be finite, so drop or impute "
-                "such rows"
-            )
-    return np.ascontiguousarray(array, dtype=dtype)
+        _check_finite(array, numbers, operation, name)
+    return numbers
+
+
+def _as_array(X: Any, operation: str, name: str) -> Array:
+    if isinstance(X, Tensor):
+        return X.data
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(
+            f"{operation}: {name} is masked in {np.sum(X.mask)} places; drop those rows, or fill "
+            "the gaps"
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ShapeError(
+            f"{operation}: {name} is no array; all its rows must have one length"
+        ) from error
+    if array.dtype.kind not in "iufb":
+        kind = f"{array.dtype} data" if array.ndim else f"a {type(X).__name__}"
+        raise DtypeError(
+            f"{operation}: {name} is {kind}; it must be an array of real numbers "
+            "(a sparse matrix is made one by .toarray())"
+        )
+    return array
+
+
+def _mend_axes(array: Array) -> str:
+    if array.ndim > 2:
+        return "images must be flattened, X.reshape(len(X), -1)"
+    if array.ndim == 1 and array.dtype.kind in "iub":
+        return "are these the labels? A single datum is X[None, :]"
+    return "a single datum is X[None, :]"
+
+
+def _check_finite(given: Array, numbers: Array, operation: str, name: str) -> None:
+    # A sum tells without a temporary as large as the data; if it overflows, the rows are looked at.
+    with np.errstate(all="ignore"):
+        if np.isfinite(numbers.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(numbers)
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0]
+    place = f"{operation}: {name}[{row}, {column}] = {given[row, column]}"
+    if np.isfinite(given[row, column]):
+        raise ValueError(
+            f"{place} is too large for {numbers.dtype}; divide the data by their scale"
+        )
+    raise ValueError(
+        f"{place}, one of {bad.any(axis=1).sum()} rows that are not finite; drop such rows, or "
+        "fill the gaps"
+    )
 
 
 def entropy_from(random_state: Any) -> int:
@@ -145,19 +196,15 @@ def entropy_from(random_state: Any) -> int:
         return int(random_state.integers(2**63))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
-    if (
-        isinstance(random_state, int | np.integer)
-        and not isinstance(random_state, bool)
-        and random_state >= 0
-    ):
+    if is_whole(random_state) and random_state >= 0:
         return int(random_state)
     raise ValueError(
-        f"random_state={random_state!r} must be a whole number from 0, a RandomState, a Generator or None"
+        f"random_state={random_state!r} must be a whole number from 0, a RandomState, a Generator "
+        "or None"
     )
 
 
 def stream(entropy: int, number: int) -> np.random.Generator:
-    """The numbered random stream of a model: streams are independent, so that one never disturbs another."""
-    return np.random.Generator(
-        np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=(number,)))
-    )
+    """The numbered random stream of a model: independent, so that none disturbs another."""
+    seed = np.random.SeedSequence(entropy, spawn_key=(number,))
+    return np.random.Generator(np.random.PCG64(seed))

@@ -1,12 +1,14 @@
-"""The training loop, generic over a step: epochs, history, early stopping, interruptions, progress.
+"""The training loop, generic over a step: epochs, history, early stopping, Ctrl-C, progress.
 
-The loop knows nothing of models. It draws minibatches, calls ``step(index)`` on each, averages what the step
-measured, and keeps the state from which a run continues bit for bit: where it stands in which epoch, the
-generator that orders the data, the sums so far, the history, and the best validation score.
+The loop knows nothing of models. It draws minibatches, calls ``step`` on each, averages what the
+step measured, and keeps the state from which a run continues bit for bit: where it stands in which
+epoch, the generator that orders the data, the sums so far, the history and the best validation
+score.
 """
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -19,7 +21,7 @@ import numpy as np
 from minivae.checkpoint import generator_state, restore_generator
 from minivae.tensor import Array
 
-__all__ = ["EarlyStopping", "TrainingLoop"]
+__all__ = ["EarlyStopping", "Metrics", "Trainee", "TrainingLoop"]
 
 Metrics = dict[str, float]
 
@@ -54,7 +56,7 @@ class EarlyStopping:
     def is_best(self, epoch: int, score: float) -> bool:
         """Whether this epoch's score is the best so far, which is remembered."""
         if score > self.best_score:
-            self.best_score, self.best_epoch = float(score), epoch
+            self.best_score, self.best_epoch = score, epoch
             return True
         return False
 
@@ -79,7 +81,13 @@ class TrainingLoop:
     early_stopping
         Judges the metric ``validation_elbo``, if given.
     verbose
-        Whether to show a progress bar.
+        Whether to show a progress bar, of the metrics ``elbo``, ``reconstruction`` and ``kl``.
+
+    Attributes
+    ----------
+    history
+        Lists with one number for each finished epoch: ``epoch``, the mean of each metric that
+        ``step`` returned, and what ``validate`` returned.
     """
 
     def __init__(
@@ -95,43 +103,37 @@ class TrainingLoop:
     ) -> None:
         self.trainee, self.n, self.epochs, self.batch_size = trainee, n, epochs, batch_size
         self.order, self.early_stopping, self.verbose = order, early_stopping, verbose
+        self.batches = -(-n // batch_size)  # in an epoch
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the present one
         self.sums: Metrics = {}  # over the data of the finished batches
         self.history: dict[str, list[float]] = {}
 
     def state(self) -> dict[str, Any]:
-        """Where the run stands, as JSON can say it; take it between two steps."""
+        """Where the run stands, besides its history, as JSON can say it; between two steps."""
         stopping = self.early_stopping
         return {
             "epoch": self.epoch,
             "batch": self.batch,
             "sums": dict(self.sums),
-            "history": {name: list(values) for name, values in self.history.items()},
-            "order": generator_state(self.order),  # as it was before the present epoch was shuffled
-            "best_score": stopping.best_score if stopping else None,
-            "best_epoch": stopping.best_epoch if stopping else None,
+            "order": generator_state(self.order),
+            "best": [stopping.best_score, stopping.best_epoch] if stopping else None,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from where :meth:`state` was taken."""
+        """Go on from where :meth:`state` was taken; give ``history`` back its value of then."""
         self.epoch, self.batch = state["epoch"], state["batch"]
-        self.sums, self.history = (
-            dict(state["sums"]),
-            {k: list(v) for k, v in state["history"].items()},
-        )
+        self.sums = dict(state["sums"])
         self.order = restore_generator(state["order"])
-        if self.early_stopping and state["best_score"] is not None:
-            self.early_stopping.best_score = state["best_score"]
-            self.early_stopping.best_epoch = state["best_epoch"]
+        if self.early_stopping:
+            self.early_stopping.best_score, self.early_stopping.best_epoch = state["best"]
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping ended the run."""
-        stopping = self.early_stopping
-        return self.epoch >= self.epochs or (
-            stopping is not None and self.epoch > 0 and stopping.should_stop(self.epoch)
-        )
+        if self.early_stopping and self.early_stopping.should_stop(self.epoch):
+            return True
+        return self.epoch >= self.epochs
 
     def run(self) -> None:
         """Train to the end; a Ctrl-C stops between two steps, after a checkpoint.
@@ -139,62 +141,61 @@ class TrainingLoop:
         Raises
         ------
         KeyboardInterrupt
-            After Ctrl-C, once the checkpoint is written.
+            After Ctrl-C, once the checkpoint is written; a second Ctrl-C does not wait for that.
         """
-        if self.epoch == self.batch == 0:
-            self.trainee.epoch_ended(0)
-            self.trainee.save()
-        with _deferred_interrupt() as interrupted, self._progress_bar() as bar:
-            while not self.finished:
-                self._run_epoch(interrupted, bar)
+        with _deferred_interrupt() as interrupted:
+            if self.epoch == self.batch == 0:
+                self.trainee.save()  # before anything else, in case the disk is full or read-only
+                self.trainee.epoch_ended(0)
+            with self._progress_bar() as bar:
+                while not self.finished:
+                    self._run_epoch(interrupted, bar)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
 
-    def _run_epoch(self, interrupted: threading.Event, bar: Any) -> None:
-        # A copy is shuffled, so that state() can still tell how this epoch began.
-        order = restore_generator(generator_state(self.order))
+    def _run_epoch(self, interrupted: threading.Event, bar: _NoBar | _Bar) -> None:
+        # A copy shuffles, so that a checkpoint in mid-epoch can still tell how the epoch began.
+        order = copy.deepcopy(self.order)
         permutation = order.permutation(self.n)
-        batches = -(-self.n // self.batch_size)
-        while self.batch < batches:
+        while self.batch < self.batches:
+            if interrupted.is_set():
+                self.trainee.save()
+                raise KeyboardInterrupt
             index = permutation[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
-            metrics = self.trainee.step(index, self.epoch + self.batch / batches)
+            metrics = self.trainee.step(index, self.epoch + self.batch / self.batches)
             for name, value in metrics.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value * len(index)
             self.batch += 1
             bar.advance(metrics)
-            if interrupted.is_set():
-                self.trainee.save()
-                raise KeyboardInterrupt
         self._finish_epoch(order)
 
     def _finish_epoch(self, order: np.random.Generator) -> None:
-        row = {
-            "epoch": float(self.epoch + 1),
-            **{name: s / self.n for name, s in self.sums.items()},
-        }
+        means = {name: total / self.n for name, total in self.sums.items()}
         self.epoch, self.batch, self.sums, self.order = self.epoch + 1, 0, {}, order
-        row.update(self.trainee.validate())
+        row = {"epoch": self.epoch, **means, **self.trainee.validate()}
         for name, value in row.items():
             self.history.setdefault(name, []).append(value)
         if self.early_stopping and self.early_stopping.is_best(self.epoch, row["validation_elbo"]):
             self.trainee.remember_best()
+        # In this order, so that after a kill between the two the caller is told again, not never.
         self.trainee.epoch_ended(self.epoch)
         self.trainee.save()
 
     @contextmanager
-    def _progress_bar(self) -> Iterator[Any]:
+    def _progress_bar(self) -> Iterator[_NoBar | _Bar]:
         if not self.verbose:
             yield _NoBar()
             return
         from tqdm import tqdm
 
-        batches = -(-self.n // self.batch_size)
         with tqdm(
-            total=self.epochs * batches,
-            initial=self.epoch * batches + self.batch,
+            total=self.epochs * self.batches,
+            initial=self.epoch * self.batches + self.batch,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
             dynamic_ncols=True,
             file=sys.stderr,
         ) as bar:
-            yield _Bar(bar, batches, self.epochs)
+            yield _Bar(bar, self.batches, self.epochs)
 
 
 class _NoBar:
@@ -203,12 +204,13 @@ class _NoBar:
 
 
 class _Bar:
-    """A progress bar that shows the epoch, the ELBO and its two terms, averaged over the last batches."""
+    """A progress bar: the epoch, the ELBO and its two terms, averaged over the last batches."""
 
     def __init__(self, bar: Any, batches: int, epochs: int) -> None:
         self.bar, self.batches, self.epochs = bar, batches, epochs
         self.running: Metrics = {}
-        self.done, self.pending = bar.n, 0
+        self.done: int = bar.n
+        self.pending = 0
 
     def advance(self, metrics: Metrics) -> None:
         for name, value in metrics.items():
@@ -219,9 +221,9 @@ class _Bar:
         if self.pending < 10 and self.done % self.batches:
             return
         r = self.running
-        epoch = min((self.done - 1) // self.batches + 1, self.epochs)
         self.bar.set_description_str(
-            f"epoch {epoch}/{self.epochs}  ELBO {r['elbo']:.2f} = {r['reconstruction']:.2f} - {r['kl']:.2f} ",
+            f"epoch {(self.done - 1) // self.batches + 1}/{self.epochs}  "
+            f"ELBO {r['elbo']:.2f} = {r['reconstruction']:.2f} - {r['kl']:.2f} ",
             refresh=False,
         )
         self.bar.update(self.pending)
@@ -230,20 +232,19 @@ class _Bar:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that no step is cut in half; a second one interrupts at once."""
+    """Turn the first Ctrl-C into a flag, so that no step is cut in half; a second acts at once."""
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGINT)
+    # Only the main thread may handle signals; and where Python does not handle Ctrl-C, somebody
+    # wants it ignored or deadly.
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield interrupted
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def remember(signum: int, frame: Any) -> None:
         interrupted.set()
         signal.signal(signal.SIGINT, previous)
 
-    if not callable(previous):  # somebody ignores Ctrl-C on purpose
-        yield interrupted
-        return
     signal.signal(signal.SIGINT, remember)
     try:
         yield interrupted

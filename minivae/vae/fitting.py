@@ -2,101 +2,132 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minivae_kernels as kernels
 from minivae import ops
-from minivae.checkpoint import data_checksum, generator_state, restore_generator, save_checkpoint
-from minivae.distributions import Likelihood
-from minivae.errors import CheckpointError
+from minivae.checkpoint import (
+    data_checksum,
+    generator_state,
+    remove_partial_files,
+    restore_generator,
+    save_checkpoint,
+)
+from minivae.errors import ShapeError
 from minivae.estimator import stream
 from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
 from minivae.optim import Adam
-from minivae.tensor import Array, Tensor, wrap
+from minivae.tensor import Array, wrap
 from minivae.training import EarlyStopping, TrainingLoop
 
 if TYPE_CHECKING:
     from minivae.vae.model import VAE
+
+__all__ = [
+    "Fitting", "OnEpoch", "n_held_out", "over", "sample_pixels", "threshold_pixels", "under",
+]  # fmt: skip
+
+OnEpoch = Callable[["VAE", int], object]
 
 # The numbered random streams: training, evaluation and sampling never disturb each other.
 WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES = range(7)
 
 
 class Fitting:
-    """One run of training: the model, the data and everything that must survive a restart."""
+    """One run of training: a model, its data, and what the loop asks of the two.
+
+    Parameters
+    ----------
+    vae
+        With its networks built.
+    X
+        Checked data ``(N, D)``.
+    checkpoint, source, on_epoch
+        As for ``VAE.fit``.
+    """
 
     def __init__(
         self,
         vae: VAE,
-        likelihood: Likelihood,
         X: Array,
-        entropy: int,
         checkpoint: str | os.PathLike[str] | None,
         source: str | None,
-        on_epoch: Callable[[VAE, int], None] | None,
+        on_epoch: OnEpoch | None,
     ) -> None:
-        self.vae, self.checkpoint, self.source, self.on_epoch = vae, checkpoint, source, on_epoch
-        self.checksum = data_checksum(X) if checkpoint is not None else ""
-        vae._entropy_ = entropy
-        vae._sampling_ = stream(entropy, SAMPLES)
-        vae._build(likelihood, X.shape[1], stream(entropy, WEIGHTS))
-        self.X, self.X_validation = self._split(X, stream(entropy, SPLIT))
-        vae._start_at(self.X)
-        self.noise = stream(entropy, NOISE)
+        self.vae, self.settings = vae, vae._settings_
+        settings = self.settings
+        self.checkpoint, self.source, self.on_epoch = checkpoint, source, on_epoch
+        self.checksum = "" if checkpoint is None else data_checksum(X)
+        self.X, self.X_validation = self._split(X)
+        self.noise = stream(vae._entropy_, NOISE)
         self.parameters = [p for _, p in vae.named_parameters()]
-        self.optimiser = Adam(self.parameters, vae.learning_rate)
-        self.best: dict[str, Array] = {}
+        self.optimiser = Adam(self.parameters, settings.learning_rate)
+        self.best: dict[str, Array] = {}  # parameters by name, where there are validation data
         self.loop = TrainingLoop(
             self,
             len(self.X),
-            epochs=vae.epochs,
-            batch_size=vae.batch_size,
-            order=stream(entropy, ORDER),
-            early_stopping=EarlyStopping(vae.patience) if vae.validation else None,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            order=stream(vae._entropy_, ORDER),
+            early_stopping=EarlyStopping(settings.patience) if settings.validation else None,
             verbose=vae.verbose,
         )
-        vae.history_ = self.loop.history
+        self.loop.history = vae.history_  # one and the same: it grows where all can see it
 
-    def _split(self, X: Array, rng: np.random.Generator) -> tuple[Array, Array | None]:
-        if not self.vae.validation:
-            return X, None
-        held_out = self.vae._n_held_out(X)
-        chosen = rng.permutation(len(X))
-        return X[np.sort(chosen[held_out:])], self.vae._checked(
-            X[np.sort(chosen[:held_out])], "fit"
-        )
+    def _split(self, X: Array) -> tuple[Array, Array | None]:
+        """Data to train on and data to validate on, both as the likelihood takes them if it may."""
+        X_validation = None
+        if held_out := n_held_out(len(X), self.settings.validation):
+            chosen = stream(self.vae._entropy_, SPLIT).permutation(len(X))
+            X_validation = self.vae._pixels(X[np.sort(chosen[:held_out])])
+            X = X[np.sort(chosen[held_out:])]
+        # Pixels that are drawn afresh in each epoch stay grey until they are used.
+        return X if self.settings.grey == "sample" else self.vae._pixels(X), X_validation
 
-    def start(self) -> None:
-        """Run the loop, and give the model its best parameters at the end."""
-        self.loop.run()
-        if self.best:
-            self.vae.load_state_dict(self.best)
+    def run(self) -> None:
+        """Train to the end, and give the model its best parameters then."""
+        if self.checkpoint is not None:
+            with suppress(OSError):  # of the same folder `save` will have a clearer word
+                remove_partial_files(self.checkpoint)
+        try:
+            self.loop.run()
+        finally:
+            if self.best and self.loop.finished:
+                self.vae.load_state_dict(self.best)
 
-    # what the loop calls
+    # ---- what the loop calls ----
 
     def step(self, index: Array, progress: float) -> dict[str, float]:
         """One step of Adam on a minibatch's loss, beta KL - reconstruction, Eq. VAE.4."""
-        vae = self.vae
+        vae, settings = self.vae, self.settings
         x = kernels.take_rows(self.X, index)
-        if vae.grey == "threshold":
-            x = threshold(x)
-        elif vae.grey == "sample":
+        if settings.grey == "sample":
             x = sample_pixels(x, self.noise)
-        eps = standard_normal(self.noise, (vae.n_samples, len(x), vae.latent_dim), vae.dtype)
-        beta = vae.beta * (min(1.0, progress / vae.beta_warmup) if vae.beta_warmup else 1.0)
-        model = (self._encode, vae.decoder_, vae.likelihood_, wrap(x), eps, vae.prior_)
-        if vae.objective == "importance-weighted":
+        shape = (settings.n_samples, len(x), settings.latent_dim)
+        eps = self.noise.standard_normal(shape, dtype=settings.dtype)
+        beta = settings.beta
+        if progress < settings.beta_warmup:
+            beta *= progress / settings.beta_warmup
+        model = vae._model(wrap(x), eps)
+        if settings.objective == "importance-weighted":
             samples = sample_terms(*model)
             terms = samples.means
             log_weights = samples.log_likelihood - beta * samples.log_ratio
             loss = -ops.mean(importance_weighted_bound(log_weights))
         else:
-            terms = elbo_terms(*model) if vae.kl == "analytic" else sample_terms(*model).means
+            terms = elbo_terms(*model) if settings.kl == "analytic" else sample_terms(*model).means
             loss = ops.mean(beta * terms.kl - terms.reconstruction)
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(
+                f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a smaller "
+                f"learning_rate than {settings.learning_rate}, or data divided by their scale"
+            )
         loss.backward()
         self.optimiser.step()
         for p in self.parameters:
@@ -110,18 +141,12 @@ class Fitting:
             "kl": kl,
         }
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.vae.encoder_(wrap(np.asarray(self.vae.likelihood_.encoder_input(x.data))))
-
     def validate(self) -> dict[str, float]:
         """The ELBO of the held-out data."""
         if self.X_validation is None:
             return {}
-        return {
-            "validation_elbo": float(
-                self.vae._elbo_terms(self.X_validation).elbo.mean(dtype=np.float64)
-            )
-        }
+        elbo = self.vae._evaluate(self.X_validation).elbo
+        return {"validation_elbo": float(elbo.mean(dtype=np.float64))}
 
     def remember_best(self) -> None:
         """Keep the present parameters as the best so far."""
@@ -132,59 +157,71 @@ class Fitting:
         if self.on_epoch is not None:
             self.on_epoch(self.vae, epoch)
 
+    # ---- stopping and going on ----
+
     def save(self) -> None:
         """Write all that a restart needs."""
         if self.checkpoint is None:
             return
-        arrays = {f"parameters.{name}": p.data for name, p in self.vae.named_parameters()}
-        arrays |= {
-            f"optimiser.{name}": value for name, value in self.optimiser.state_dict().items()
+        arrays = {
+            **over("parameters.", {name: p.data for name, p in self.vae.named_parameters()}),
+            **over("optimiser.", self.optimiser.state_dict()),
+            **over("best.", self.best),
         }
-        arrays |= {f"best.{name}": value for name, value in self.best.items()}
         training = {
             "loop": self.loop.state(),
             "noise": generator_state(self.noise),
+            "sampling": generator_state(self.vae._sampling_),
             "checksum": self.checksum,
             "source": self.source,
         }
         save_checkpoint(self.checkpoint, arrays, {**self.vae._metadata(), "training": training})
 
-    def restore(
-        self, path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, Any]
-    ) -> None:
+    def restore(self, arrays: Mapping[str, Array], training: Mapping[str, Any]) -> None:
         """Go on from where :meth:`save` was called."""
-        training = metadata["training"]
-        if training["checksum"] != self.checksum:
-            raise CheckpointError(
-                f"{path}: X is not what this run was started on; resume with the same data"
-            )
         self.vae.load_state_dict(under("parameters.", arrays))
         self.optimiser.load_state_dict(under("optimiser.", arrays))
         self.best = under("best.", arrays)
         self.noise = restore_generator(training["noise"])
+        self.vae._sampling_ = restore_generator(training["sampling"])
         self.loop.restore(training["loop"])
-        self.vae.history_ = self.loop.history
+
+
+def over(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays with a prefix before their names."""
+    return {prefix + name: array for name, array in arrays.items()}
 
 
 def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays whose names start with a prefix, without it."""
     return {
-        name.removeprefix(prefix): value
-        for name, value in arrays.items()
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
         if name.startswith(prefix)
     }
 
 
-def threshold(X: Array) -> Array:
+def n_held_out(n: int, share: float | None) -> int:
+    """How many of ``n`` data a share of them is, at least one if there is a share.
+
+    Raises
+    ------
+    ShapeError
+        If none would be left.
+    """
+    if share is None:
+        return 0
+    held_out = max(1, round(share * n))
+    if held_out >= n:
+        raise ShapeError(f"fit: validation={share} leaves none of {n} data to train on")
+    return held_out
+
+
+def threshold_pixels(X: Array) -> Array:
     """Pixels that are on from 1/2."""
     return (X >= 0.5).astype(X.dtype)
 
 
 def sample_pixels(X: Array, rng: np.random.Generator) -> Array:
     """Pixels that are on with the grey value's probability."""
-    return (rng.random(X.shape) < X).astype(X.dtype)
-
-
-def standard_normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Standard normal noise in the model's dtype."""
-    return rng.standard_normal(shape, dtype=dtype)
+    return (rng.random(X.shape, dtype=X.dtype) < X).astype(X.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.tensor import Tensor
 
-__all__ = ["Decoder", "Encoder"]
+__all__ = ["Decoder", "Encoder", "Networks"]
 
 
 class Encoder(Module):
@@ -28,21 +28,23 @@ class Encoder(Module):
         activation: str,
         rng: np.random.Generator,
         dtype: Any,
-    ):
-        self.trunk = MLP(
-            [D, *hidden], activation=activation, output_activation=activation, rng=rng, dtype=dtype
-        )
+    ) -> None:
+        self.trunk = _trunk([D, *hidden], activation, rng, dtype)
         width = hidden[-1] if hidden else D
         self.mu = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
         self.log_var = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
 
-    def __call__(self, x: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Any) -> tuple[Any, Any]:
+        """mu and log_var of q(z | x), each ``(N, K)``, for x ``(N, D)`` as the encoder sees it."""
         h = self.trunk(x)
         return self.mu(h), self.log_var(h)
 
 
 class Decoder(Module):
-    """z to the parameters of p(x | z): a trunk of dense layers and one head for each parameter, Eq. VAE.2."""
+    """z to the parameters of p(x | z): a trunk of dense layers and a head for each, Eq. VAE.2.
+
+    With ``shared_scale`` a last parameter, a Gaussian's learnt scale, is the same for all z.
+    """
 
     def __init__(
         self,
@@ -54,18 +56,28 @@ class Decoder(Module):
         activation: str,
         rng: np.random.Generator,
         dtype: Any,
+        shared_scale: bool = False,
     ) -> None:
-        self.trunk = MLP(
-            [K, *hidden], activation=activation, output_activation=activation, rng=rng, dtype=dtype
-        )
-        self.heads = [
-            Dense(hidden[-1] if hidden else K, D, rng=rng, dtype=dtype) for _ in range(heads)
-        ]
-        self.shared: Tensor | None = (
-            None  # the learnt scale of a Gaussian, where all pixels share one
-        )
+        self.trunk = _trunk([K, *hidden], activation, rng, dtype)
+        width = hidden[-1] if hidden else K
+        self.heads = [Dense(width, D, rng=rng, dtype=dtype) for _ in range(heads)]
+        self.shared: Tensor | None = None
+        if shared_scale:
+            self.shared = Tensor(np.zeros((1, 1)), requires_grad=True, dtype=dtype)
 
     def __call__(self, z: Any) -> tuple[Any, ...]:
+        """The parameters of p(x | z), each ``(n, D)`` or shared ``(1, 1)``, for z ``(n, K)``."""
         h = self.trunk(z)
         parameters = tuple(head(h) for head in self.heads)
         return parameters if self.shared is None else (*parameters, self.shared)
+
+
+class Networks(Module):
+    """The encoder phi and the decoder theta, with one list of parameters."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        self.encoder, self.decoder = encoder, decoder
+
+
+def _trunk(sizes: Sequence[int], activation: str, rng: np.random.Generator, dtype: Any) -> MLP:
+    return MLP(sizes, activation=activation, output_activation=activation, rng=rng, dtype=dtype)

@@ -1,0 +1,115 @@
+"""Which hyper-parameters of a VAE make sense, and the likelihood that they ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minivae import ops
+from minivae.distributions import Bernoulli, Binomial, ContinuousBernoulli, Gaussian, Likelihood
+from minivae.estimator import is_real, is_whole
+
+if TYPE_CHECKING:
+    from minivae.vae.model import VAE
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "activation": tuple(ops.ACTIVATIONS),
+    "likelihood": ("bernoulli", "binomial", "continuous-bernoulli", "gaussian"),
+    "grey": ("threshold", "sample", "cross-entropy"),
+    "prior": ("standard",),
+    "kl": ("analytic", "monte-carlo"),
+    "objective": ("elbo", "importance-weighted"),
+}
+
+
+def check_hyper_parameters(vae: VAE) -> None:
+    """Refuse what makes no sense, each by itself and together.
+
+    Raises
+    ------
+    ValueError
+        It names the hyper-parameter, its value and what is allowed.
+    """
+
+    def require(name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            value = getattr(vae, name)
+            raise ValueError(f"VAE: {name}={value!r} makes no sense; it must be {rule}")
+
+    for name in ("latent_dim", "n_samples", "epochs", "batch_size", "patience"):
+        value = getattr(vae, name)
+        require(name, is_whole(value) and value >= 1, "a whole number from 1")
+    for name in ("beta", "beta_warmup"):
+        value = getattr(vae, name)
+        require(name, is_real(value) and 0 <= value < math.inf, "a number from 0")
+    for name in ("learning_rate", "sigma_floor"):
+        value = getattr(vae, name)
+        require(name, is_real(value) and 0 < value < math.inf, "a positive number")
+    for name, known in CHOICES.items():
+        value = getattr(vae, name)
+        optional = value is None and name == "grey"
+        known_value = isinstance(value, str) and value in known
+        require(name, optional or known_value, "one of " + ", ".join(map(repr, known)))
+    require("dtype", _is_float_dtype(vae.dtype), "'float32' or 'float64'")
+    require("hidden", _are_widths(vae.hidden), "a tuple of whole numbers from 1, such as (400,)")
+    share = vae.validation
+    require(
+        "validation",
+        share is None or (is_real(share) and 0 < share < 1),
+        "None or a share between 0 and 1",
+    )
+    _check_likelihood(vae, require)
+
+
+def _check_likelihood(vae: VAE, require: Any) -> None:
+    """Refuse what does not go with the likelihood: a student who forgot one of the two is told."""
+    sigma = vae.sigma
+    require(
+        "sigma",
+        sigma in ("network", "shared") if isinstance(sigma, str) else _is_positive(sigma),
+        "'network', 'shared' or a positive number",
+    )
+    for name, unset, likelihood in (
+        ("grey", None, "bernoulli"),
+        ("sigma", "network", "gaussian"),
+        ("n_trials", None, "binomial"),
+    ):
+        value = getattr(vae, name)
+        if value != unset and vae.likelihood != likelihood:
+            raise ValueError(
+                f"VAE: {name}={value!r} goes with likelihood={likelihood!r}, not {vae.likelihood!r}"
+            )
+    if vae.likelihood == "binomial":
+        counts = is_whole(vae.n_trials) and vae.n_trials >= 1  # type: ignore[operator]
+        require("n_trials", counts, "the largest count that a feature can take, such as 16")
+
+
+def make_likelihood(vae: VAE) -> Likelihood:
+    """The likelihood that checked hyper-parameters ask for."""
+    if vae.likelihood == "binomial":
+        return Binomial(int(vae.n_trials or 0))
+    if vae.likelihood == "gaussian":
+        return Gaussian(vae.sigma, vae.sigma_floor)
+    if vae.likelihood == "continuous-bernoulli":
+        return ContinuousBernoulli()
+    return Bernoulli(grey=vae.grey == "cross-entropy")
+
+
+def _is_positive(value: Any) -> bool:
+    return is_real(value) and 0 < value < math.inf
+
+
+def _are_widths(hidden: Any) -> bool:
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        return False
+    return all(is_whole(width) and width >= 1 for width in hidden)
+
+
+def _is_float_dtype(dtype: Any) -> bool:
+    try:
+        return dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+    except TypeError:
+        return False

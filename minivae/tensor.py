@@ -3,7 +3,7 @@
 With this file you can
 
 - wrap an array in a :class:`Tensor` and compute with it; whatever needs a gradient is recorded;
-- make an operation of your own from a forward and its vector-Jacobian product: :func:`primitive`;
+- make an operation of your own from a forward and its vector-Jacobian product: :class:`primitive`;
 - walk the record backwards and collect gradients: :meth:`Tensor.backward`;
 - leave the record off for a while: :func:`no_grad`.
 
@@ -13,10 +13,13 @@ and the tensors it was made from. Nothing on the tape is ever written to.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import operator
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,14 +32,13 @@ __all__ = ["Array", "Operand", "Primitive", "Tensor", "no_grad", "primitive", "u
 
 Array: TypeAlias = NDArray[Any]
 Operand: TypeAlias = "Tensor | Array | float | Sequence[Any]"
-Forward: TypeAlias = Callable[..., Any]
-VJP: TypeAlias = Callable[..., Any]
+Function: TypeAlias = Callable[..., Any]
 Value: TypeAlias = Any  # what a VJP computes with: arrays in the first walk, tensors in the second
 
-# Operators on Tensor look their operation up here by name; `minivae.ops` fills the table.
-OPERATIONS: dict[str, Callable[..., Any]] = {}
+# Methods of Tensor look their operation up here by name; `minivae.ops` fills the table.
+OPERATIONS: dict[str, Function] = {}
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+recording: ContextVar[bool] = ContextVar("recording", default=True)
 _ages = itertools.count()
 
 
@@ -45,23 +47,35 @@ class Node(NamedTuple):
 
     operation: Primitive
     inputs: tuple[Any, ...]  # tensors, arrays, or plain numbers
-    arrays: tuple[Any, ...]  # the same as values, as they were when the operation ran
+    arrays: list[Any]  # the same as values, as they were when the operation ran
     params: dict[str, Any]
 
 
 @contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Turn the tape on or off inside a ``with`` block, and back afterwards, come what may."""
-    token = _recording.set(on)
+def setting(switch: ContextVar[bool], on: bool) -> Iterator[None]:
+    """Turn a switch on or off inside a ``with`` block, and back afterwards, come what may."""
+    token = switch.set(on)
     try:
         yield
     finally:
-        _recording.reset(token)
+        switch.reset(token)
 
 
-def no_grad() -> Any:
+def no_grad() -> AbstractContextManager[None]:
     """Leave the tape off inside a ``with`` block: results need no gradient."""
-    return recording(False)
+    return setting(recording, False)
+
+
+def _method(name: str, reflected: bool = False) -> Callable[..., Tensor]:
+    """A method that is the operation of that name in :mod:`minivae.ops`."""
+    if reflected:
+        return lambda self, other: OPERATIONS[name](other, self)
+    return lambda self, *args, **params: OPERATIONS[name](self, *args, **params)
+
+
+def _of_values(function: Function) -> Function:
+    """A method that looks at the numbers alone: nothing flows back through it."""
+    return lambda self, *others: function(self._data, *map(values, others))
 
 
 class Tensor:
@@ -70,8 +84,8 @@ class Tensor:
     Parameters
     ----------
     data
-        An array, a number or nested lists. Lists and numbers become float64, arrays keep their dtype. The
-        data are copied, so that nothing outside can change what is on the tape.
+        An array, a number or nested lists. Lists and numbers become float64, arrays keep their
+        dtype. The data are copied, so that nothing outside can change what is on the tape.
     requires_grad
         Whether gradients with respect to this tensor are wanted.
     dtype
@@ -87,67 +101,38 @@ class Tensor:
     __array_ufunc__ = None  # so that `ndarray * Tensor` comes to us
     __hash__ = object.__hash__
 
+    _age: int
     _data: Array
     _node: Node | None
     grad: Array | None
     requires_grad: bool
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        if isinstance(data, Tensor):
-            data = data._data
-        if dtype is None and not isinstance(data, np.ndarray | np.generic):
-            dtype = np.float64
-        array = np.array(data, dtype=dtype)
-        check_dtype("Tensor", array)
+        array = as_array("Tensor", values(data), dtype).copy()
         if requires_grad and array.dtype.kind != "f":
-            raise DtypeError(
-                f"Tensor: {array.dtype} data cannot ask for gradients, only floating-point data can; "
-                "convert with dtype=float"
-            )
+            raise DtypeError(f"Tensor: {array.dtype} numbers have no gradient; give dtype=float")
         _fill(self, array, requires_grad, None)
 
     @property
     def data(self) -> Array:
-        """The values, as a read-only view."""
+        """The values, read-only; a leaf can be given new ones of its shape."""
         return self._data
 
     @data.setter
     def data(self, value: Any) -> None:
         if self._node is not None:
-            raise GradientError(
-                f"data: this tensor is the result of {self._node.operation.__name__}; only leaves can "
-                "be given new data. Make a new one with .detach()"
-            )
-        array = np.array(value, dtype=self._data.dtype)
-        if array.shape != self._data.shape:
+            raise GradientError("data: only a leaf can be given new data; detach() the result")
+        array = as_array("data", values(value), self.dtype).copy()
+        if array.shape != self.shape:
             raise ShapeError(f"data: a leaf of shape {self.shape} was given shape {array.shape}")
-        array.flags.writeable = False
+        array.setflags(write=False)
         self._data = array
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of one element."""
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self._data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self._data.size
-
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes reversed."""
-        return self.transpose()
+    shape = property(operator.attrgetter("_data.shape"), doc="The length of each axis.")
+    dtype = property(operator.attrgetter("_data.dtype"), doc="The type of one element.")
+    ndim = property(operator.attrgetter("_data.ndim"), doc="The number of axes.")
+    size = property(operator.attrgetter("_data.size"), doc="The number of elements.")
+    T = property(_method("transpose"), doc="The tensor with its axes reversed.")
 
     def numpy(self) -> Array:
         """A copy of the values that may be written to."""
@@ -174,378 +159,289 @@ class Tensor:
         Raises
         ------
         GradientError
-            If nothing here needs a gradient, or the tensor is no single number and no cotangent is given.
+            If nothing here needs a gradient, or the tensor is no single number and no cotangent is
+            given.
         ShapeError
             If the cotangent has another shape.
         """
         if not self.requires_grad:
             raise GradientError(
-                "backward: this tensor depends on nothing that asked for a gradient; make a leaf with "
-                "requires_grad=True, and look for no_grad or detach on the way"
+                "backward: nothing here asked for a gradient by requires_grad=True outside no_grad"
             )
-        seed = cotangent_for(self, gradient, "backward")
-        leaves = [t for t in _reachable(self, -1, ()) if t._node is None]
-        for leaf, g in zip(leaves, walk(self, seed, leaves), strict=True):
-            if g is not None:
-                leaf.grad = g if leaf.grad is None else leaf.grad + g
+        for leaf, g in walk(self, values(cotangent_for(self, gradient, "backward"))).items():
+            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
     def __repr__(self) -> str:
         text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
-        how = ", requires_grad=True" if self._node is None else f", {self._node.operation.__name__}"
+        how = f", {self._node.operation.__name__}" if self._node else ", requires_grad=True"
         return f"Tensor({text}, dtype={self.dtype}{how if self.requires_grad else ''})"
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __float__(self) -> float:
-        return float(self._data)
-
-    def __int__(self) -> int:
-        return int(self._data)
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise GradientError(
-                "a Tensor on the tape would silently lose its gradient as a NumPy array; use the functions "
-                "of minivae.ops, or .numpy() or .detach() where the gradient is not wanted"
+                "a Tensor would lose its gradient in NumPy; use minivae.ops (for lists: stack), or "
+                ".numpy() where the gradient is not wanted"
             )
-        return np.array(self._data, dtype=dtype)
+        return np.array(self._data, dtype=dtype, copy=copy)
 
-    # Comparisons give plain boolean arrays: nothing flows back through them.
-    def __eq__(self, other: object) -> Any:
-        return self._data == _values(other)
+    def __reduce__(self) -> Any:
+        if self._node is not None:
+            raise GradientError("copy and pickle: only a leaf has a copy; detach() the result")
+        return Tensor, (self._data, self.requires_grad), (None, {"grad": self.grad})
 
-    def __ne__(self, other: object) -> Any:
-        return self._data != _values(other)
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self._data)))
 
-    def __lt__(self, other: Any) -> Any:
-        return self._data < _values(other)
+    __len__, __bool__ = _of_values(len), _of_values(bool)
+    __int__, __float__ = _of_values(int), _of_values(float)
+    __eq__, __ne__ = _of_values(operator.eq), _of_values(operator.ne)
+    __lt__, __le__ = _of_values(operator.lt), _of_values(operator.le)
+    __gt__, __ge__ = _of_values(operator.gt), _of_values(operator.ge)
 
-    def __le__(self, other: Any) -> Any:
-        return self._data <= _values(other)
+    __add__, __radd__ = _method("add"), _method("add", reflected=True)
+    __sub__, __rsub__ = _method("subtract"), _method("subtract", reflected=True)
+    __mul__, __rmul__ = _method("multiply"), _method("multiply", reflected=True)
+    __truediv__, __rtruediv__ = _method("divide"), _method("divide", reflected=True)
+    __pow__, __rpow__ = _method("power"), _method("power", reflected=True)
+    __matmul__, __rmatmul__ = _method("matmul"), _method("matmul", reflected=True)
+    __neg__, __pos__ = _method("negative"), _method("positive")
+    __abs__, __getitem__ = _method("abs"), _method("getitem")
 
-    def __gt__(self, other: Any) -> Any:
-        return self._data > _values(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._data >= _values(other)
-
-    # Every method from here on is the operation of the same name in `minivae.ops`.
-    def __add__(self, other: Any) -> Tensor:
-        return OPERATIONS["add"](self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return OPERATIONS["add"](other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return OPERATIONS["subtract"](self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return OPERATIONS["subtract"](other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return OPERATIONS["multiply"](self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return OPERATIONS["multiply"](other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return OPERATIONS["divide"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return OPERATIONS["divide"](other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return OPERATIONS["power"](self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return OPERATIONS["power"](other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return OPERATIONS["matmul"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return OPERATIONS["matmul"](other, self)
-
-    def __neg__(self) -> Tensor:
-        return OPERATIONS["negative"](self)
-
-    def __abs__(self) -> Tensor:
-        return OPERATIONS["abs"](self)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return OPERATIONS["getitem"](self, index)
+    sum, mean, prod = _method("sum"), _method("mean"), _method("prod")
+    var, std = _method("var"), _method("std")
+    max, min = _method("max"), _method("min")
+    swapaxes, squeeze = _method("swapaxes"), _method("squeeze")
+    astype, clip, cumsum = _method("astype"), _method("clip"), _method("cumsum")
 
     def reshape(self, *shape: Any) -> Tensor:
-        return OPERATIONS["reshape"](self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        return OPERATIONS["transpose"](self, axes[0] if len(axes) == 1 else axes or None)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return OPERATIONS["swapaxes"](self, axis1, axis2)
-
-    def squeeze(self, axis: Any = None) -> Tensor:
-        return OPERATIONS["squeeze"](self, axis)
+        """The same elements in another shape, as numbers or as one tuple."""
+        return _method("reshape")(self, shape[0] if len(shape) == 1 else shape)
 
     def ravel(self) -> Tensor:
-        return OPERATIONS["reshape"](self, -1)
+        """All elements along one axis."""
+        return self.reshape(-1)
 
-    def astype(self, dtype: Any) -> Tensor:
-        return OPERATIONS["astype"](self, dtype)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["sum"](self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["mean"](self, axis, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["max"](self, axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["min"](self, axis, keepdims)
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["prod"](self, axis, keepdims)
-
-    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["var"](self, axis, ddof, keepdims)
-
-    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-        return OPERATIONS["std"](self, axis, ddof, keepdims)
-
-    def cumsum(self, axis: Any = None) -> Tensor:
-        return OPERATIONS["cumsum"](self, axis)
-
-    def clip(self, lower: Any = None, upper: Any = None) -> Tensor:
-        return OPERATIONS["clip"](self, lower, upper)
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, as numbers or as one tuple; reversed if none is given."""
+        return _method("transpose")(self, axes[0] if len(axes) == 1 else axes or None)
 
 
 def _fill(tensor: Tensor, array: Array, requires_grad: bool, node: Node | None) -> Tensor:
-    array.flags.writeable = False
-    tensor._data = array
-    tensor._node = node
-    tensor._age = next(_ages)
-    tensor.grad = None
-    tensor.requires_grad = requires_grad
+    array.setflags(write=False)
+    tensor._data, tensor._node, tensor._age = array, node, next(_ages)
+    tensor.grad, tensor.requires_grad = None, requires_grad
     return tensor
 
 
-def wrap(array: Array, requires_grad: bool = False) -> Tensor:
+def wrap(array: Array, requires_grad: bool = False, node: Node | None = None) -> Tensor:
     """A tensor around an array that nobody else will write to, without copying it."""
-    return _fill(Tensor.__new__(Tensor), array, requires_grad, None)
+    return _fill(Tensor.__new__(Tensor), array, requires_grad, node)
 
 
-def _values(x: Any) -> Any:
+def values(x: Any) -> Any:
+    """The numbers alone, without the record: for masks, comparisons and the way out."""
     return x._data if isinstance(x, Tensor) else x
 
 
-def check_dtype(operation: str, array: Array) -> None:
-    """Refuse what is not float32, float64, an integer or a boolean."""
-    if array.dtype.kind not in "iub" and array.dtype not in (np.float32, np.float64):
-        raise DtypeError(
-            f"{operation}: dtype {array.dtype} is not supported; use float32 or float64 (integers and booleans "
-            "may be constants)"
-        )
+def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
+    """Data from outside as an array of real numbers; lists and numbers become float64."""
+    array = np.asarray(x)
+    if array.dtype.kind in "fiub":
+        array = np.asarray(array, dtype or (None if hasattr(x, "dtype") else np.float64))
+    if array.dtype.kind in "iub" or array.dtype in (np.float32, np.float64):
+        return array
+    given = f"{type(x).__name__} of dtype {array.dtype}"
+    raise DtypeError(f"{operation}: cannot compute with {given}; use float32 or float64 numbers")
 
 
 class Primitive:
-    """An operation that can be differentiated: made by :func:`primitive`, called like a function."""
-
-    def __init__(self, forward: Forward, vjp: VJP, *, broadcasts: bool, composed: Forward | None) -> None:
-        # NaN and infinities travel without NumPy's warnings, forwards as backwards.
-        self.forward, self.vjp = np.errstate(all="ignore")(forward), vjp
-        self.broadcasts, self.composed = broadcasts, composed
-        self.__name__ = forward.__name__.removesuffix("_forward").lstrip("_")
-        self.__doc__ = forward.__doc__
-        self.__wrapped__ = forward
-        try:
-            arguments = list(inspect.signature(forward).parameters.values())
-        except ValueError:  # some NumPy functions have no signature
-            arguments = []
-        self._n_inputs = sum(a.kind is a.POSITIONAL_ONLY for a in arguments)
-        self._params = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
-        self._defaults = {
-            a.name: a.default for a in arguments if a.kind is not a.POSITIONAL_ONLY and a.default is not a.empty
-        }
-        self._selective = "wanted" in inspect.signature(vjp).parameters
-
-    def __repr__(self) -> str:
-        return f"<primitive {self.__name__}>"
-
-    def __call__(self, *inputs: Any, **params: Any) -> Any:
-        if self._n_inputs and len(inputs) > self._n_inputs:
-            params.update(zip(self._params, inputs[self._n_inputs :], strict=False))
-            inputs = inputs[: self._n_inputs]
-        if self._defaults:
-            params = {**self._defaults, **params}
-        is_tensor = traced = False
-        for x in inputs:
-            if isinstance(x, Tensor):
-                is_tensor = True
-                traced |= x.requires_grad
-        traced = traced and _recording.get()
-        arrays = tuple(
-            [x._data if isinstance(x, Tensor) else self._at_the_door(x, traced) for x in inputs]
-        )
-        if not is_tensor and not any(isinstance(x, np.ndarray) for x in arrays):
-            arrays = tuple([np.asarray(x, dtype=getattr(x, "dtype", None)) for x in inputs])
-        out = np.asarray(self.forward(*arrays, **params))
-        if not is_tensor:
-            return out
-        node = None
-        if traced := traced and out.dtype.kind == "f":
-            inputs = tuple([x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays, strict=True)])
-            node = Node(self, inputs, arrays, params)
-        return _fill(Tensor.__new__(Tensor), out, traced, node)
-
-    def _at_the_door(self, x: Any, keep: bool) -> Any:
-        """A constant as an array or a plain number; a copy if the tape is to keep it."""
-        if isinstance(x, float | int):
-            return x
-        if isinstance(x, np.generic):
-            return x.item()  # weak, like a Python number: it never upcasts
-        if isinstance(x, np.ndarray):
-            check_dtype(self.__name__, x)
-            if keep:
-                x = x.copy()
-                x.flags.writeable = False
-            return x
-        if isinstance(x, list | tuple):
-            return np.array([_values(row) for row in x], dtype=np.float64)
-        raise DtypeError(
-            f"{self.__name__}: cannot compute with a {type(x).__name__}; give a Tensor, an array, a number or lists"
-        )
-
-    def pull_back(
-        self, g: Any, out: Tensor, node: Node, wanted: Sequence[bool], differentiable: bool
-    ) -> Sequence[Any]:
-        """The cotangents of the inputs, from the cotangent ``g`` of the output (Eq. AD.2)."""
-        _, inputs, arrays, params = node
-        values: Any = arrays
-        result: Any = out._data
-        if differentiable:
-            for x, array in zip(inputs, arrays, strict=True):
-                if isinstance(x, Tensor) and x._data is not array:
-                    raise GradientError(
-                        f"{self.__name__}: an input of shape {x.shape} was given new data after the operation ran, "
-                        "so its second derivative cannot be formed; differentiate before updating"
-                    )
-            if self.composed is not None:
-                return _pull_back_composed(self.composed, g, inputs, params)
-            values, result = inputs, out
-        if self._selective:
-            params = {**params, "wanted": wanted}
-        cotangents = self.vjp(g, result, *values, **params)
-        if not isinstance(cotangents, tuple):
-            cotangents = (cotangents,)
-        if len(cotangents) != len(inputs):
-            raise GradientError(
-                f"{self.__name__}: its VJP returned {len(cotangents)} cotangents for {len(inputs)} inputs; it must "
-                "return one for each, in order (None for no gradient)"
-            )
-        return cotangents
-
-
-def _pull_back_composed(composed: Forward, g: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> list[Any]:
-    """The cotangents of a fused operation as tensors, through its twin made of simple operations."""
-    targets = {id(x): x for x in inputs if isinstance(x, Tensor) and x.requires_grad}
-    with recording(True):
-        out = composed(*inputs, **params)
-    found = dict(zip(targets, walk(out, g, list(targets.values()), differentiable=True), strict=True))
-    # An input that was used twice has its whole cotangent in the first place.
-    return [found.pop(id(x), None) for x in inputs]
-
-
-def primitive(
-    forward: Forward, vjp: VJP, *, broadcasts: bool = False, composed: Forward | None = None
-) -> Primitive:
-    """Make an operation from its forward and its vector-Jacobian product.
-
-    Eq. AD.2.
+    """An operation that can be differentiated, made from its forward and its VJP (Eq. AD.2).
 
     Parameters
     ----------
     forward
-        ``forward(*inputs, **params)`` on arrays. Its positional-only arguments are the inputs that gradients
-        may flow to; without a ``/`` in its signature, whatever is given by position is an input.
+        ``forward(*inputs, **params)`` on arrays. Its positional-only arguments are the inputs that
+        gradients may flow to; without a ``/`` in its signature, those that have no default.
     vjp
-        ``vjp(g, out, *inputs, **params)`` gives one cotangent for each input, of that input's shape, or None
-        for no gradient. Written with operations of :mod:`minivae.ops` it takes arrays and tensors alike, and
-        the operation can be differentiated again. If it takes an argument ``wanted``, it is told which
-        cotangents will be used, as a sequence of booleans, and may return None for the others.
+        ``vjp(g, out, *inputs, **params)`` gives one cotangent for each input, of its shape, or None
+        for no gradient. Written with operations of :mod:`minivae.ops` it takes arrays and
+        tensors alike, and the operation can be differentiated again. If it takes an argument
+        ``wanted``, it is told which cotangents will be used, as a sequence of booleans, and may
+        return None for the others.
     broadcasts
-        Set for elementwise operations: their cotangents have the output's shape, and the walk sums them down
-        to each input's.
+        Set for elementwise operations: their cotangents have the output's shape, and the walk sums
+        them down to each input's.
     composed
-        The same function made of simpler operations, for second derivatives where ``vjp`` takes arrays only.
+        The same function made of simpler operations, for second derivatives where ``vjp`` takes
+        arrays only.
 
     Raises
     ------
     GradientError
         During the walk, if the VJP returns a wrong number of cotangents or a wrong shape.
     """
-    return Primitive(forward, vjp, broadcasts=broadcasts, composed=composed)
+
+    def __init__(
+        self, forward: Function, vjp: Function, broadcasts: bool = False, composed: Any = None
+    ) -> None:
+        functools.update_wrapper(self, forward)
+        self.__name__ = forward.__name__.removesuffix("_forward").lstrip("_")
+        # NaN and infinities travel without NumPy's warnings, forwards as backwards.
+        self.forward, self.vjp = np.errstate(all="ignore")(forward), vjp
+        self.broadcasts, self.composed = broadcasts, composed
+        arguments: list[inspect.Parameter] = []
+        with suppress(ValueError):  # NumPy's own functions have no signature before 2.4
+            arguments = list(inspect.signature(forward).parameters.values())
+        n_inputs = sum(a.kind is a.POSITIONAL_ONLY for a in arguments) or sum(
+            a.kind is a.POSITIONAL_OR_KEYWORD and a.default is a.empty for a in arguments
+        )
+        self._n_inputs = n_inputs or sys.maxsize  # `*inputs`: as many as are given
+        known = list(inspect.signature(vjp).parameters)[2:]  # after g and out
+        self._selective = "wanted" in known
+        params = arguments[n_inputs:]
+        self._params = [a.name for a in params]
+        self._defaults = {
+            a.name: a.default for a in params if a.name in known and a.default is not a.empty
+        }
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.__name__}>"
+
+    def __call__(self, *inputs: Any, **params: Any) -> Any:
+        """The value at these inputs: an array, or a tensor as soon as one input is."""
+        inputs, extra = inputs[: self._n_inputs], inputs[self._n_inputs :]
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        traced = recording.get() and any([x.requires_grad for x in tensors])  # noqa: C419
+        arrays = [x._data if isinstance(x, Tensor) else self._constant(x, traced) for x in inputs]
+        if not tensors and not any(isinstance(x, np.ndarray) for x in arrays):
+            arrays = [np.asarray(x) for x in inputs]
+        try:
+            out = np.asarray(self.forward(*arrays, *extra, **params))
+        except (ValueError, IndexError) as error:
+            if str(error).startswith(self.__name__):
+                raise
+            kind = ShapeError if isinstance(error, ValueError) else IndexError
+            rule = "axes, counted from the last, must be equal or 1" if self.broadcasts else error
+            shapes = " and ".join(str(np.shape(x)) for x in arrays)
+            raise kind(f"{self.__name__}: {rule}; given shapes {shapes}") from error
+        if not tensors:
+            return out
+        if not traced or out.dtype.kind != "f":
+            return wrap(out.view())  # a forward may return what it was given
+        if len(tensors) < len(inputs):
+            inputs = tuple([x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays)])  # noqa: B905
+        if extra or self._defaults:
+            params = {**self._defaults, **dict(zip(self._params, extra, strict=False)), **params}
+        return wrap(out, True, Node(self, inputs, arrays, params))
+
+    def _constant(self, x: Any, keep: bool) -> Any:
+        """A constant as a plain number or an array; a read-only copy if the tape is to keep it."""
+        if isinstance(x, np.generic):
+            x = x.item()  # weak, like a Python number: it never upcasts
+        if isinstance(x, float | int):
+            return x
+        array = as_array(self.__name__, x)
+        if keep:
+            array = array.copy()
+            array.setflags(write=False)
+        return array
+
+    def pull_back(
+        self, g: Value, out: Tensor, node: Node, wanted: Sequence[bool], differentiable: bool
+    ) -> Sequence[Value]:
+        """The cotangents of the inputs, from the cotangent ``g`` of the output (Eq. AD.2)."""
+        _, inputs, arrays, params = node
+        if differentiable and any(values(x) is not a for x, a in zip(inputs, arrays, strict=True)):
+            raise GradientError(
+                f"{self.__name__}: an input got new data before second derivatives were taken"
+            )
+        if differentiable and self.composed is not None:
+            targets = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+            found = walk(self.composed(*inputs, **params), g, targets, differentiable=True)
+            # An input that was used twice has its whole cotangent in the first place.
+            return [found.pop(x, None) if isinstance(x, Tensor) else None for x in inputs]
+        if self._selective:
+            params = {**params, "wanted": wanted}
+        operands = (out, *inputs) if differentiable else (out._data, *arrays)
+        parts = self.vjp(g, *operands, **params)
+        parts = parts if isinstance(parts, tuple | list) else (parts,)
+        if len(parts) != len(inputs):
+            raise GradientError(
+                f"{self.__name__}: its VJP gave {len(parts)} cotangents for {len(inputs)} inputs"
+            )
+        return parts
+
+    def fitted(self, part: Any, g: Value, x: Tensor, differentiable: bool) -> Value:
+        """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
+        part = _value(part, differentiable)
+        if self.broadcasts and part.shape == g.shape != x._data.shape:
+            part = unbroadcast(part, x.shape)
+        if part.shape != x._data.shape:
+            wrong = f"a cotangent of shape {part.shape} for an input of shape {x.shape}"
+            raise GradientError(f"{self.__name__}: its VJP returned {wrong}; they must agree")
+        return part if part.dtype == x._data.dtype else OPERATIONS["astype"](part, x.dtype)
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+primitive = Primitive  # its name as a verb, which is how it is used
+
+
+def _value(x: Any, differentiable: bool) -> Value:
+    return x if differentiable and isinstance(x, Tensor) else np.asarray(values(x))
+
+
+def unbroadcast(g: Value, shape: tuple[int, ...]) -> Value:
     """Sum a cotangent down to the shape that was broadcast to its own: the adjoint of broadcasting.
 
     Eq. AD.4. It never repairs: a shape that could not have been broadcast raises GradientError.
     """
     lead = g.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)):
-        raise GradientError(f"unbroadcast: shape {shape} does not broadcast to the cotangent's {g.shape}")
-    axes = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
-    if lead or axes:
-        g = OPERATIONS["sum"](g, axis=(*range(lead), *axes), keepdims=True)
+        raise GradientError(f"unbroadcast: {shape} does not broadcast to the cotangent's {g.shape}")
+    stretched = [lead + i for i, n in enumerate(shape) if n != g.shape[lead + i]]
+    if lead or stretched:
+        g = OPERATIONS["sum"](g, (*range(lead), *stretched), keepdims=True)
         g = OPERATIONS["reshape"](g, shape)
     return g
 
 
-def cotangent_for(out: Tensor, gradient: Any, operation: str) -> Any:
+def cotangent_for(out: Tensor, gradient: Any, operation: str) -> Value:
     """The cotangent a walk starts from: 1 for a single number, else what the caller gives."""
     if gradient is None:
         if out.size != 1:
-            raise GradientError(
-                f"{operation}: the output has shape {out.shape}, so its gradient needs a cotangent of that shape; "
-                "sum or average it to a single number, or give the cotangent"
-            )
+            given = f"the output of shape {out.shape} is no single number"
+            raise GradientError(f"{operation}: {given}; sum or average it, or give a cotangent")
         return np.ones(out.shape, out.dtype)
-    seed = gradient if isinstance(gradient, Tensor) else np.asarray(gradient)
+    seed = gradient if isinstance(gradient, Tensor) else as_array(operation, gradient)
     if seed.shape != out.shape:
-        raise ShapeError(f"{operation}: the cotangent has shape {seed.shape}, the output {out.shape}; they must agree")
+        raise ShapeError(f"{operation}: cotangent of shape {seed.shape} for output {out.shape}")
     return seed if seed.dtype == out.dtype else OPERATIONS["astype"](seed, out.dtype)
 
 
-def _reachable(root: Tensor, oldest: int, sinks: Sequence[int]) -> list[Tensor]:
-    """The tensors on the way from ``root`` back to ``sinks`` and leaves, newest first.
+def _reachable(root: Tensor, stops: Collection[Tensor]) -> list[Tensor]:
+    """The tensors on the way from ``root`` back to ``stops`` and leaves, newest first.
 
-    Why a loop and not a recursion? A chain of 100,000 operations would exhaust the stack, and a shared
-    subexpression would be visited once for every path to it: exponentially often. Why newest first? An
-    operation's inputs are older than its output, so when a tensor's turn comes, everything that used it has
-    already handed over its part of the cotangent.
+    Why a loop and not a recursion? A chain of 100,000 operations would exhaust the stack, and a
+    shared subexpression would be visited once for every path to it: exponentially often. Why
+    newest first? An operation's inputs are older than its output, so when a tensor's turn comes,
+    everything that used it has already handed over its part of the cotangent.
     """
-    found = {id(root): root}
-    stack = [root]
+    oldest = min((t._age for t in stops), default=-1)
+    found, stack = {root}, [root]
     while stack:
         t = stack.pop()
-        # What is older than the oldest sink cannot depend on it.
-        if t._node is None or t._age < oldest or id(t) in sinks:
-            continue
-        for x in t._node.inputs:
-            if isinstance(x, Tensor) and x.requires_grad and id(x) not in found:
-                found[id(x)] = x
-                stack.append(x)
-    return sorted(found.values(), key=lambda t: t._age, reverse=True)
+        # What is older than every stop depends on none.
+        if t._node is not None and t._age > oldest and t not in stops:
+            for x in t._node.inputs:
+                if isinstance(x, Tensor) and x.requires_grad and x not in found:
+                    found.add(x)
+                    stack.append(x)
+    return sorted(found, key=operator.attrgetter("_age"), reverse=True)
 
 
-def walk(root: Tensor, seed: Any, targets: Sequence[Tensor], differentiable: bool = False) -> list[Any]:
-    """Walk the tape from ``root`` back to ``targets`` and return their cotangents (Eq. AD.3).
+def walk(
+    root: Tensor, seed: Value, targets: Sequence[Tensor] | None = None, differentiable: bool = False
+) -> dict[Tensor, Value]:
+    """Walk the tape from ``root`` back and return cotangents (Eq. AD.3).
 
     Parameters
     ----------
@@ -554,62 +450,37 @@ def walk(root: Tensor, seed: Any, targets: Sequence[Tensor], differentiable: boo
     seed
         The cotangent of ``root``, of its shape: an array, or a Tensor if ``differentiable``.
     targets
-        Where to stop. The walk only goes where it leads to one of them.
+        Where to stop: the walk only goes where it leads to one of them. All leaves if None.
     differentiable
         Walk with tensors, so that the result can itself be differentiated, instead of with arrays.
 
     Returns
     -------
-    list
-        One cotangent for each target, or None if ``root`` does not depend on it. Arrays are the caller's own:
-        no two share memory.
+    dict
+        The cotangent of each target that ``root`` depends on. Arrays are the caller's own: no two
+        share memory.
     """
-    sinks = {id(t) for t in targets}
-    path = _reachable(root, min((t._age for t in targets), default=0), sinks)
-    useful = set(sinks)
+    stops = set(targets or ())
+    path = _reachable(root, stops)
+    useful = set(targets or path)  # what leads to a target
     for t in reversed(path):
-        if t._node is not None and any(id(x) in useful for x in t._node.inputs):
-            useful.add(id(t))
-    cotangents: dict[int, Any] = {id(root): seed}  # local to this walk, so walks do not disturb each other
-    fresh: set[int] = set()  # whose cotangent is an array that nothing else refers to
-    with recording(differentiable), np.errstate(all="ignore"):
+        if t._node and any(isinstance(x, Tensor) and x in useful for x in t._node.inputs):
+            useful.add(t)
+    table = {root: seed}  # local to this walk, so that walks do not disturb each other
+    found: dict[Tensor, Value] = {}
+    held = {id(seed)}
+    with setting(recording, differentiable), np.errstate(all="ignore"):
         for t in path:
-            if t._node is None or id(t) in sinks or id(t) not in cotangents:
-                continue
-            node, g = t._node, cotangents.pop(id(t))
-            wanted = [id(x) in useful for x in node.inputs]
-            parts = node.operation.pull_back(g, t, node, wanted, differentiable)
-            for i, x in enumerate(node.inputs):
-                if not wanted[i] or parts[i] is None:
-                    continue
-                c = _fit(node.operation, parts[i], t, x, i)
-                if id(x) in cotangents:
-                    c = np.asarray(cotangents[id(x)] + c) if not differentiable else cotangents[id(x)] + c
-                    fresh.add(id(x))
-                elif not differentiable and _is_new(c, g, t._data, node.arrays, parts, i):
-                    fresh.add(id(x))
-                cotangents[id(x)] = c
-    found = [cotangents.get(id(t)) for t in targets]
-    if differentiable:
-        return found
-    return [g if g is None or id(t) in fresh else np.array(g) for t, g in zip(targets, found, strict=True)]
-
-
-def _fit(operation: Primitive, c: Any, out: Tensor, x: Tensor, position: int) -> Any:
-    """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
-    if not isinstance(c, np.ndarray | Tensor):
-        c = np.asarray(c)
-    if c.shape != x._data.shape:
-        if not operation.broadcasts or c.shape != out._data.shape:
-            raise GradientError(
-                f"{operation.__name__}: its VJP returned a cotangent of shape {c.shape} for input {position} of shape "
-                f"{x.shape}; a cotangent has its input's shape"
-            )
-        c = unbroadcast(c, x._data.shape)
-    return c if c.dtype == x._data.dtype else OPERATIONS["astype"](c, x._data.dtype)
-
-
-def _is_new(c: Any, g: Any, out: Array, arrays: tuple[Any, ...], parts: Sequence[Any], position: int) -> bool:
-    """Whether an array was made by this VJP for this input alone."""
-    others = (g, out, *arrays, *parts[:position], *parts[position + 1 :])
-    return c.base is None and c.flags.writeable and not any(c is other for other in others)
+            g, node = table.pop(t, None), t._node
+            if g is not None and node is not None and t not in stops:
+                wanted = [isinstance(x, Tensor) and x in useful for x in node.inputs]
+                parts = node.operation.pull_back(g, t, node, wanted, differentiable)
+                for x, want, part in zip(node.inputs, wanted, parts, strict=True):
+                    if want and part is not None:
+                        part = node.operation.fitted(part, g, x, differentiable)
+                        table[x] = _value(table[x] + part, differentiable) if x in table else part
+            elif g is not None:
+                own = differentiable or (id(g) not in held and g.base is None and g.flags.writeable)
+                found[t] = g if own else g.copy()
+                held.add(id(g))
+    return found

@@ -1,4 +1,4 @@
-"""Functions of functions: gradients, vector-Jacobian and Hessian-vector products.
+"""Callable[..., Any]s of functions: gradients, vector-Jacobian and Hessian-vector products.
 
 With this file you can
 
@@ -13,69 +13,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
-from minivae.errors import DtypeError, GradientError
-from minivae.tensor import OPERATIONS, Tensor, cotangent_for, recording, walk, wrap
+from minivae.errors import GradientError, ShapeError
+from minivae.tensor import OPERATIONS, Tensor, as_array, cotangent_for, recording, setting, walk
 
 __all__ = ["grad", "hvp", "value_and_grad", "vjp"]
 
-# Inside another transform every result stays on the tape, whatever the inputs: the outer one may need it.
+# Inside another transform every result stays on the tape: the outer one may need it.
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def _variable(x: Any, operation: str) -> Tensor:
-    """A new tensor with the value of ``x``, at which a walk will stop.
+def _linearise(
+    operation: str, f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int]
+) -> tuple[Any, Callable[..., Any]]:
+    """The value of ``f``, and the function from its cotangent to those of the chosen arguments.
 
-    Why a new one? Imagine ``grad(lambda x: x * grad(lambda y: x + y)(x))``: the inner gradient is with respect
-    to ``y`` only, although ``y`` has the value of ``x``. The copy is what tells the two apart.
+    Why is each argument replaced by a new variable? Imagine
+    ``grad(lambda x: x * grad(lambda y: x + y)(x))``: the inner gradient is with respect to ``y``
+    only, although ``y`` has the value of ``x``. The copy is what tells the two apart.
     """
-    if isinstance(x, Tensor) and x.requires_grad:
-        variable: Tensor = OPERATIONS["positive"](x)
-        return variable
-    t = x if isinstance(x, Tensor) else Tensor(x)
-    if t.dtype.kind != "f":
-        raise DtypeError(f"{operation}: an argument of dtype {t.dtype} cannot be differentiated; convert it to float")
-    return wrap(t.data, requires_grad=True)
+    tensors = _inside.get() or any(isinstance(args[i], Tensor) for i in argnums)
+    variables = {i: _variable(args[i]) for i in argnums}
+    with setting(_inside, True), setting(recording, True):
+        out = f(*(variables.get(i, x) for i, x in enumerate(args)))
+    if not isinstance(out, Tensor):
+        out = Tensor(as_array(f"{operation}: the function's value", out))
+
+    def pull_back(g: Any = None) -> list[Any]:
+        as_tensors = tensors or isinstance(g, Tensor)
+        differentiable = as_tensors and recording.get()
+        seed = _dressed(cotangent_for(out, g, operation), differentiable)
+        found = walk(out, seed, list(variables.values()), differentiable)
+        zeros = [np.zeros(v.shape, v.dtype) for v in variables.values()]
+        return [_dressed(c, as_tensors) for c in map(found.get, variables.values(), zeros)]
+
+    return _dressed(out, tensors), pull_back
 
 
-class _Trace:
-    """One call of a function with some of its arguments replaced by variables."""
+def _variable(x: Any) -> Any:
+    linked = isinstance(x, Tensor) and x.requires_grad and recording.get()
+    return OPERATIONS["positive"](x) if linked else Tensor(x, requires_grad=True)
 
-    def __init__(self, f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], operation: str) -> None:
-        self.variables = {i: _variable(args[i], operation) for i in argnums}
-        self.nested = _inside.get() or any(isinstance(args[i], Tensor) for i in argnums)
-        token = _inside.set(True)
-        try:
-            with recording(True):
-                self.out = f(*(self.variables.get(i, x) for i, x in enumerate(args)))
-        finally:
-            _inside.reset(token)
-        if not isinstance(self.out, Tensor):
-            self.out = Tensor(self.out)
 
-    def pull_back(self, seed: Any) -> list[Any]:
-        """The cotangents of the variables; zeros where the function does not depend on one."""
-        targets = list(self.variables.values())
-        if not self.out.requires_grad:
-            found: list[Any] = [None] * len(targets)
-        else:
-            if self.nested and not isinstance(seed, Tensor):
-                seed = wrap(np.array(seed))
-            found = walk(self.out, seed, targets, differentiable=self.nested)
-        return [self._result(np.zeros(t.shape, t.dtype) if g is None else g) for t, g in zip(targets, found, strict=True)]
-
-    def _result(self, x: Any) -> Any:
-        if self.nested:
-            return x if isinstance(x, Tensor) else wrap(x)
-        return x.numpy() if isinstance(x, Tensor) else x
-
-    def value(self) -> Any:
-        """The function's value, as tensor or array like the arguments."""
-        return self._result(self.out)
+def _dressed(x: Any, as_tensor: bool) -> Any:
+    if as_tensor:
+        return x if isinstance(x, Tensor) else Tensor(x)
+    return x.numpy() if isinstance(x, Tensor) else x
 
 
 def value_and_grad(
@@ -86,9 +73,10 @@ def value_and_grad(
     Parameters
     ----------
     f
-        A function of arrays or tensors, computed with tensor operations, whose value is a single number.
+        A function of tensors, computed with tensor operations, whose value is a single number.
     argnums
-        Which positional argument to differentiate with respect to; for several, the gradient is a tuple.
+        Which positional argument to differentiate with respect to; for several, the gradient is
+        a tuple.
 
     Raises
     ------
@@ -97,15 +85,16 @@ def value_and_grad(
     DtypeError
         When called, if the argument is not floating-point.
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = argnums if isinstance(argnums, Sequence) else [argnums]
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if any(not -len(args) <= i < len(args) for i in numbers):
-            raise GradientError(f"grad: argnums={argnums} but the function was called with {len(args)} arguments")
-        trace = _Trace(lambda *a: f(*a, **kwargs), args, [i % len(args) for i in numbers], "grad")
-        gradients = trace.pull_back(cotangent_for(trace.out, None, "grad"))
-        return trace.value(), gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        chosen = dict.fromkeys(i % len(args) for i in numbers if -len(args) <= i < len(args))
+        if len(chosen) < len(numbers):
+            raise GradientError(f"grad: argnums={argnums} does not fit {len(args)} arguments")
+        value, pull_back = _linearise("grad", partial(f, **kwargs), args, [*chosen])
+        gradients = tuple(pull_back())
+        return value, gradients if isinstance(argnums, Sequence) else gradients[0]
 
     return value_and_gradient
 
@@ -113,12 +102,7 @@ def value_and_grad(
 def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """A function that returns ``f``'s gradient; see :func:`value_and_grad` (Eq. AD.3)."""
     value_and_gradient = value_and_grad(f, argnums)
-
-    @wraps(f)
-    def gradient(*args: Any, **kwargs: Any) -> Any:
-        return value_and_gradient(*args, **kwargs)[1]
-
-    return gradient
+    return wraps(f)(lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1])
 
 
 def vjp(f: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -136,12 +120,8 @@ def vjp(f: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], tuple
     value, pull_back
         ``pull_back(g)`` takes a cotangent of the value's shape, and may be called again and again.
     """
-    trace = _Trace(f, inputs, range(len(inputs)), "vjp")
-
-    def pull_back(g: Any) -> tuple[Any, ...]:
-        return tuple(trace.pull_back(cotangent_for(trace.out, g, "vjp")))
-
-    return trace.value(), pull_back
+    value, pull_back = _linearise("vjp", f, inputs, range(len(inputs)))
+    return value, lambda g: tuple(pull_back(g))
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
@@ -154,6 +134,6 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     x, v
         Arrays or tensors of one shape.
     """
+    if np.shape(x) != np.shape(v):
+        raise ShapeError(f"hvp: x has shape {np.shape(x)} and v {np.shape(v)}; they must agree")
     return grad(lambda y: OPERATIONS["sum"](OPERATIONS["multiply"](grad(f)(y), v)))(x)
-
-

@@ -12,5 +12,5 @@ from minivae.ops.shapes import *  # noqa: F403
 from minivae.tensor import OPERATIONS
 
 _rooms = (elementwise, reductions, linalg, shapes, fused)
-__all__ = [name for room in _rooms for name in room.__all__]  # noqa: PLE0604
+__all__ = [name for room in _rooms for name in room.__all__]
 OPERATIONS.update({name: getattr(room, name) for room in _rooms for name in room.__all__})

@@ -1,46 +1,45 @@
 """Operations on each element: arithmetic, exponentials, activations, choices.
 
-Each block is one operation: its derivative in a line, its forward, its VJP. Inputs broadcast as in NumPy; a
-VJP returns cotangents of the output's shape, and the walk sums them down (Eq. AD.4). ``g`` is the cotangent
-of the output ``out``.
+Each block is one operation: its derivative in a line, its forward, its VJP. Inputs broadcast as in
+NumPy; a VJP returns cotangents of the output's shape, and the walk sums them down (Eq. AD.4). ``g``
+is the cotangent of the output ``out``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import minivae_kernels as kernels
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy import special
 
+import minivae_kernels as kernels
 from minivae.errors import DtypeError
-from minivae.tensor import Array, Operand, Tensor, primitive
+from minivae.tensor import Array, Value, as_array, primitive, values
 
 __all__ = [
-    "abs", "add", "astype", "clip", "cos", "divide", "exp", "expm1", "log", "log1p", "maximum", "minimum",
-    "multiply", "negative", "positive", "power", "relu", "sigmoid", "sin", "softplus", "sqrt", "square",
-    "subtract", "tanh", "where", "xlogy",
+    "abs", "add", "astype", "clip", "cos", "divide", "exp", "expm1", "log", "log1p", "maximum",
+    "minimum", "multiply", "negative", "positive", "power", "relu", "sigmoid", "sin", "softplus",
+    "sqrt", "square", "subtract", "tanh", "where", "xlogy",
 ]  # fmt: skip
 
-
-def _values(x: Any) -> Any:
-    """The numbers alone, for masks: nothing flows back through a comparison."""
-    return x.data if isinstance(x, Tensor) else x
+Both = tuple[bool, bool]
 
 
-def _floating(x: Array) -> Array:
+def floating(x: Array) -> Array:
+    """Integers and booleans as float64; the compiled kernels know no others."""
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 # ---- arithmetic ----
 
 
-def _add(x: Operand, y: Operand, /) -> Array:
+def _add(x: Array, y: Array, /) -> Array:
     """x + y."""
     return np.add(x, y)
 
 
-def _add_vjp(g, out, x, y):
+def _add_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
     # d(x + y) = dx + dy
     return g, g
 
@@ -48,14 +47,14 @@ def _add_vjp(g, out, x, y):
 add = primitive(_add, _add_vjp, broadcasts=True)
 
 
-def _subtract(x, y, /):
+def _subtract(x: Array, y: Array, /) -> Array:
     """x - y."""
-    if np.result_type(x, y) == bool:
-        raise DtypeError("subtract: booleans cannot be subtracted; convert them to float, or use ^ for 'differs'")
+    if np.result_type(x, y).kind == "b":
+        raise DtypeError("subtract: booleans have no difference; convert them to float, or use !=")
     return np.subtract(x, y)
 
 
-def _subtract_vjp(g, out, x, y, wanted=(True, True)):
+def _subtract_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
     # d(x - y) = dx - dy
     return g, -g if wanted[1] else None
 
@@ -63,12 +62,12 @@ def _subtract_vjp(g, out, x, y, wanted=(True, True)):
 subtract = primitive(_subtract, _subtract_vjp, broadcasts=True)
 
 
-def _multiply(x, y, /):
+def _multiply(x: Array, y: Array, /) -> Array:
     """x * y."""
     return np.multiply(x, y)
 
 
-def _multiply_vjp(g, out, x, y, wanted=(True, True)):
+def _multiply_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
     # d(x y) = y dx + x dy
     return g * y if wanted[0] else None, g * x if wanted[1] else None
 
@@ -76,12 +75,12 @@ def _multiply_vjp(g, out, x, y, wanted=(True, True)):
 multiply = primitive(_multiply, _multiply_vjp, broadcasts=True)
 
 
-def _divide(x, y, /):
+def _divide(x: Array, y: Array, /) -> Array:
     """x / y."""
     return np.divide(x, y)
 
 
-def _divide_vjp(g, out, x, y, wanted=(True, True)):
+def _divide_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
     # d(x / y) = dx / y - (x / y) dy / y
     return divide(g, y) if wanted[0] else None, -g * divide(out, y) if wanted[1] else None
 
@@ -89,71 +88,71 @@ def _divide_vjp(g, out, x, y, wanted=(True, True)):
 divide = primitive(_divide, _divide_vjp, broadcasts=True)
 
 
-def _negative(x, /):
+def _negative(x: Array, /) -> Array:
     """-x."""
     return np.negative(x)
 
 
-def _negative_vjp(g, out, x):
+def _negative_vjp(g: Value, out: Value, x: Value) -> Value:
     return -g
 
 
 negative = primitive(_negative, _negative_vjp)
 
 
-def _positive(x, /):
+def _positive(x: Array, /) -> Array:
     """A copy of x."""
     return np.array(x)
 
 
-def _positive_vjp(g, out, x):
+def _positive_vjp(g: Value, out: Value, x: Value) -> Value:
     return g
 
 
 positive = primitive(_positive, _positive_vjp)
 
 
-def _astype(x, /, dtype: DTypeLike):
+def _astype(x: Array, /, dtype: DTypeLike) -> Array:
     """x in another dtype; its cotangent comes back in the old one."""
-    return x.astype(dtype)
+    return as_array("astype", x, dtype).copy()
 
 
-def _astype_vjp(g, out, x, dtype):
+def _astype_vjp(g: Value, out: Value, x: Value, dtype: DTypeLike) -> Value:
     return g
 
 
 astype = primitive(_astype, _astype_vjp)
 
 
-def _power(x, y, /):
+def _power(x: Array, y: Array, /) -> Array:
     """x ** y."""
-    if np.result_type(x, y).kind not in "f":
+    if np.result_type(x, y).kind != "f":
         x = np.asarray(x, np.float64)  # so that an integer may have a negative power
     return np.power(x, y)
 
 
-def _power_vjp(g, out, x, y, wanted=(True, True)):
-    # d(x^y) = y x^(y-1) dx + x^y log(x) dy; 0 where y = 0, and where x = 0 in the second term
+def _power_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
+    # d(x^y) = y x^(y-1) dx + x^y log(x) dy; at x = 0 the first is 0 if y = 0, the second if y >= 0
     gx = gy = None
+    zero = np.equal(values(x), 0)
     if wanted[0]:
-        # x^(y-1) is infinite at x = 0, y = 0, where the product with y is 0.
-        exponent = where(_values(y) == 0, 1.0, y - 1) if np.ndim(_values(y)) else (y - 1 if _values(y) != 0 else 1.0)
-        gx = g * (y * power(x, exponent))
+        corner = zero & np.equal(values(y), 0)
+        gx = g * (y * power(x, where(corner, 1.0, y - 1) if corner.any() else y - 1))
     if wanted[1]:
-        at_zero = (_values(x) == 0) & (np.asarray(_values(y)) >= 0)
-        gy = g * where(at_zero, 0.0, out * log(where(at_zero, 1.0, x)))
+        flat = zero & np.greater_equal(values(y), 0)
+        gy = g * where(flat, 0.0, out * log(where(flat, 1.0, x)))
     return gx, gy
 
 
 power = primitive(_power, _power_vjp, broadcasts=True)
 
 
-def _square(x, /):
+def _square(x: Array, /) -> Array:
     """x ** 2."""
     return np.square(x)
 
 
-def _square_vjp(g, out, x):
+def _square_vjp(g: Value, out: Value, x: Value) -> Value:
     # d(x^2) = 2 x dx
     return g * (2.0 * x)
 
@@ -164,12 +163,12 @@ square = primitive(_square, _square_vjp)
 # ---- exponentials, roots, circles ----
 
 
-def _exp(x, /):
+def _exp(x: Array, /) -> Array:
     """e ** x."""
-    return kernels.exp(_floating(x))
+    return kernels.exp(floating(x))
 
 
-def _exp_vjp(g, out, x):
+def _exp_vjp(g: Value, out: Value, x: Value) -> Value:
     # d e^x = e^x dx
     return g * out
 
@@ -177,25 +176,25 @@ def _exp_vjp(g, out, x):
 exp = primitive(_exp, _exp_vjp)
 
 
-def _expm1(x, /):
+def _expm1(x: Array, /) -> Array:
     """e ** x - 1, exact near 0."""
-    return kernels.expm1(_floating(x))
+    return kernels.expm1(floating(x))
 
 
-def _expm1_vjp(g, out, x):
-    # d(e^x - 1) = e^x dx
-    return g * (out + 1.0)
+def _expm1_vjp(g: Value, out: Value, x: Value) -> Value:
+    # d(e^x - 1) = e^x dx, which keeps its digits far below 0, where out + 1 loses them
+    return g * exp(x)
 
 
 expm1 = primitive(_expm1, _expm1_vjp)
 
 
-def _log(x, /):
+def _log(x: Array, /) -> Array:
     """The natural logarithm; -inf at 0, NaN below."""
-    return kernels.log(_floating(x))
+    return kernels.log(floating(x))
 
 
-def _log_vjp(g, out, x):
+def _log_vjp(g: Value, out: Value, x: Value) -> Value:
     # d log x = dx / x
     return divide(g, x)
 
@@ -203,12 +202,12 @@ def _log_vjp(g, out, x):
 log = primitive(_log, _log_vjp)
 
 
-def _log1p(x, /):
+def _log1p(x: Array, /) -> Array:
     """log(1 + x), exact near 0."""
-    return kernels.log1p(_floating(x))
+    return kernels.log1p(floating(x))
 
 
-def _log1p_vjp(g, out, x):
+def _log1p_vjp(g: Value, out: Value, x: Value) -> Value:
     # d log(1 + x) = dx / (1 + x)
     return divide(g, 1.0 + x)
 
@@ -216,28 +215,27 @@ def _log1p_vjp(g, out, x):
 log1p = primitive(_log1p, _log1p_vjp)
 
 
-def _xlogy(x, y, /):
+def _xlogy(x: Array, y: Array, /) -> Array:
     """x log y, and 0 wherever x = 0."""
-    return np.where(x == 0, 0.0, x * kernels.log(np.where(x == 0, 1.0, y)))
+    return np.asarray(special.xlogy(x, y))
 
 
-def _xlogy_vjp(g, out, x, y, wanted=(True, True)):
-    # d(x log y) = log(y) dx + (x / y) dy; the second term is 0 wherever x = 0
-    zero = np.asarray(_values(x) == 0)
-    gx = g * where(zero & (np.asarray(_values(y)) == 0), 0.0, log(where(zero & (_values(y) == 0), 1.0, y))) if wanted[0] else None
-    gy = g * where(zero, 0.0, divide(x, where(zero, 1.0, y))) if wanted[1] else None
-    return gx, gy
+def _xlogy_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
+    # d(x log y) = log(y) dx + (x / y) dy; both are taken as 0 at x = y = 0
+    corner = np.equal(values(x), 0) & np.equal(values(y), 0)
+    safe = where(corner, 1.0, y)
+    return g * log(safe) if wanted[0] else None, g * divide(x, safe) if wanted[1] else None
 
 
 xlogy = primitive(_xlogy, _xlogy_vjp, broadcasts=True)
 
 
-def _sqrt(x, /):
+def _sqrt(x: Array, /) -> Array:
     """The square root; its derivative is infinite at 0."""
-    return np.sqrt(_floating(x))
+    return np.sqrt(floating(x))
 
 
-def _sqrt_vjp(g, out, x):
+def _sqrt_vjp(g: Value, out: Value, x: Value) -> Value:
     # d sqrt(x) = dx / (2 sqrt(x))
     return divide(0.5 * g, out)
 
@@ -245,25 +243,25 @@ def _sqrt_vjp(g, out, x):
 sqrt = primitive(_sqrt, _sqrt_vjp)
 
 
-def _abs(x, /):
+def _abs(x: Array, /) -> Array:
     """|x|; its derivative at 0 is taken as 0."""
     return np.abs(x)
 
 
-def _abs_vjp(g, out, x):
+def _abs_vjp(g: Value, out: Value, x: Value) -> Value:
     # d|x| = sign(x) dx
-    return g * np.sign(_values(x))
+    return g * np.sign(values(x))
 
 
-abs = primitive(_abs, _abs_vjp)  # noqa: A001
+abs = primitive(_abs, _abs_vjp)
 
 
-def _sin(x, /):
+def _sin(x: Array, /) -> Array:
     """Sine, of radians."""
-    return np.sin(_floating(x))
+    return np.sin(floating(x))
 
 
-def _sin_vjp(g, out, x):
+def _sin_vjp(g: Value, out: Value, x: Value) -> Value:
     # d sin x = cos x dx
     return g * cos(x)
 
@@ -271,12 +269,12 @@ def _sin_vjp(g, out, x):
 sin = primitive(_sin, _sin_vjp)
 
 
-def _cos(x, /):
+def _cos(x: Array, /) -> Array:
     """Cosine, of radians."""
-    return np.cos(_floating(x))
+    return np.cos(floating(x))
 
 
-def _cos_vjp(g, out, x):
+def _cos_vjp(g: Value, out: Value, x: Value) -> Value:
     # d cos x = -sin x dx
     return -g * sin(x)
 
@@ -287,25 +285,25 @@ cos = primitive(_cos, _cos_vjp)
 # ---- activations ----
 
 
-def _tanh(x, /):
+def _tanh(x: Array, /) -> Array:
     """Hyperbolic tangent."""
-    return kernels.tanh(_floating(x))
+    return kernels.tanh(floating(x))
 
 
-def _tanh_vjp(g, out, x):
+def _tanh_vjp(g: Value, out: Value, x: Value) -> Value:
     # d tanh x = (1 - tanh^2 x) dx: from the output, for 1 / cosh^2 x overflows
-    return g * (1.0 - out * out)
+    return g * ((1.0 - out) * (1.0 + out))
 
 
 tanh = primitive(_tanh, _tanh_vjp)
 
 
-def _sigmoid(x, /):
+def _sigmoid(x: Array, /) -> Array:
     """1 / (1 + e^-x), without overflow."""
-    return kernels.sigmoid(_floating(x))
+    return kernels.sigmoid(floating(x))
 
 
-def _sigmoid_vjp(g, out, x):
+def _sigmoid_vjp(g: Value, out: Value, x: Value) -> Value:
     # d sigma = sigma (1 - sigma) dx, where 1 - sigma(x) = sigma(-x) keeps its digits
     return g * (out * sigmoid(-x))
 
@@ -313,12 +311,12 @@ def _sigmoid_vjp(g, out, x):
 sigmoid = primitive(_sigmoid, _sigmoid_vjp)
 
 
-def _softplus(x, /):
+def _softplus(x: Array, /) -> Array:
     """log(1 + e^x), without overflow."""
-    return kernels.softplus(_floating(x))
+    return kernels.softplus(floating(x))
 
 
-def _softplus_vjp(g, out, x):
+def _softplus_vjp(g: Value, out: Value, x: Value) -> Value:
     # d log(1 + e^x) = sigma(x) dx
     return g * sigmoid(x)
 
@@ -326,14 +324,15 @@ def _softplus_vjp(g, out, x):
 softplus = primitive(_softplus, _softplus_vjp)
 
 
-def _relu(x, /):
+def _relu(x: Array, /) -> Array:
     """max(x, 0); its derivative at 0 is taken as 0, and NaN stays NaN."""
-    return kernels.relu(_floating(x))
+    return kernels.relu(floating(x))
 
 
-def _relu_vjp(g, out, x):
+def _relu_vjp(g: Value, out: Value, x: Value) -> Value:
     # d max(x, 0) = [x > 0] dx
-    return where(_values(x) > 0, g, 0.0)
+    slope = np.heaviside(values(x), 0.0)
+    return where(np.equal(slope, 0), 0.0, g * slope)
 
 
 relu = primitive(_relu, _relu_vjp)
@@ -342,19 +341,19 @@ relu = primitive(_relu, _relu_vjp)
 # ---- choices ----
 
 
-def _share(winner: Array, tie: Array, like: Any) -> Array:
+def _share(winner: Array, tie: Array, like: Value) -> Array:
     """The share of a cotangent: 1 to the winner, half to each side of a tie."""
-    return np.where(tie, 0.5, np.where(winner, 1.0, 0.0)).astype(like.dtype)
+    return np.where(tie, 0.5, winner).astype(like.dtype)
 
 
-def _maximum(x, y, /):
+def _maximum(x: Array, y: Array, /) -> Array:
     """The larger of the two; a tie shares its cotangent evenly, NaN wins."""
     return np.maximum(x, y)
 
 
-def _maximum_vjp(g, out, x, y):
+def _maximum_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
     # d max(x, y) = [x > y] dx + [y > x] dy, and halves where x = y
-    a, b = _values(x), _values(y)
+    a, b = values(x), values(y)
     tie = np.equal(a, b)
     return g * _share(~np.less(a, b), tie, g), g * _share(~np.less(b, a), tie, g)
 
@@ -362,14 +361,14 @@ def _maximum_vjp(g, out, x, y):
 maximum = primitive(_maximum, _maximum_vjp, broadcasts=True)
 
 
-def _minimum(x, y, /):
+def _minimum(x: Array, y: Array, /) -> Array:
     """The smaller of the two; a tie shares its cotangent evenly, NaN wins."""
     return np.minimum(x, y)
 
 
-def _minimum_vjp(g, out, x, y):
+def _minimum_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
     # d min(x, y) = [x < y] dx + [y < x] dy, and halves where x = y
-    a, b = _values(x), _values(y)
+    a, b = values(x), values(y)
     tie = np.equal(a, b)
     return g * _share(~np.greater(a, b), tie, g), g * _share(~np.greater(b, a), tie, g)
 
@@ -377,32 +376,33 @@ def _minimum_vjp(g, out, x, y):
 minimum = primitive(_minimum, _minimum_vjp, broadcasts=True)
 
 
-def _where(condition, x, y, /):
+def _where(condition: Array, x: Array, y: Array, /) -> Array:
     """x where the condition holds, else y.
 
-    A cotangent of 0 goes to the branch not taken. If that branch itself has an infinite derivative there, 0
-    times infinity is NaN: make its input safe with a ``where`` of its own.
+    A cotangent of 0 goes to the branch not taken. If that branch itself has an infinite derivative
+    there, 0 times infinity is NaN: make its input safe with a ``where`` of its own.
     """
     return np.where(condition, x, y)
 
 
-def _where_vjp(g, out, condition, x, y):
+def _where_vjp(g: Value, out: Value, condition: Value, x: Value, y: Value) -> Value:
     # d where(c, x, y) = [c] dx + [not c] dy
-    c = _values(condition)
+    c = values(condition)
     return None, where(c, g, 0.0), where(c, 0.0, g)
 
 
 where = primitive(_where, _where_vjp, broadcasts=True)
 
 
-def _clip(x, /, lower: Any = None, upper: Any = None):
+def _clip(x: Array, /, lower: Any = None, upper: Any = None) -> Array:
     """x held between constant bounds; at a bound the derivative is 1."""
+    lower, upper = (b.item() if isinstance(b, np.generic) else b for b in (lower, upper))
     return np.clip(x, lower, upper)
 
 
-def _clip_vjp(g, out, x, lower, upper):
+def _clip_vjp(g: Value, out: Value, x: Value, lower: Any, upper: Any) -> Value:
     # d clip(x) = [lower <= x <= upper] dx
-    return where(_values(out) == _values(x), g, 0.0)
+    return where(np.equal(values(out), values(x)), g, 0.0)
 
 
-clip = primitive(_clip, _clip_vjp)
+clip = primitive(_clip, _clip_vjp, broadcasts=True)

@@ -1,72 +1,76 @@
 """Operations that reduce along axes: sums, moments, extremes, products, log-sum-exp.
 
-``axis`` is None (all axes), an int or a tuple, negative counting from the end, as in NumPy; ``axis=()``
-reduces nothing.
+``axis`` is None (all axes), an int or a tuple, negative counting from the end, as in NumPy;
+``axis=()`` reduces nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 import minivae_kernels as kernels
-import numpy as np
-
 from minivae.errors import ShapeError
-from minivae.ops.elementwise import divide, exp, multiply, where
+from minivae.ops.elementwise import divide, exp, floating, multiply, where
 from minivae.ops.shapes import broadcast_to, flip, reshape, transpose
-from minivae.tensor import Array, Tensor, primitive
+from minivae.tensor import Array, Value, primitive, values
 
 __all__ = [
-    "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
+    "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
+    "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
+Shape = tuple[int, ...]
 
 
-def _values(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
+def _axes(shape: Shape, axis: Axis) -> tuple[int, ...]:
+    """The axes to reduce, counted from the front."""
+    return tuple(range(len(shape))) if axis is None else normalize_axis_tuple(axis, len(shape))
 
 
-def _kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+def _kept(shape: Shape, axis: Axis) -> Shape:
     """The shape a reduction has with ``keepdims=True``."""
-    axes = range(len(shape)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
+    axes = _axes(shape, axis)
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def _dropped(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    """The shape a reduction has with ``keepdims=False``."""
-    axes = range(len(shape)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
-    return tuple(n for i, n in enumerate(shape) if i not in axes)
+def _squeezed(x: Array, shape: Shape, axis: Axis, keepdims: bool) -> Array:
+    """A reduction of something of this shape, from the one with ``keepdims=True``."""
+    axes = _axes(shape, axis)
+    return x if keepdims else x.reshape([n for i, n in enumerate(shape) if i not in axes])
 
 
-def _count(shape: tuple[int, ...], axis: Axis) -> int:
+def _count(shape: Shape, axis: Axis) -> int:
     """How many numbers go into each result."""
-    axes = range(len(shape)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, len(shape))
-    return int(np.prod([shape[i] for i in axes], dtype=np.int64))
+    return int(np.prod([shape[i] for i in _axes(shape, axis)], dtype=np.int64))
 
 
 # ---- sums and moments ----
 
 
-def _sum(x, /, axis: Axis = None, keepdims: bool = False):
+def _sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum along axes."""
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
 
 
-def _sum_vjp(g, out, x, axis, keepdims):
+def _sum_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d sum(x) = sum(dx): every element gets the cotangent of its sum
     return broadcast_to(reshape(g, _kept(x.shape, axis)), x.shape)
 
 
-sum = primitive(_sum, _sum_vjp)  # noqa: A001
+sum = primitive(_sum, _sum_vjp)
 
 
-def _mean(x, /, axis: Axis = None, keepdims: bool = False):
+def _mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean along axes; NaN of nothing."""
-    return divide(np.sum(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
+    total = np.sum(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.divide(total, _count(x.shape, axis)))
 
 
-def _mean_vjp(g, out, x, axis, keepdims):
+def _mean_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d mean(x) = sum(dx) / n
     return _sum_vjp(divide(g, _count(x.shape, axis)), out, x, axis, keepdims)
 
@@ -74,49 +78,54 @@ def _mean_vjp(g, out, x, axis, keepdims):
 mean = primitive(_mean, _mean_vjp)
 
 
-def _var(x, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False):
+def _var(x: Array, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """The variance along axes, the sum of squares divided by n - ddof."""
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return divide(np.sum(np.square(centred), axis=axis, keepdims=keepdims), _count(x.shape, axis) - ddof)
+    total = np.sum(np.square(x - _mean(x, axis, True)), axis=axis, keepdims=keepdims)
+    n = _count(x.shape, axis) - ddof
+    return np.asarray(np.divide(total, n if n > 0 else 0))
 
 
-def _var_vjp(g, out, x, axis, ddof, keepdims):
-    # d var(x) = 2 (x - mean) dx / (n - ddof); the mean's own share is zero, for sum(x - mean) = 0
-    g = reshape(divide(2.0 * g, _count(x.shape, axis) - ddof), _kept(x.shape, axis))
+def _var_vjp(g: Value, out: Value, x: Value, axis: Axis, ddof: int, keepdims: bool) -> Value:
+    # d var(x) = 2 (x - mean) dx / (n - ddof); the mean's share is zero, for sum(x - mean) = 0
+    n = _count(x.shape, axis) - ddof
+    g = reshape(divide(2.0 * g, n if n > 0 else 0), _kept(x.shape, axis))
     return g * (x - mean(x, axis, True))
 
 
 var = primitive(_var, _var_vjp)
 
 
-def _std(x, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False):
-    """The standard deviation along axes; its derivative is taken as 0 where all values are equal."""
-    return np.sqrt(_var(x, axis, ddof, keepdims))
+def _std(x: Array, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
+    """The standard deviation along axes; its derivative is taken as 0 where all are equal."""
+    return np.asarray(np.sqrt(_var(x, axis, ddof, keepdims)))
 
 
-def _std_vjp(g, out, x, axis, ddof, keepdims):
+def _std_vjp(g: Value, out: Value, x: Value, axis: Axis, ddof: int, keepdims: bool) -> Value:
     # d sqrt(v) = dv / (2 sqrt(v))
-    flat = _values(out) == 0
-    return _var_vjp(where(flat, 0.0, divide(0.5 * g, where(flat, 1.0, out))), None, x, axis, ddof, keepdims)
+    flat = np.equal(values(out), 0)
+    g = where(flat, 0.0, divide(0.5 * g, where(flat, 1.0, out)))
+    return _var_vjp(g, out, x, axis, ddof, keepdims)
 
 
 std = primitive(_std, _std_vjp)
 
 
-def _norm(x, /, axis: Axis = None, keepdims: bool = False):
+def _norm(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The Euclidean norm along axes, without overflow; its derivative at 0 is taken as 0."""
-    scale = np.max(np.abs(x), axis=axis, keepdims=True, initial=0.0)
-    scale = np.where((scale == 0) | ~np.isfinite(scale), 1.0, scale).astype(x.dtype)
-    length = scale * np.sqrt(np.sum(np.square(x / scale), axis=axis, keepdims=True))
-    return length if keepdims else length.reshape(_dropped(x.shape, axis))
+    x = floating(x)
+    scale = np.max(np.abs(x), axis=_axes(x.shape, axis), keepdims=True, initial=0)
+    scale = np.where((scale == 0) | ~np.isfinite(scale), 1, scale)
+    squares = np.square(x / scale)
+    length = scale * np.sqrt(np.sum(squares, axis=axis, keepdims=True))
+    return _squeezed(length, x.shape, axis, keepdims)
 
 
-def _norm_vjp(g, out, x, axis, keepdims):
+def _norm_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d |x| = x . dx / |x|
     kept = _kept(x.shape, axis)
     g, out = reshape(g, kept), reshape(out, kept)
-    zero = _values(out) == 0
-    return where(zero, 0.0, divide(g, where(zero, 1.0, out))) * x
+    zero = np.equal(values(out), 0)
+    return g * (where(zero, 0.0, x) / where(zero, 1.0, out))
 
 
 norm = primitive(_norm, _norm_vjp)
@@ -125,45 +134,47 @@ norm = primitive(_norm, _norm_vjp)
 # ---- extremes ----
 
 
-def _max(x, /, axis: Axis = None, keepdims: bool = False):
+def _max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest value along axes; ties share the cotangent evenly."""
     _refuse_nothing("max", x, axis)
-    return np.max(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
 
 
-def _min(x, /, axis: Axis = None, keepdims: bool = False):
+def _min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest value along axes; ties share the cotangent evenly."""
     _refuse_nothing("min", x, axis)
-    return np.min(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.min(x, axis=axis, keepdims=keepdims))
 
 
-def _extreme_vjp(g, out, x, axis, keepdims):
+def _extreme_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d max(x) = mean of dx over the elements that attain it
     kept = _kept(x.shape, axis)
-    attained = (_values(x) == _values(out).reshape(kept)).astype(x.dtype)
-    return divide(attained, attained.sum(axis=axis, keepdims=True)) * reshape(g, kept)
+    attained = np.equal(values(x), values(out).reshape(kept)).astype(x.dtype)
+    share = divide(attained, np.sum(attained, axis=axis, keepdims=True))
+    return share * reshape(g, kept)
 
 
-max = primitive(_max, _extreme_vjp)  # noqa: A001
-min = primitive(_min, _extreme_vjp)  # noqa: A001
+max = primitive(_max, _extreme_vjp)
+min = primitive(_min, _extreme_vjp)
 
 
 def _refuse_nothing(operation: str, x: Array, axis: Axis) -> None:
     if _count(x.shape, axis) == 0:
         raise ShapeError(
-            f"{operation}: nothing to reduce, shape {x.shape} along axis {axis} is empty; check for empty arrays first"
+            f"{operation}: an array of shape {x.shape} has no {operation} along axis {axis}; "
+            "check for empty arrays first"
         )
 
 
 # ---- products ----
 
 
-def _prod(x, /, axis: Axis = None, keepdims: bool = False):
+def _prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product along axes; its derivative is exact with zeros among the factors."""
-    return np.prod(x, axis=axis, keepdims=keepdims)
+    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims))
 
 
-def _prod_vjp(g, out, x, axis, keepdims):
+def _prod_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d prod(x) = sum_i (prod_{j != i} x_j) dx_i: no division, which would fail at 0
     return reshape(g, _kept(x.shape, axis)) * product_of_others(x, axis)
 
@@ -171,42 +182,43 @@ def _prod_vjp(g, out, x, axis, keepdims):
 prod = primitive(_prod, _prod_vjp)
 
 
-def _product_of_others(x, /, axis: Axis = None):
+def _product_of_others(x: Array, /, axis: Axis = None) -> Array:
     """For each element, the product of all others along axes: one running product from each end."""
     last, restore = _axes_last(x, axis)
     ahead, behind = np.ones_like(last), np.ones_like(last)
     np.cumprod(last[..., :-1], axis=-1, out=ahead[..., 1:])
     np.cumprod(last[..., :0:-1], axis=-1, out=behind[..., -2::-1])
-    return restore(ahead * behind)
+    return np.asarray(restore(ahead * behind))
 
 
-def _product_of_others_vjp(g, out, x, axis):
+def _product_of_others_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:
     # d prod_{j != i} x_j = sum_{k != i} (prod_{j != i, k} x_j) dx_k
     last, restore = _axes_last(x, axis)
     n = last.shape[-1]
-    others = where(np.eye(n, dtype=bool), 1.0, reshape(last, (*last.shape[:-1], 1, n)))
-    pairs = where(np.eye(n, dtype=bool), 0.0, product_of_others(others, -1))
+    itself = np.eye(n, dtype=bool)
+    others = where(itself, 1.0, reshape(last, (*last.shape[:-1], 1, n)))
+    pairs = where(itself, 0.0, product_of_others(others, -1))
     return restore(sum(pairs * reshape(_axes_last(g, axis)[0], (*last.shape, 1)), -2))
 
 
 product_of_others = primitive(_product_of_others, _product_of_others_vjp)
 
 
-def _axes_last(x, axis: Axis):
+def _axes_last(x: Value, axis: Axis) -> tuple[Value, Callable[[Value], Value]]:
     """The reduced axes as one last axis, and the function that puts them back."""
-    axes = tuple(range(x.ndim)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
-    order = tuple(i for i in range(x.ndim) if i not in axes) + tuple(axes)
+    axes = _axes(x.shape, axis)
+    order = tuple(i for i in range(x.ndim) if i not in axes) + axes
     moved = transpose(x, order)
-    flat = reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x.shape, axes)))
-    return flat, lambda y: transpose(reshape(y, moved.shape), tuple(np.argsort(order)))
+    flat = reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x.shape, axis)))
+    return flat, lambda y: transpose(reshape(y, moved.shape), np.argsort(order))
 
 
-def _cumsum(x, /, axis: int | None = None):
+def _cumsum(x: Array, /, axis: int | None = None) -> Array:
     """The running sum along an axis, or of the flattened array."""
     return np.cumsum(x, axis=axis)
 
 
-def _cumsum_vjp(g, out, x, axis):
+def _cumsum_vjp(g: Value, out: Value, x: Value, axis: int | None) -> Value:
     # out_i = sum_{j <= i} x_j, so x_j's cotangent is sum_{i >= j} g_i
     a = 0 if axis is None else axis
     return reshape(flip(cumsum(flip(g, a), a), a), x.shape)
@@ -219,37 +231,37 @@ cumsum = primitive(_cumsum, _cumsum_vjp)
 
 
 def _shift(x: Array, axis: Axis) -> Array:
-    """The largest value along axes, where it is finite: what to subtract so that exp does not overflow."""
-    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(largest), largest, 0).astype(x.dtype)
+    """The largest value along axes, where it is finite: subtracted, exp does not overflow."""
+    largest = np.max(x, axis=_axes(x.shape, axis), keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(largest), largest, 0)
 
 
-def _logsumexp(x, /, axis: Axis = None, keepdims: bool = False):
-    """log(sum(exp(x))) along axes, without overflow; -inf, with zero gradient, where all are -inf."""
+def _logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) along axes, without overflow; where all are -inf, -inf with gradient 0."""
+    x = floating(x)
     shift = _shift(x, axis)
-    total = np.sum(kernels.exp(x - shift), axis=axis, keepdims=True)
-    out = kernels.log(total) + shift
-    return out if keepdims else out.reshape(_dropped(x.shape, axis))
+    total = _sum(kernels.exp(x - shift), axis, True)
+    return _squeezed(kernels.log(total) + shift, x.shape, axis, keepdims)
 
 
-def _logsumexp_vjp(g, out, x, axis, keepdims):
+def _logsumexp_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d logsumexp(x) = softmax(x) . dx
     kept = _kept(x.shape, axis)
-    out = reshape(out, kept)
-    nothing = _values(out) == -np.inf
-    return reshape(g, kept) * exp(x - where(nothing, 0.0, out))
+    nothing = np.equal(values(out), -np.inf).reshape(kept)
+    return reshape(g, kept) * exp(x - where(nothing, 0.0, reshape(out, kept)))
 
 
 logsumexp = primitive(_logsumexp, _logsumexp_vjp)
 
 
-def _softmax(x, /, axis: Axis = -1):
+def _softmax(x: Array, /, axis: Axis = -1) -> Array:
     """exp(x) / sum(exp(x)) along axes."""
+    x = floating(x)
     weights = kernels.exp(x - _shift(x, axis))
     return weights / np.sum(weights, axis=axis, keepdims=True)
 
 
-def _softmax_vjp(g, out, x, axis):
+def _softmax_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:
     # d s = s (dx - s . dx)
     return out * (g - sum(multiply(g, out), axis, True))
 
@@ -257,12 +269,13 @@ def _softmax_vjp(g, out, x, axis):
 softmax = primitive(_softmax, _softmax_vjp)
 
 
-def _log_softmax(x, /, axis: Axis = -1):
+def _log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     """x - logsumexp(x) along axes."""
-    return x - _logsumexp(x, axis, True)
+    shifted = floating(x) - _shift(floating(x), axis)
+    return shifted - kernels.log(_sum(kernels.exp(shifted), axis, True))
 
 
-def _log_softmax_vjp(g, out, x, axis):
+def _log_softmax_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:
     # d log s = dx - s . dx
     return g - exp(out) * sum(g, axis, True)
 

@@ -7,81 +7,84 @@ from typing import Any
 
 import numpy as np
 
-from minivae.tensor import Tensor, primitive, unbroadcast
+from minivae.tensor import Array, Value, primitive, unbroadcast, values
 
 __all__ = [
-    "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "reshape", "scatter_add", "squeeze", "stack",
-    "swapaxes", "transpose",
+    "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "reshape", "scatter_add",
+    "squeeze", "stack", "swapaxes", "transpose",
 ]  # fmt: skip
 
+Axes = int | tuple[int, ...] | None
+Shape = int | tuple[int, ...]
 
-def _reshape(x, /, shape: int | tuple[int, ...]):
+
+def _reshape(x: Array, /, shape: Shape) -> Array:
     """The same elements in another shape."""
     return np.reshape(x, shape)
 
 
-def _reshape_vjp(g, out, x, shape):
+def _reshape_vjp(g: Value, out: Value, x: Value, shape: Shape) -> Value:
     return reshape(g, x.shape)
 
 
 reshape = primitive(_reshape, _reshape_vjp)
 
 
-def _transpose(x, /, axes: tuple[int, ...] | None = None):
+def _transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; reversed if none is given."""
     return np.transpose(x, axes)
 
 
-def _transpose_vjp(g, out, x, axes):
+def _transpose_vjp(g: Value, out: Value, x: Value, axes: Sequence[int] | None) -> Value:
     # the inverse permutation
-    return transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % x.ndim for a in axes])))
+    return transpose(g, None if axes is None else np.argsort([a % x.ndim for a in axes]))
 
 
 transpose = primitive(_transpose, _transpose_vjp)
 
 
-def _swapaxes(x, /, axis1: int, axis2: int):
+def _swapaxes(x: Array, /, axis1: int, axis2: int) -> Array:
     """Two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
 
 
-def _swapaxes_vjp(g, out, x, axis1, axis2):
+def _swapaxes_vjp(g: Value, out: Value, x: Value, axis1: int, axis2: int) -> Value:
     return swapaxes(g, axis1, axis2)
 
 
 swapaxes = primitive(_swapaxes, _swapaxes_vjp)
 
 
-def _squeeze(x, /, axis: int | tuple[int, ...] | None = None):
+def _squeeze(x: Array, /, axis: Axes = None) -> Array:
     """Without axes of length 1."""
     return np.squeeze(x, axis)
 
 
-def _squeeze_vjp(g, out, x, axis):
+def _squeeze_vjp(g: Value, out: Value, x: Value, axis: Axes) -> Value:
     return reshape(g, x.shape)
 
 
 squeeze = primitive(_squeeze, _squeeze_vjp)
 
 
-def _expand_dims(x, /, axis: int | tuple[int, ...]):
+def _expand_dims(x: Array, /, axis: Shape) -> Array:
     """With new axes of length 1."""
     return np.expand_dims(x, axis)
 
 
-def _expand_dims_vjp(g, out, x, axis):
+def _expand_dims_vjp(g: Value, out: Value, x: Value, axis: Shape) -> Value:
     return reshape(g, x.shape)
 
 
 expand_dims = primitive(_expand_dims, _expand_dims_vjp)
 
 
-def _broadcast_to(x, /, shape: tuple[int, ...]):
+def _broadcast_to(x: Array, /, shape: Shape) -> Array:
     """Repeated along new axes and axes of length 1, without copying."""
     return np.broadcast_to(x, shape)
 
 
-def _broadcast_to_vjp(g, out, x, shape):
+def _broadcast_to_vjp(g: Value, out: Value, x: Value, shape: Shape) -> Value:
     # each element was used many times: its cotangents add up
     return unbroadcast(g, x.shape)
 
@@ -89,12 +92,12 @@ def _broadcast_to_vjp(g, out, x, shape):
 broadcast_to = primitive(_broadcast_to, _broadcast_to_vjp)
 
 
-def _flip(x, /, axis: int | tuple[int, ...] | None = None):
+def _flip(x: Array, /, axis: Axes = None) -> Array:
     """The elements along axes in reverse."""
     return np.flip(x, axis)
 
 
-def _flip_vjp(g, out, x, axis):
+def _flip_vjp(g: Value, out: Value, x: Value, axis: Axes) -> Value:
     return flip(g, axis)
 
 
@@ -104,26 +107,28 @@ flip = primitive(_flip, _flip_vjp)
 # ---- joining ----
 
 
-def _join(*arrays, axis: int = 0):
+def _concatenate_forward(*arrays: Array, axis: int) -> Array:
     return np.concatenate(arrays, axis=axis)
 
 
-def _join_vjp(g, out, *arrays, axis=0):
+def _concatenate_vjp(g: Value, out: Value, *arrays: Value, axis: int) -> Value:
     # each array gets its own slice of the cotangent
-    ends = np.cumsum([a.shape[axis] for a in arrays])
     before = (slice(None),) * (axis % g.ndim)
-    return tuple(getitem(g, (*before, slice(int(end) - a.shape[axis], int(end)))) for a, end in zip(arrays, ends, strict=True))
+    ends = np.cumsum([np.shape(a)[axis] for a in arrays]).tolist()
+    return [g[(*before, slice(i, j))] for i, j in zip([0, *ends], ends, strict=False)]
 
 
-_concatenate = primitive(_join, _join_vjp)
+_concatenate = primitive(_concatenate_forward, _concatenate_vjp)
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0):
-    """Arrays joined along an axis they have."""
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    """Arrays joined along an axis they have; all flattened first if it is None."""
+    if axis is None:
+        return concatenate([reshape(a, -1) for a in arrays])
     return _concatenate(*arrays, axis=axis)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0):
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
     return _concatenate(*[expand_dims(a, axis) for a in arrays], axis=axis)
 
@@ -131,34 +136,24 @@ def stack(arrays: Sequence[Any], axis: int = 0):
 # ---- indexing ----
 
 
-def _freeze(index: Any) -> Any:
-    """An index that nobody can change any more."""
-    if isinstance(index, tuple):
-        return tuple(_freeze(i) for i in index)
-    if isinstance(index, Tensor):
-        return index.data
-    return np.array(index) if isinstance(index, list | np.ndarray) else index
+def _getitem_forward(x: Array, /, index: Any) -> Array:
+    return np.asarray(x[index])
 
 
-def _getitem(x, /, index: Any):
-    return x[index]
-
-
-def _getitem_vjp(g, out, x, index):
+def _getitem_vjp(g: Value, out: Value, x: Value, index: Any) -> Value:
     # an element that was picked several times adds up its cotangents
-    return scatter_add(g, index, x.shape)
+    return _scatter_add(g, index, x.shape)
 
 
-_getitem_primitive = primitive(_getitem, _getitem_vjp)
+_getitem = primitive(_getitem_forward, _getitem_vjp)
 
 
-def getitem(x: Any, index: Any):
+def getitem(x: Any, index: Any) -> Any:
     """x[index]: basic, boolean or fancy, where a fancy index may repeat."""
-    return _getitem_primitive(x, index=_freeze(index))
+    return _getitem(x, _frozen(index))
 
 
-def _scatter_add(x, /, index: Any, shape: tuple[int, ...]):
-    """Zeros of a shape with x added at an index: the adjoint of indexing."""
+def _scatter_add_forward(x: Array, /, index: Any, shape: tuple[int, ...]) -> Array:
     out = np.zeros(shape, x.dtype)
     if _picks_once(index):
         out[index] = x
@@ -167,17 +162,34 @@ def _scatter_add(x, /, index: Any, shape: tuple[int, ...]):
     return out
 
 
-def _scatter_add_vjp(g, out, x, index, shape):
-    return getitem(g, index)
+def _scatter_add_vjp(g: Value, out: Value, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
+    return _getitem(g, index)
 
 
-scatter_add = primitive(_scatter_add, _scatter_add_vjp)
+_scatter_add = primitive(_scatter_add_forward, _scatter_add_vjp)
+
+
+def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape with x added at an index: the adjoint of indexing."""
+    return _scatter_add(x, _frozen(index), shape)
+
+
+def _frozen(index: Any) -> Any:
+    """An index that nobody can change any more."""
+    if isinstance(index, tuple):
+        return tuple(_frozen(i) for i in index)
+    if isinstance(index, list):
+        return np.array(index) if index else np.array(index, np.intp)
+    return index.copy() if isinstance(index, np.ndarray) else values(index)
 
 
 def _picks_once(index: Any) -> bool:
     """Whether an index is sure to pick each element at most once."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        p is None or p is Ellipsis or isinstance(p, int | np.integer | slice) or getattr(p, "dtype", None) == bool
-        for p in parts
+        part is None
+        or part is Ellipsis
+        or isinstance(part, int | np.integer | np.bool_ | slice)
+        or (isinstance(part, np.ndarray) and part.dtype.kind == "b")
+        for part in parts
     )

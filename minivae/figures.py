@@ -4,6 +4,7 @@
 - `reconstructions`: data above what the decoder makes of their codes;
 - `latent_scatter`: posterior means, coloured by class, against the prior;
 - `prior_predictive_grid`: the decoder's means over the latent space;
+- `samples`: draws from the model;
 - `interpolation`: decoded images on the way from one code to another;
 - `latent_animation`: the latent scatter while training runs, as a GIF;
 - `image_grid`, `save_figure`: what the others are made with.
@@ -50,6 +51,7 @@ __all__ = [
     "learning_curve",
     "prior_predictive_grid",
     "reconstructions",
+    "samples",
     "save_figure",
 ]
 
@@ -257,6 +259,27 @@ def reconstructions(
         panel.set_axis_off() if i >= len(X) else panel.plot(X[i], color=FAINT, linewidth=3)
         panel.plot(*X_hat[i : i + 1], color=PALETTE[1], linewidth=1.5)
     return figure
+
+
+def samples(
+    X: ArrayLike,
+    image_shape: Sequence[int] | None,
+    *,
+    title: str = "Draws of $x$ from the model",
+    vmax: float | None = None,
+) -> Figure:
+    """Draw images in reading order on a grid as square as may be.
+
+    Parameters
+    ----------
+    X : (N, D)
+    image_shape : (height, width) or None
+    title : str
+    vmax : float, optional
+        The value drawn black; the largest one if not given.
+    """
+    X = _matrix("samples", "X", X)
+    return _pictures(X, image_shape, math.ceil(math.sqrt(len(X))), vmax, title)[0]
 
 
 def interpolation(
@@ -564,16 +587,16 @@ def _indexed(film: Iterator[NDArray[np.uint8]], classes: _Classes) -> Iterator[I
 
 
 def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> Figure:
-    """Draw the ELBO over the epochs, in training and validation, and beside it its two terms.
+    """Draw the ELBO over the epochs, and beside it its two terms in training.
 
     Parameters
     ----------
     history : mapping
-        Columns of one length in nats per datum: "elbo" or "validation_elbo", and where they are
-        known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand for
-        values not measured; other columns are not looked at.
+        Columns of one length in nats per datum: "elbo", "validation_elbo" or "test_elbo", and where
+        they are known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand
+        for values not measured; other columns are not looked at.
     """
-    names = ("elbo", "validation_elbo", "reconstruction", "kl")
+    names = ("elbo", "validation_elbo", "test_elbo", "reconstruction", "kl")
     columns = {k: np.asarray(history[k], dtype=np.float64) for k in names if k in history}
     shapes = {k: column.shape for k, column in columns.items()}
     longest = max((column.size for column in columns.values()), default=0)
@@ -582,24 +605,25 @@ def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]])
     found, mend = f"epochs of shape {epoch.shape}, columns {shapes}", "Hand in a fitted history_"
     fits = epoch.ndim == 1 and set(shapes.values()) == {epoch.shape}
     _require(fits, "learning_curve", found, "all must be of one length", mend)
-    fits = any(known[k].any() for k in names[:2] if k in known)
-    rule = "there must be a finite elbo or validation_elbo"
+    fits = any(known[k].any() for k in names[:3] if k in known)
+    rule = "there must be a finite elbo, validation_elbo or test_elbo"
     _require(fits, "learning_curve", found, rule, mend)
 
     curves = {k: (epoch[known[k]], columns[k][known[k]]) for k in columns if known[k].any()}
-    terms = [k for k in names[2:] if k in curves]
+    terms = [k for k in names[3:] if k in curves]
     figure = _page(10.4 if terms else 7.0, 4.8)
     grid = figure.add_gridspec(max(1, len(terms)), 2 if terms else 1)
     main = figure.add_subplot(grid[:, 0])
     _dress(main, "ELBO, nats per datum", "epoch")
     if "elbo" in curves:
-        last = f"training, last {curves['elbo'][1][-1]:.2f}".replace("-", MINUS)
-        _curve(main, *curves["elbo"], -1, PALETTE[0], last)
+        _curve(main, *curves["elbo"], -1, PALETTE[0], _last("training", curves["elbo"][1]))
     if "validation_elbo" in curves:
         epochs, values = curves["validation_elbo"]
         top = int(np.argmax(values))
         best = f"validation, best {values[top]:.2f} at epoch {epochs[top]:g}".replace("-", MINUS)
         _curve(main, epochs, values, top, PALETTE[1], best)
+    if "test_elbo" in curves:
+        _curve(main, *curves["test_elbo"], -1, PALETTE[2], _last("test", curves["test_elbo"][1]))
     main.legend(loc="lower right", frameon=False, fontsize=12, labelcolor=INK)
     words = {"reconstruction": r"$E_q[\log\,p(x|z)]$", "kl": r"$KL(q(z|x)\,\|\,p(z))$"}
     for i, k in enumerate(terms):
@@ -607,6 +631,10 @@ def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]])
         _dress(panel, f"{words[k]}, nats per datum", "epoch" if i == len(terms) - 1 else "")
         _curve(panel, *curves[k], -1, PALETTE[0], "")
     return figure
+
+
+def _last(kind: str, values: Floats) -> str:
+    return f"{kind}, last {values[-1]:.2f}".replace("-", MINUS)
 
 
 def _curve(axes: Axes, epoch: Floats, values: Floats, dot: int, colour: str, label: str) -> None:

@@ -14,8 +14,8 @@ from minivae.cli import doctor, inspect, train
 from minivae.cli.terminal import (
     Interrupted,
     Parser,
-    complain,
     closest,
+    complain,
     one_line,
     plain_warnings,
 )
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         complain(str(interrupt) if isinstance(interrupt, Interrupted) else "interrupted")
         return 130
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, ArithmeticError, OSError, MemoryError) as error:
         complain(one_line(error))
         return 2
     return 0

@@ -5,7 +5,7 @@ import numpy as np
 from minivae import VAE
 from minivae.datasets import Dataset
 
-__all__ = ["architecture", "describe_data", "parameter_count"]
+__all__ = ["architecture", "describe_data", "describe_likelihood", "parameter_count"]
 
 
 def describe_data(data: Dataset) -> str:
@@ -19,12 +19,16 @@ def describe_data(data: Dataset) -> str:
 
 
 def architecture(vae: VAE, D: int) -> str:
-    """Return the layers' widths from data over the code to data again, and what goes with them."""
+    """Return the layers' widths, from data over the code to data again."""
     hidden = [str(width) for width in vae.hidden]
-    chain = " -> ".join([str(D), *hidden, f"z {vae.latent_dim}", *hidden[::-1], str(D)])
-    detail = {"binomial": f" of {vae.n_trials}", "gaussian": f", sigma {vae.sigma}"}
-    grey = f", grey: {vae.grey}" if vae.grey else ""
-    return f"{chain}; {vae.activation}; {vae.likelihood}{detail.get(vae.likelihood, '')}{grey}"
+    return " -> ".join([str(D), *hidden, f"z: {vae.latent_dim}", *hidden[::-1], str(D)])
+
+
+def describe_likelihood(vae: VAE) -> str:
+    """Return p(x|z) in words."""
+    detail = {"binomial": f", counts of {vae.n_trials}", "gaussian": f", sigma: {vae.sigma}"}
+    grey = f", grey pixels: {vae.grey}" if vae.grey else ""
+    return f"{vae.likelihood}{detail.get(vae.likelihood, '')}{grey}"
 
 
 def parameter_count(vae: VAE) -> int:

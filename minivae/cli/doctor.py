@@ -31,15 +31,10 @@ def doctor(arguments: argparse.Namespace) -> None:
     """Print what there is."""
     rows = [(name, version) for name, version in versions().items()]
     rows += [("platform", platform.platform()), ("processors", _processors())]
-    rows += [("threads", f"{minivae_kernels.get_num_threads()} (set MINIVAE_NUM_THREADS to change it)")]
-    rows += [("kernel cache", _describe_cache())]
-    rows += [("optdigits", "in the package")]
-    for name in PUBLISHED:
-        folder, tried = find_published(name)
-        if folder is not None:
-            rows.append((name, str(folder)))
-        else:
-            rows.append((name, f"not here, will be downloaded when first asked for. Looked in {'; '.join(tried)}. Without a network: {PUBLISHED[name].hint}put the four IDX files into a folder and set MINIVAE_DATA to it"))
+    threads = minivae_kernels.get_num_threads()
+    rows += [("threads", f"{threads} (MINIVAE_NUM_THREADS sets how many)")]
+    rows += [("kernel cache", _describe_cache()), ("optdigits", "in the package")]
+    rows += [(name, _describe_published(name)) for name in PUBLISHED]
     print(table(rows, indent=0))
 
 
@@ -55,10 +50,10 @@ def versions() -> dict[str, str]:
 
 def kernel_cache() -> Path | None:
     """Return the folder where compiled kernels are kept, or None if they are not."""
-    for value in vars(_loops).values():
-        stats = getattr(value, "stats", None)
-        if stats is not None:
-            return Path(stats.cache_path) if stats.cache_path else None
+    for function in vars(_loops).values():
+        folder = getattr(getattr(function, "stats", None), "cache_path", None)
+        if folder is not None:
+            return Path(folder)
     return None
 
 
@@ -68,10 +63,24 @@ def kernels_are_compiled() -> bool:
     return folder is not None and any(folder.glob("*.nbc"))
 
 
+def _describe_published(name: str) -> str:
+    folder, tried = find_published(name)
+    if folder is not None:
+        return str(folder)
+    return (
+        f"not here; is downloaded when first asked for. Looked in: {'; '.join(tried)}. Without a "
+        f"network: {PUBLISHED[name].hint}put MNIST's four IDX files into a folder and set "
+        "MINIVAE_DATA to it"
+    )
+
+
 def _describe_cache() -> str:
     folder = kernel_cache()
     if folder is None:
-        return "none: no folder can be written, so each process compiles afresh; set NUMBA_CACHE_DIR"
+        return (
+            "none: no folder can be written, so that each process compiles afresh; set "
+            "NUMBA_CACHE_DIR to a folder that can"
+        )
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     return f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"

@@ -1,9 +1,199 @@
 """``minivae sample``, ``reconstruct`` and ``info``: what a run has learned."""
 
+import argparse
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from minivae import datasets
+from minivae.checkpoint import atomic_write
+from minivae.cli.describe import architecture, describe_likelihood, parameter_count
+from minivae.cli.results import Results
+from minivae.cli.run import SavedRun, open_run
+from minivae.cli.terminal import add_quiet, say, table
+from minivae.errors import DatasetError
+from minivae.tensor import Array
+
 __all__ = ["register"]
+
+RUN = "a run's folder, or a checkpoint file"
 
 
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
+    about = "Draw data from a trained model: z from the prior, then x from p(x|z)."
+    sampling = commands.add_parser(
+        "sample", help="draw data from a trained model", description=about
+    )
+    sampling.add_argument("path", metavar="RUN", help=RUN)
+    sampling.add_argument("-n", type=_count, default=100, metavar="N", help="how many (100)")
+    sampling.add_argument(
+        "--mean", action="store_true", help="means E[x|z] instead of draws: pictures without noise"
+    )
+    _add_out(sampling, "samples.png", "x")
+    sampling.set_defaults(run=sample)
+
+    about = "Encode test data and decode their codes; the run's own data, unless --data is given."
+    reconstruction = commands.add_parser(
+        "reconstruct", help="encode data and decode their codes", description=about
+    )
+    reconstruction.add_argument("path", metavar="RUN", help=RUN)
+    reconstruction.add_argument(
+        "--data", metavar="NAME|PATH", help="other data, as for train; their test part is taken"
+    )
+    reconstruction.add_argument(
+        "-n", type=_count, default=10, metavar="N", help="how many in the picture (10)"
+    )
+    _add_out(reconstruction, "reconstructions.png", "x, reconstruction, mu, log_var and elbo")
+    reconstruction.set_defaults(run=reconstruct)
+
+    information = commands.add_parser(
+        "info", help="what a run's checkpoint holds", description="Say what a checkpoint holds."
+    )
+    information.add_argument("path", metavar="RUN", help=RUN)
+    add_quiet(information)
+    information.set_defaults(run=info)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 1")
+    return int(text)
+
+
+def _add_out(parser: argparse.ArgumentParser, picture: str, arrays: str) -> None:
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        action="append",
+        type=_out,
+        help=f"a .png, or an .npz for the arrays {arrays}; may be given twice (default: {picture} "
+        "in the run's folder)",
+    )
+    add_quiet(parser)
+
+
+def _out(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".npz"):
+        raise argparse.ArgumentTypeError(f"{text!r} should end in .png or .npz")
+    return path
+
+
+def sample(arguments: argparse.Namespace) -> None:
+    """Write draws of x as a picture, or as an array."""
+    saved = open_run(arguments.path)
+    n, vae = arguments.n, saved.vae
+    if arguments.mean:
+        x = vae.decode(np.random.default_rng(0).standard_normal((n, vae.latent_dim)))
+    else:
+        x = vae.sample(n)
+    what = "Means $E[x|z]$ for draws of $z$" if arguments.mean else "Draws of $x$"
+
+    def draw(path: Path) -> None:
+        from minivae import figures
+        from minivae.cli.pictures import darkest
+
+        figure = figures.samples(
+            x, saved.image_shape, title=f"{what} from the model", vmax=darkest(vae)
+        )
+        figures.save_figure(figure, path)
+
+    _write(arguments, saved, "samples.png", draw, {"x": x})
+
+
+def reconstruct(arguments: argparse.Namespace) -> None:
+    """Write data and their reconstructions as a picture, or as arrays; print their ELBO."""
+    saved = open_run(arguments.path)
+    vae, source = saved.vae, arguments.data or saved.source
+    if source is None:
+        raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
+    data = datasets.load(source)
+    X = data.model_arrays(vae.likelihood)[1]
+    terms = vae.elbo_terms(X)
+    posterior = vae.posterior(X)
+
+    def draw(path: Path) -> None:
+        from minivae.cli import pictures
+
+        pictures.reconstructions(path, vae, data, X, arguments.n)
+
+    arrays = {
+        "x": X,
+        "reconstruction": vae.decode(posterior.mu),
+        "mu": posterior.mu,
+        "log_var": posterior.log_var,
+        "elbo": terms.elbo,
+    }
+    print(Results.of(vae, X, terms).as_table())
+    _write(arguments, saved, "reconstructions.png", draw, arrays)
+
+
+def _write(
+    arguments: argparse.Namespace,
+    saved: SavedRun,
+    default: str,
+    draw: Any,
+    arrays: dict[str, Array],
+) -> None:
+    for path in arguments.out or [saved.folder.path / default]:
+        if path.suffix.lower() == ".png":
+            draw(path)
+        else:
+            atomic_write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        say(f"wrote {path}", quiet=arguments.quiet)
+
+
+def info(arguments: argparse.Namespace) -> None:
+    """Print what a checkpoint holds."""
+    saved = open_run(arguments.path)
+    vae, history = saved.vae, saved.vae.history_
+    prior_weight = f", {vae.beta_warmup:g} epochs of warm-up" if vae.beta_warmup else ""
+    rows = [
+        ("checkpoint", str(saved.checkpoint)),
+        ("network", architecture(vae, vae.n_features_in_)),
+        ("activation", vae.activation),
+        ("likelihood", describe_likelihood(vae)),
+        ("parameters", f"{parameter_count(vae):,}, {vae.dtype}"),
+        ("objective", f"{vae.objective}, KL {vae.kl}, S = {vae.n_samples}, beta = {vae.beta:g}"
+                      f"{prior_weight}"),
+        ("training", f"Adam, learning rate {vae.learning_rate:g}, minibatches of {vae.batch_size}, "
+                     f"seed {vae.random_state}"),
+        ("epoch", _where(saved)),
+    ]  # fmt: skip
+    names = {"elbo": "training", "validation_elbo": "validation"}
+    for name, kind in names.items():
+        if history.get(name):
+            best = int(np.argmax(history[name]))
+            rows.append(
+                (f"{kind} ELBO", f"{history[name][best]:.2f} nats per datum, the best, at epoch "
+                 f"{best + 1}; the last {history[name][-1]:.2f}")
+            )  # fmt: skip
+    results = saved.record.get("results")
+    if results:
+        log_p = results["log_likelihood"]
+        estimate = "" if log_p is None else f"; log p(x) about {log_p:.2f}"
+        rows.append(("test ELBO", f"{results['elbo']:.2f} nats per datum{estimate}"))
+    rows.append(("data", saved.source or "not recorded"))
+    if saved.record.get("command"):
+        rows.append(("command", saved.record["command"]))
+    print(table(rows, indent=0))
+
+
+def _where(saved: SavedRun) -> str:
+    """Say how far training went."""
+    epochs = saved.vae.epochs
+    if "training" not in saved.metadata:
+        return f"{len(saved.vae.history_.get('epoch', ()))} of {epochs}; a saved model"
+    loop = saved.metadata["training"]["loop"]
+    validated = saved.vae.history_.get("validation_elbo")
+    waited = loop["epoch"] - 1 - int(np.argmax(validated)) if validated else 0
+    if loop["epoch"] >= epochs:
+        state = "finished"
+    elif waited >= saved.vae.patience:
+        state = f"finished: no better for {waited} epochs"
+    else:
+        state = f"not finished: minivae train --resume {saved.folder.path}"
+    part = f" and {loop['batch']} minibatches" if loop["batch"] else ""
+    return f"{loop['epoch']}{part} of {epochs}, {state}"

@@ -34,9 +34,8 @@ def examples(labels: Array | None, n: int) -> Array:
 
 def learning_curve(run: RunFolder, vae: VAE) -> None:
     """Draw ``learning_curve.png``."""
-    figures.save_figure(
-        figures.learning_curve(vae.history_), run.path / "learning_curve.png"
-    )
+    history = {**vae.history_, "test_elbo": run.read_history()["test_elbo"]}
+    figures.save_figure(figures.learning_curve(history), run.path / "learning_curve.png")
 
 
 def reconstructions(path: Path, vae: VAE, data: Dataset, X: Array, n: int = 10) -> None:
@@ -53,7 +52,7 @@ def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
     labels = _few_classes(data.y_test)
     mu = vae.transform(X)
     figures.save_figure(figures.latent_scatter(mu, labels), run.path / "latent.png")
-    elbo = vae.history_["elbo"]
+    elbo = run.read_history()["test_elbo"]
     points = mu[:MOST_POINTS]
     last = len(elbo)
     if vae.history_.get("validation_elbo"):

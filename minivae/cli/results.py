@@ -2,17 +2,18 @@
 
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from minivae import VAE
 from minivae.errors import EffectiveSampleSizeWarning
+from minivae.objectives import ElboTerms
 from minivae.tensor import Array
 
 __all__ = ["Results", "measure"]
 
-N_SAMPLES = 500
+N_SAMPLES = 1000
 MOST_DATA = 2000  # for log p(x), which costs N_SAMPLES times as much as the ELBO
 FEW = 10.0
 
@@ -34,6 +35,18 @@ class Results:
     effective_samples_least: float = 0.0
     estimates_on_few_samples: int = 0
 
+    @classmethod
+    def of(cls, vae: VAE, X: Array, terms: ElboTerms) -> Self:
+        """Return the means of an ELBO's terms over data ``(N, D)``."""
+        return cls(
+            test_data=len(X),
+            elbo=_mean(terms.elbo),
+            reconstruction=_mean(terms.reconstruction),
+            kl=_mean(terms.kl),
+            active_units=int(vae.active_units(X).sum()),
+            latent_dim=vae.latent_dim,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return them by name."""
         return asdict(self)
@@ -42,40 +55,33 @@ class Results:
         """Return them as lines of at most 80 columns."""
         rows = [
             (f"test data: {self.test_data}", "nats per datum"),
-            ("  ELBO", f"{self.elbo:.2f}"),
-            ("    reconstruction", f"{self.reconstruction:.2f}"),
-            ("    KL", f"{-self.kl:.2f}"),
+            ("ELBO", f"{self.elbo:.2f}"),
+            ("  = reconstruction", f"{self.reconstruction:.2f}"),
+            ("  - KL", f"{self.kl:.2f}"),
         ]
         if self.log_likelihood is not None:
-            rows.append(("  log p(x), estimated", f"{self.log_likelihood:.2f}"))
-        lines = [f"{name:24}{value:>16}" for name, value in rows]
+            rows.append(("log p(x), estimated", f"{self.log_likelihood:.2f}"))
+        lines = [f"{name:20}{value:>16}" for name, value in rows]
+        lines.insert(4, f"  {self.active_units} of {self.latent_dim} latent dimensions are active")
         if self.log_likelihood is None:
             return "\n".join(lines)
         of = "" if self.log_likelihood_data == self.test_data else "the first "
         lines.append(
-            f"    {self.log_likelihood_samples} samples for each of {of}{self.log_likelihood_data}; "
-            f"effective: {self.effective_samples_median:.0f} (median), "
+            f"  {self.log_likelihood_samples} samples for each of {of}{self.log_likelihood_data}"
+            f", effective {self.effective_samples_median:.0f} (median), "
             f"{self.effective_samples_least:.1f} (least)"
         )
         if self.estimates_on_few_samples:
             lines.append(
-                f"    {self.estimates_on_few_samples} rest on fewer than {FEW:.0f} effective samples: "
-                "they are likely too low"
+                f"  {self.estimates_on_few_samples} rest on fewer than {FEW:.0f} effective samples, "
+                "and are likely too low"
             )
         return "\n".join(lines)
 
 
 def measure(vae: VAE, X: Array) -> Results:
     """Measure a fitted model on test data ``(N, D)``."""
-    terms = vae.elbo_terms(X)
-    results = Results(
-        test_data=len(X),
-        elbo=_mean(terms.elbo),
-        reconstruction=_mean(terms.reconstruction),
-        kl=_mean(terms.kl),
-        active_units=int(vae.active_units(X).sum()),
-        latent_dim=vae.latent_dim,
-    )
+    results = Results.of(vae, X, vae.elbo_terms(X))
     if vae.grey == "cross-entropy":
         return results
     with warnings.catch_warnings():

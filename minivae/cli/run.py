@@ -8,8 +8,10 @@ some test data at a few dozen epochs, from which the animation is made; the rest
 import csv
 import io
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,9 +46,21 @@ class RunFolder:
         self.record = self.path / "run.json"
         self.frames = self.path / "latent"
 
-    def make(self) -> None:
-        """Make the folder if it is not there."""
-        self.path.mkdir(parents=True, exist_ok=True)
+    @contextmanager
+    def begun(self, record: Mapping[str, Any]) -> Iterator[None]:
+        """Make the folder with its record; take both away if no checkpoint comes of it."""
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_record(record)
+            yield
+        except Exception:
+            if not self.checkpoint.exists():
+                with suppress(OSError):
+                    self.record.unlink(missing_ok=True)
+                    for path in made:
+                        path.rmdir()
+            raise
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -83,11 +97,12 @@ class RunFolder:
     def read_history(self) -> dict[str, list[float]]:
         """Return the columns of ``history.csv``, or nothing if there is none."""
         try:
-            rows = list(csv.reader(io.StringIO(self.history.read_text(encoding="utf-8"))))
+            columns = zip(*csv.reader(io.StringIO(self.history.read_text("utf-8"))), strict=True)
+            return {name: [float(value) for value in values] for name, *values in columns}
         except FileNotFoundError:
             return {}
-        columns = zip(*rows, strict=True)
-        return {name: [float(value) for value in values] for name, *values in columns}
+        except ValueError:
+            return {}
 
     def keep_frame(self, epoch: int, mu: Array) -> None:
         """Keep the posterior means ``(N, K)`` of an epoch."""
@@ -107,12 +122,20 @@ class RunFolder:
         return frames
 
     def cut_back(self, history: Mapping[str, Sequence[float]]) -> None:
-        """Forget what lies beyond a checkpoint, and what a killed process left half written."""
-        for path in self.path.iterdir():
+        """Forget what lies beyond a checkpoint, and what a killed process left half written.
+
+        Parameters
+        ----------
+        history
+            The checkpoint's; the test ELBO, which it does not hold, is kept for the same epochs.
+        """
+        for path in (self.checkpoint, self.history, self.record, *self.path.glob("*.[pg][ni][gf]")):
             remove_partial_files(path)
         epochs = len(history.get("epoch", ()))
-        if history:
-            self.write_history(history)
+        test_elbo = self.read_history().get("test_elbo", [])[:epochs]
+        test_elbo += [math.nan] * (epochs - len(test_elbo))
+        if epochs:
+            self.write_history({**history, "test_elbo": test_elbo})
         else:
             self.history.unlink(missing_ok=True)
         for path in self.frames.glob("*.npy"):

@@ -5,6 +5,7 @@ import platform
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any
 import minivae
 from minivae import VAE, datasets
 from minivae.checkpoint import load_checkpoint
-from minivae.cli.describe import architecture, describe_data
+from minivae.cli.describe import architecture, describe_data, describe_likelihood
 from minivae.cli.doctor import kernels_are_compiled, versions
 from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
-from minivae.cli.results import Results, measure
+from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, MOST_POINTS, RunFolder, frame_epochs, new_folder
-from minivae.cli.terminal import Interrupted, add_quiet, one_line, say
+from minivae.cli.terminal import Interrupted, add_quiet, one_line, say, table
 from minivae.datasets import Dataset
-from minivae.errors import CheckpointError
+from minivae.errors import CheckpointError, LikelihoodWarning
 from minivae.tensor import Array
 
 __all__ = ["register"]
@@ -49,7 +50,7 @@ def register(commands: Any) -> None:
     )
     where = files.add_mutually_exclusive_group()
     where.add_argument(
-        "--out", metavar="DIR", help="the run's folder, new or empty (default: runs/<data>-<number>)"
+        "--out", metavar="DIR", help="the run's folder, new or empty (runs/<data>-<number>)"
     )
     where.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
     files.add_argument(
@@ -70,18 +71,22 @@ def train(arguments: argparse.Namespace) -> None:
         run, data, vae = _resumed(arguments)
     else:
         run, data, vae = _fresh(arguments)
-    epochs = _epochs(run.read_history())
     X, X_test = data.model_arrays(vae.likelihood)
-    recorder = _Recorder(run, data, X_test, _record(arguments, data, vae), arguments.quiet)
-    recorder.announce(vae, X)
+    say(f"data   {describe_data(data)}", quiet=arguments.quiet)
+    say(f"model  {architecture(vae, X.shape[1])}, {vae.activation}", quiet=arguments.quiet)
+    say(f"p(x|z) {describe_likelihood(vae)}", quiet=arguments.quiet)
+    if not kernels_are_compiled():
+        say("Compiling the kernels, this once ...", quiet=arguments.quiet)
+    recorder = _Recorder(run, X_test, arguments.quiet)
+    before = len(recorder.test_elbo)
     with _resumable(run, vae.epochs):
         if run.checkpoint.exists():
             vae = minivae.resume(run.checkpoint, X, on_epoch=recorder, verbose=recorder.bar)
         else:
             vae.verbose = recorder.bar
-            vae.fit(X, checkpoint=run.checkpoint, source=data.source, on_epoch=recorder)
-        trained = _epochs(vae.history_) - epochs
-        training_time = time.monotonic() - started
+            with run.begun(_record(arguments, data, vae)):
+                vae.fit(X, checkpoint=run.checkpoint, source=data.source, on_epoch=recorder)
+        trained, training_time = len(recorder.test_elbo) - before, time.monotonic() - started
         if not trained:
             say("This run was finished; its pictures are drawn again.", quiet=arguments.quiet)
         say("Measuring on the test data, and drawing ...", quiet=arguments.quiet)
@@ -89,19 +94,20 @@ def train(arguments: argparse.Namespace) -> None:
         run.write_record({**run.read_record(), "results": results.as_dict()})
         _draw(run, data, vae, X_test, arguments.grid)
     print(results.as_table())
-    print()
     spent = f"{trained} epochs in {training_time:.1f} s, " if trained else ""
-    print(f"{spent}{time.monotonic() - started:.1f} s with the pictures. In {run.path}:")
-    print(CONTENTS)
-
-
-CONTENTS = """\
-  latent.png          codes of the test data, coloured by class
-  latent.gif          the same while training ran
-  prior.png           what the decoder makes of the latent space
-  reconstructions.png test data, and what comes back from their codes
-  learning_curve.png  the ELBO and its two terms over the epochs
-  history.csv, run.json, checkpoint.npz"""
+    print(f"\n{spent}{time.monotonic() - started:.1f} s in all. {run.path} holds")
+    print(
+        table(
+            [
+                ("latent.png", "the codes of the test data"),
+                ("latent.gif", "the same, epoch by epoch"),
+                ("prior.png", "what the decoder makes of the latent space"),
+                ("reconstructions.png", "test data, and what comes back from their codes"),
+                ("learning_curve.png", "the ELBO and its two terms"),
+                ("checkpoint.npz", "the model, for minivae sample, reconstruct and info"),
+            ]
+        )
+    )
 
 
 # ---- what to train on what ----
@@ -136,7 +142,8 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
         record = run.read_record()
         if "hyper_parameters" not in record or "data" not in record:
             raise CheckpointError(
-                f"--resume {path}: no run was begun there: it has neither checkpoint.npz nor run.json"
+                f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
+                "run.json"
             )
         source, params, history = record["data"]["source"], dict(record["hyper_parameters"]), {}
     _refuse_conflicts(arguments, params)
@@ -161,8 +168,8 @@ def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
         ",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in (value, recorded)
     ]
     raise ValueError(
-        f"{flag} {shown[0]} is not what the run was started with, {shown[1]}: a resumed run goes on "
-        f"as it began; leave {flag} out, or start another run"
+        f"{flag} {shown[0]} is not what the run was started with, {shown[1]}: a resumed run goes "
+        f"on as it began; leave {flag} out, or start another run"
     )
 
 
@@ -185,10 +192,6 @@ def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str,
     }
 
 
-def _epochs(history: Any) -> int:
-    return len(history.get("epoch", ()))
-
-
 @contextmanager
 def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
     """Say how to go on after Ctrl-C, or after a disk that could not be written."""
@@ -198,7 +201,7 @@ def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
     except KeyboardInterrupt:
         if not run.record.exists():
             raise
-        done = _epochs(run.read_history())
+        done = len(run.read_history().get("epoch", ()))
         where = f"in epoch {done + 1} of {epochs}" if done < epochs else "after the last epoch"
         raise Interrupted(f"stopped {where}; {mend}") from None
     except (OSError, CheckpointError) as error:
@@ -214,35 +217,26 @@ def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
 class _Recorder:
     """Writes what the checkpoint does not hold after each epoch, and says how far training is."""
 
-    def __init__(
-        self, run: RunFolder, data: Dataset, X_test: Array, record: dict[str, Any], quiet: bool
-    ) -> None:
-        self.run, self.data, self.record, self.quiet = run, data, record, quiet
-        self.X_test = X_test[:MOST_POINTS]
+    def __init__(self, run: RunFolder, X_test: Array, quiet: bool) -> None:
+        self.run, self.X_test = run, X_test[:MOST_POINTS]
+        self.test_elbo = run.read_history().get("test_elbo", [])
         self.bar = sys.stderr.isatty() and not quiet
-
-    def announce(self, vae: VAE, X: Array) -> None:
-        """Say what is trained on what."""
-        say(f"data   {describe_data(self.data)}", quiet=self.quiet)
-        say(f"model  {architecture(vae, X.shape[1])}", quiet=self.quiet)
-        if not kernels_are_compiled():
-            say("Compiling the kernels, this once ...", quiet=self.quiet)
+        self.lines = not self.bar and not quiet
 
     def __call__(self, vae: VAE, epoch: int) -> None:
-        if epoch == 0:
-            self.run.make()
-            self.run.write_record(self.record)
-        else:
-            self.run.write_history(vae.history_)
         if epoch in frame_epochs(vae.epochs):
             self.run.keep_frame(epoch, vae.transform(self.X_test))
-        tenth = max(1, vae.epochs // 10)
-        if epoch and epoch % tenth == 0 and not self.bar:
+        if epoch == 0:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LikelihoodWarning)  # said once, with the results
+            self.test_elbo.append(vae.score(self.X_test))
+        self.run.write_history({**vae.history_, "test_elbo": self.test_elbo})
+        if self.lines and (epoch % max(1, vae.epochs // 10) == 0 or epoch == vae.epochs):
             last = {name: values[-1] for name, values in vae.history_.items()}
             say(
                 f"epoch {epoch:{len(str(vae.epochs))}}/{vae.epochs}  ELBO {last['elbo']:.2f} "
-                f"= {last['reconstruction']:.2f} - {last['kl']:.2f}",
-                quiet=self.quiet,
+                f"= {last['reconstruction']:.2f} - {last['kl']:.2f}"
             )
 
 
@@ -257,5 +251,3 @@ def _draw(run: RunFolder, data: Dataset, vae: VAE, X_test: Array, spacing: Any) 
     pictures.latent(run, vae, data, X_test)
     pictures.prior(run.path / "prior.png", vae, data.image_shape, spacing)
 
-
-__all__ += ["Results"]

@@ -38,7 +38,7 @@ class Dataset:
     defaults
         Keyword arguments of the VAE's constructor.
     source
-        What `load` takes to find the data again from any folder, or None if they came from elsewhere.
+        What `load` finds the data again by, from any folder; None if they came from elsewhere.
     """
 
     name: str

@@ -1,0 +1,213 @@
+"""The derivative of a function by one of its inputs, from differences alone, and how far it may be
+off.
+
+A central difference is spoilt by curvature if its step is large and by rounding if it is small, and
+where the good steps lie depends on the function: around 1e-3 for exp at 1, 1e-9 for sin(1e4 x),
+1e-151 for the logarithm at 1e-150. So the step sweeps over decades, and the derivative is read
+where neighbouring steps agree: on the plateau. The spread there is the error.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Slope", "slope"]
+
+Array = NDArray[Any]
+
+# Powers of two, so that x + h and x - h have no rounding of their own.
+FEW = 2.0 ** np.array([-5, -8, -11, -14])
+SETTLED = 1e-8  # a relative spread at which the few steps are enough
+RESOLVED = 1e-2  # a relative spread above which a plateau says nothing but "close to zero"
+SHRINKS = 0.75  # one-sided slopes of a smooth function come together as the step shrinks; at a kink they do not
+
+
+class Slope(NamedTuple):
+    """A derivative found by differences."""
+
+    kind: Literal["smooth", "kink", "rough"]
+    value: float  # NaN unless smooth
+    error: float  # how far the value may be off, from the spread and from rounding
+    step: float  # the step at which it was read
+
+
+class _Quotient(NamedTuple):
+    """What one step shows."""
+
+    step: float
+    central: float  # the central difference quotient
+    gap: float  # how far the one-sided quotients are apart
+    noise: float  # what rounding of the outputs can do to the quotient
+
+
+def slope(outputs: Callable[[float], Array], x: float, g: Array, claim: float) -> Slope:
+    """The derivative of ``g . outputs(t)`` at ``t = x``.
+
+    Parameters
+    ----------
+    outputs
+        The outputs, flattened, as a function of one number; not finite where it is not defined.
+    x
+        Where to differentiate.
+    g
+        A weight for each output. The outputs are differenced before they are weighed and added up,
+        so that a small output does not drown in a large one.
+    claim
+        The derivative somebody claims. A few steps are enough to believe it, all are taken to
+        refute it.
+    """
+    with np.errstate(all="ignore"):
+        here = outputs(x)
+        weight = np.abs(g) * _depends(outputs, here)
+        quotients = [q for h in FEW * _scale(x) if (q := _quotient(outputs, x, here, g, weight, h))]
+        found = _plateau(quotients, window=2)
+        if found is not None and found.error <= SETTLED * abs(found.value):
+            return found
+        if quotients and all(
+            q.gap == q.central == 0.0 and abs(claim) <= q.noise for q in quotients
+        ):
+            return Slope(
+                "smooth", 0.0, quotients[0].noise, quotients[0].step
+            )  # the outputs stand still, as claimed
+        for ratio in (4.0, 2.0):
+            steps = _steps(x, ratio)
+            quotients = [q for h in steps if (q := _quotient(outputs, x, here, g, weight, h))]
+            found = _plateau(quotients, window=3)
+            if found is not None:
+                found = found._replace(error=found.error + _scatter(quotients, found.step))
+                if found.error <= RESOLVED * abs(found.value):
+                    return found
+        return _zero(quotients, x, weight) or _nothing(quotients)
+
+
+def _scatter(quotients: Sequence[_Quotient], step: float) -> float:
+    """The error at a step that the scatter at smaller ones suggests.
+
+    Three quotients may agree by chance. Where rounding rules, the scatter grows as one over the
+    step, so the smaller steps show what it must be here.
+    """
+    smaller = [q for q in quotients if q.step <= step][:8]
+    scatter = [
+        abs(a.central - b.central) * b.step / step for a, b in itertools.pairwise(smaller[1:])
+    ]
+    return float(np.median(scatter)) if scatter else 0.0
+
+
+def _zero(quotients: Sequence[_Quotient], x: float, weight: Array) -> Slope | None:
+    """A derivative that cannot be told from zero: the outputs stand still as far as rounding shows.
+
+    Only here is an absolute error taken into account: an output near zero may be the difference of
+    numbers around 1, whose rounding its own size does not show.
+    """
+    flat = _plateau(quotients, window=3, absolute=True)
+    if flat is None:
+        return None
+    hidden = np.spacing(max(1.0, abs(x))) * float(weight.sum())
+    error = flat.error + hidden / flat.step
+    visible = [q.gap for q, seen in zip(quotients, _kinks(quotients)[1], strict=True) if seen]
+    if abs(flat.value) > 8 * error or (visible and visible[-1] < 8 * error):
+        return None  # it is not zero, or this is where rounding hides a kink
+    smaller = [q for q in quotients if q.step < flat.step]
+    for r, q in zip(_richardson(smaller), smaller[1:], strict=True):
+        if abs(r - flat.value) > 8 * (error + q.noise + hidden / q.step):
+            return None
+    return flat._replace(error=error)
+
+
+def _nothing(quotients: Sequence[_Quotient]) -> Slope:
+    """No derivative: at a kink, or the function is too rough for differences."""
+    kinks, significant = _kinks(quotients)
+    last = np.flatnonzero(significant)[-3:]
+    at_kink = not quotients or (len(last) > 1 and bool(kinks[last].all()))
+    return Slope("kink" if at_kink else "rough", np.nan, np.inf, np.nan)
+
+
+def _scale(x: float) -> float:
+    """The power of two next to |x|, and 1 for a small x."""
+    return float(2.0 ** np.ceil(np.log2(max(1.0, abs(x)))))
+
+
+def _steps(x: float, ratio: float) -> list[float]:
+    """Powers of a ratio, from far beyond x down to its last digits, the largest first."""
+    size = float(np.log2(abs(x))) if x else -np.inf
+    each = int(np.log2(ratio))
+    # Whatever x is, a function has scales of its own; and a small x has others.
+    exponents = set(range(-66, 12, each))
+    if x:
+        low, high = max(-1070, int(size) - 52), int(size) + 4
+        exponents |= {k for k in range(low, high) if k % each == 0}
+    return [2.0**k for k in sorted(exponents, reverse=True) if 2.0**k >= np.spacing(abs(x))]
+
+
+def _depends(outputs: Callable[[float], Array], here: Array) -> Array:
+    """Which outputs depend on the element at all: those that a NaN in its place reaches.
+
+    Rounding in the others is no noise here. Why not look which outputs move? Some move by less than
+    a rounding error, and that error is then all that can be said of them.
+    """
+    try:
+        return np.asarray(outputs(np.nan) != here)
+    except Exception:  # a function that refuses NaN tells us nothing
+        return np.ones(here.shape, bool)
+
+
+def _quotient(
+    outputs: Callable[[float], Array], x: float, here: Array, g: Array, weight: Array, h: float
+) -> _Quotient | None:
+    up, down = float(x + h), float(x - h)
+    if not down < x < up:
+        return None
+    above, below = outputs(up), outputs(down)
+    width = up - down
+    right, left = (above - here) @ g / (up - x), (here - below) @ g / (x - down)
+    difference = above - below
+    rounding = (np.spacing(np.abs(above)) + np.spacing(np.abs(below))) @ weight
+    cancelling = 1e-15 * (np.abs(difference) @ np.abs(g))
+    quotient = _Quotient(
+        h,
+        float(difference @ g) / width,
+        abs(float(right - left)),
+        float(rounding + cancelling) / width,
+    )
+    return quotient if np.isfinite(quotient).all() else None
+
+
+def _richardson(quotients: Sequence[_Quotient]) -> Array:
+    """Neighbouring quotients combined so that the leading error, of the step squared, cancels."""
+    h, d = np.array([q.step for q in quotients]), np.array([q.central for q in quotients])
+    return d[1:] + (d[1:] - d[:-1]) / ((h[:-1] / h[1:]) ** 2 - 1) if len(d) > 1 else np.empty(0)
+
+
+def _kinks(quotients: Sequence[_Quotient]) -> tuple[Array, Array]:
+    """At which steps the two sides disagree as at a kink, and at which they differ visibly at
+    all."""
+    gap, noise = np.array([q.gap for q in quotients]), np.array([q.noise for q in quotients])
+    size = np.abs([q.central for q in quotients])
+    significant = (gap > 8 * noise) & (gap > 1e-6 * size)
+    stays = np.append([True], gap[1:] > SHRINKS * gap[:-1])[: len(gap)]
+    if len(stays) > 1:
+        stays[0] = stays[1]
+    return significant & stays, significant
+
+
+def _plateau(quotients: Sequence[_Quotient], window: int, absolute: bool = False) -> Slope | None:
+    """The steps between which the derivative changes least, relative to its size or absolutely."""
+    if len(quotients) < window + 1:
+        return None
+    r = np.lib.stride_tricks.sliding_window_view(_richardson(quotients), window)
+    kinked = np.lib.stride_tricks.sliding_window_view(_kinks(quotients)[0], window + 1).any(axis=1)
+    noise = np.array([q.noise for q in quotients])
+    middle = np.arange(len(r)) + (window + 1) // 2  # of the smaller steps of a window
+    value = r[:, window // 2]
+    error = np.ptp(r, axis=1) + 2 * noise[middle]
+    badness = np.where(kinked, np.inf, error if absolute else error / np.abs(value))
+    badness = np.where(np.isnan(badness), np.inf, badness)
+    k = int(np.argmin(badness))
+    if not np.isfinite(badness[k]):
+        return None
+    return Slope("smooth", float(value[k]), float(error[k]), quotients[int(middle[k])].step)

@@ -1,0 +1,104 @@
+"""The screen that a gradient check shows."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Literal, NamedTuple
+
+__all__ = ["GradcheckReport", "Row", "element"]
+
+Index = tuple[int, ...]
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+
+class Row(NamedTuple):
+    """One element of a gradient: ``ratio`` is analytic / numeric."""
+
+    input: int
+    name: str
+    index: Index  # type: ignore[assignment]
+    analytic: float
+    numeric: float
+    ratio: float
+    relative_error: float
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """What a gradient check found: true if, and only if, the gradient is right.
+
+    Parameters
+    ----------
+    verdict
+        ``"PASS"``, ``"FAIL"`` or ``"INCONCLUSIVE"``.
+    diagnosis
+        A sentence on what is wrong, or on why nothing can be said; None for a gradient that is
+        right.
+    table
+        The five worst elements, the worst first; empty if the check did not come to numbers.
+    function
+        The function's name and the shapes of its inputs.
+    checked, total
+        How many elements were compared, and how many there are.
+    kinks
+        The elements left out because the function has a kink there, as name and index.
+    error
+        The exception that the VJP raised, if it did.
+    """
+
+    verdict: Verdict
+    diagnosis: str | None
+    table: list[Row] = field(default_factory=list)
+    function: str = "f"
+    checked: int = 0
+    total: int = 0
+    kinks: list[tuple[str, Index]] = field(default_factory=list)
+    error: BaseException | None = None
+
+    def __bool__(self) -> bool:
+        return self.verdict == "PASS"
+
+    def __str__(self) -> str:
+        lines = _wrap(f"{self.verdict}  {self.function}", "", at_most=2)
+        if self.diagnosis:
+            lines += ["", *_wrap(self.diagnosis, "  ", at_most=8)]
+        if self.table:
+            lines += [
+                "",
+                f"  {'':22}{'analytic':>14}{'numeric':>14}{'ratio':>12}{'rel. error':>13}",
+            ]
+        for row in self.table:
+            ratio = "-" if isnan(row.ratio) else f"{row.ratio:.5g}"
+            numbers = (
+                f"{row.analytic:14.6g}{row.numeric:14.6g}{ratio:>12}{row.relative_error:13.1e}"
+            )
+            lines.append(f"  {_shorten(element(row.name, row.index), 22):22}{numbers}")
+        if self.total:
+            lines += ["", f"  {self.checked} of {self.total} elements compared."]
+        if self.kinks:
+            where = ", ".join(element(*kink) for kink in self.kinks[:4])
+            more = f" and {len(self.kinks) - 4} more" if len(self.kinks) > 4 else ""
+            lines += _wrap(f"Left out, at a kink: {where}{more}.", "  ", at_most=2)
+        return "\n".join(lines)
+
+
+def element(name: str, index: Index) -> str:
+    """An element as it is written in Python."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _wrap(text: str, indent: str, at_most: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        78,
+        initial_indent=indent,
+        subsequent_indent=indent or "  ",
+        max_lines=at_most,
+        placeholder=" ...",
+    )

@@ -1,0 +1,143 @@
+"""What every VJP must keep to, whatever it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.errors import GradientError
+from minivae.gradcheck.diagnosis import describe_shape
+from minivae.tensor import Tensor
+
+__all__ = ["BrokenRule", "check_rules", "cotangent"]
+
+Array = NDArray[Any]
+
+
+class BrokenRule(Exception):
+    """A function or a VJP that broke a rule: the message is the diagnosis, the cause what was
+    raised."""
+
+
+def cotangent(shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """A random cotangent: of both signs, no entry near zero, no two alike."""
+    size = int(np.prod(shape))
+    g = np.linspace(0.5, 1.5, size) * np.where(np.arange(size) % 2, -1.0, 1.0)
+    return np.asarray(random.permutation(g).reshape(shape) if size > 1 else np.full(shape, 0.75))
+
+
+def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator) -> str | None:
+    """Call the VJP of the operation that made a tensor by hand, and see that it keeps to the rules.
+
+    Returns
+    -------
+    str or None
+        What is wrong in its use of the cotangent, which the numbers show as well.
+
+    Raises
+    ------
+    BrokenRule
+        If it raises, returns a wrong count, shape or dtype, writes into its arguments, returns the
+        same array at every call, or depends on anything but its arguments.
+    """
+    g = cotangent(made.shape, random)
+    first = _pull_back(made, g.copy(), names)
+    kept = [c if c is None else np.array(c) for c in first]
+    touched = g.copy()
+    second = _pull_back(made, touched, names)
+    if not np.array_equal(touched, g):
+        raise BrokenRule("the VJP changes the cotangent g in place: write g = g * d, not g *= d")
+    if not _alike(second, kept, 1e-12):
+        raise BrokenRule("two calls of the VJP differ: it must depend on nothing but its arguments")
+    scaled = _pull_back(made, -1024.0 * g, names)
+    if not _alike(first, kept, 0.0):
+        raise BrokenRule(
+            "the VJP returns the same array at every call and writes into it: make a new one"
+        )
+    if not _alike(_pull_back(made, _strided(g), names), kept, 1e-9):
+        raise BrokenRule(
+            "the VJP depends on the memory layout of g: its strides, not only its values"
+        )
+    if _alike(scaled, [c if c is None else -1024.0 * c for c in kept], 1e-9):
+        return None
+    if _alike(scaled, kept, 1e-9):
+        return "the cotangent g is left out: multiply the derivative by it"
+    if _alike(scaled, [c if c is None else 1024.0**2 * c for c in kept], 1e-9):
+        return "the cotangent g enters squared: multiply by it once"
+    return "the VJP is not linear in the cotangent g: nothing may be added to it, and it may not be clipped"
+
+
+def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | None]:
+    """The cotangents exactly as the VJP returns them, after a look at their count, shape and
+    dtype."""
+    node = made._node
+    if node is None:
+        raise GradientError("check_rules: a leaf was made by no operation")
+    wanted = [isinstance(x, Tensor) and x.requires_grad for x in node.inputs]
+    try:
+        with np.errstate(all="ignore"):
+            returned = node.operation.pull_back(g, made, node, wanted, False)
+    except NotImplementedError as error:
+        raise BrokenRule(
+            f"the VJP is not written yet: {error or 'it raises NotImplementedError'}"
+        ) from error
+    except GradientError as error:
+        raise BrokenRule(str(error)) from error
+    except Exception as error:
+        if "read-only" in str(error):
+            raise BrokenRule(
+                "the VJP writes into its inputs or its output; work on a copy"
+            ) from error
+        what = str(error).partition(", with gufunc signature")[0]
+        raise BrokenRule(f"the VJP raises {type(error).__name__}: {what}") from error
+    found: list[Array | None] = []
+    for name, c, x, want in zip(names, returned, node.inputs, wanted, strict=True):
+        if not want or c is None:
+            found.append(None)
+            continue
+        array = np.asarray(c)
+        if (
+            isinstance(c, np.ndarray | np.generic)
+            and array.dtype != np.float64
+            and x.dtype == np.float64
+        ):
+            raise BrokenRule(
+                f"the cotangent of {name} has dtype {array.dtype}, the input float64: it loses digits"
+            )
+        if array.dtype.kind not in "fiu":
+            raise BrokenRule(
+                f"the cotangent of {name} is {type(c).__name__}, not an array of numbers"
+            )
+        if array.shape != x.shape and not (node.operation.broadcasts and array.shape == made.shape):
+            raise BrokenRule(
+                f"the cotangent of {name} {describe_shape(array.shape, x.shape, made.shape)}"
+            )
+        found.append(array)
+    return found
+
+
+def _alike(
+    found: Sequence[Array | None], expected: Sequence[Array | None], tolerance: float
+) -> bool:
+    """Whether two sets of cotangents are equal but for rounding."""
+    for a, b in zip(found, expected, strict=True):
+        if a is None or b is None:
+            if a is not b:
+                return False
+            continue
+        floor = tolerance * np.max(np.abs(b), where=np.isfinite(b), initial=0.0)
+        if not np.allclose(a, b, rtol=tolerance, atol=float(floor), equal_nan=True):
+            return False
+    return True
+
+
+def _strided(g: Array) -> Array:
+    """The same numbers, laid out in memory with gaps between them and the axes reversed; not to be
+    written to."""
+    wide = np.repeat(np.asarray(g, order="F"), 2, axis=0)[::2] if g.ndim else g.copy()
+    wide = np.asfortranarray(wide) if g.ndim > 1 else wide
+    wide.flags.writeable = False
+    return wide

@@ -83,7 +83,9 @@ class Module:
         Raises
         ------
         ShapeError
-            If a name is missing or unknown, or a shape differs; nothing is changed then.
+            If a name is missing or unknown, or a shape differs.
+        ValueError
+            If an entry holds no numbers. In both cases nothing is changed.
         """
         own = dict(self.named_parameters())
         if own.keys() != state.keys():
@@ -97,8 +99,10 @@ class Module:
                     f"load_state_dict: {name} has shape {p.shape} here and {np.shape(state[name])} "
                     "in the state; the architectures differ"
                 )
-        for name, p in own.items():
-            p.data = state[name]
+        # all are converted before the first is taken: what holds no numbers fails here
+        arrays = [np.asarray(state[name], dtype=p.dtype) for name, p in own.items()]
+        for p, array in zip(own.values(), arrays, strict=True):
+            p.data = array
 
 
 class Dense(Module):

@@ -115,10 +115,12 @@ class Optimiser:
                 f"load_state_dict: {wrong} has shape {own.get(wrong)} here and {given.get(wrong)} "
                 "in the state; these are the averages of other parameters"
             )
-        self.step_count = int(state["step_count"])
-        for slot, arrays in self.averages.items():
-            for i, a in enumerate(arrays):
-                a[...] = state[f"{slot}.{i}"]
+        # all are converted before the first is taken: what holds no numbers fails here
+        taken = {
+            slot: [np.array(state[f"{slot}.{i}"], dtype=a.dtype) for i, a in enumerate(arrays)]
+            for slot, arrays in self.averages.items()
+        }
+        self.step_count, self.averages = int(state["step_count"]), taken
 
 
 class SGD(Optimiser):

@@ -1,0 +1,402 @@
+"""SGD and Adam, step by step against their formulae, and what they may write to."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivae import ops
+from minivae.errors import ShapeError
+from minivae.optim import SGD, Adam
+from minivae.tensor import Tensor
+
+OPTIMISERS = {
+    "SGD": lambda p: SGD(p, 0.05),
+    "SGD with momentum": lambda p: SGD(p, 0.05, momentum=0.9),
+    "Adam": lambda p: Adam(p, 0.05),
+}
+every = pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+
+
+def parameters(dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = ((3, 4), (4,), (1, 1), ())
+    return [Tensor(rng.standard_normal(s), requires_grad=True, dtype=dtype) for s in shapes]
+
+
+def gradients(parameters, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(p.shape).astype(p.dtype) for p in parameters]
+
+
+def values(parameters):
+    return [p.numpy() for p in parameters]
+
+
+def assert_equal(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# The formulae ------------------------------------------------------------------------------------
+
+
+@pytest.mark.equation("OPT.2")
+@given(
+    g=st.lists(st.just(0.0) | st.floats(1e-6, 1e3) | st.floats(-1e3, -1e-6), max_size=9),
+    start=st.floats(-10.0, 10.0),
+    rate=st.floats(1e-5, 1.0),
+    beta1=st.floats(0.0, 0.99),
+    beta2=st.floats(0.0, 0.9999),
+)
+def test_adam_is_the_published_algorithm(g, start, rate, beta1, beta2):
+    # Kingma and Ba (2015), Algorithm 1, in Python floats
+    theta, m, v = start, 0.0, 0.0
+    p = Tensor([start], requires_grad=True)
+    adam = Adam([p], rate, beta1, beta2, epsilon=1e-8)
+    for t, gradient in enumerate(g, start=1):
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta = theta - rate * m_hat / (math.sqrt(v_hat) + 1e-8)
+        adam.step([np.array([gradient])])
+        scale = abs(start) + rate * t
+        assert p.item() == pytest.approx(theta, rel=0, abs=1e-12 * scale)
+
+
+@pytest.mark.equation("OPT.2")
+@pytest.mark.parametrize("gradient", [1.0, 1e-6, -1e3])
+def test_adams_first_step_has_the_learning_rate_for_its_length(gradient):
+    p = Tensor([0.0], requires_grad=True)
+    Adam([p], 0.1).step([np.array([gradient])])
+    assert p.item() == pytest.approx(-0.1 * gradient / (abs(gradient) + 1e-8), rel=1e-12)
+    # the two usual misprints: without the bias corrections, and with epsilon inside the root
+    uncorrected = -0.1 * 0.1 * gradient / (math.sqrt(0.001) * abs(gradient) + 1e-8)
+    assert p.item() != pytest.approx(uncorrected, rel=0.5)
+    if gradient == 1e-6:  # of a large gradient nobody could tell
+        assert p.item() != pytest.approx(-0.1 * gradient / math.sqrt(gradient**2 + 1e-8), rel=0.5)
+
+
+@pytest.mark.equation("OPT.1")
+def test_momentum_on_a_bowl_by_hand():
+    # f = 2 theta^2 from 1, rate 1/8, momentum 1/2: all numbers are dyadic, so none may round
+    p = Tensor([1.0], requires_grad=True)
+    sgd = SGD([p], learning_rate=0.125, momentum=0.5)
+    trajectory = []
+    for _ in range(5):
+        p.grad = None
+        ops.sum(2.0 * ops.square(p)).backward()
+        sgd.step()
+        trajectory.append(p.item())
+    # v: 4, 4, 2, 0, -1
+    assert trajectory == [0.5, 0.0, -0.25, -0.25, -0.125]
+
+
+@pytest.mark.equation("OPT.1")
+@given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=9), st.floats(0.0, 0.99))
+def test_momentum_is_its_recurrence(g, momentum):
+    theta, velocity = 1.0, 0.0
+    p = Tensor([1.0], requires_grad=True)
+    sgd = SGD([p], 0.1, momentum)
+    for gradient in g:
+        velocity = momentum * velocity + gradient
+        theta -= 0.1 * velocity
+        sgd.step([np.array([gradient])])
+    assert p.item() == pytest.approx(theta, rel=1e-12, abs=1e-10)
+
+
+@pytest.mark.equation("OPT.1")
+def test_the_parameter_goes_down_the_gradient_and_not_up():
+    # on (t - 1)^2 the right sign comes to 1
+    p = Tensor([3.0], requires_grad=True)
+    sgd = SGD([p], 0.1)
+    for _ in range(100):
+        p.grad = None
+        ops.sum(ops.square(p - 1.0)).backward()
+        sgd.step()
+    assert p.item() == pytest.approx(1.0, abs=1e-8)
+
+
+@pytest.mark.equation("OPT.2")
+def test_adam_finds_the_minimum_of_an_ill_scaled_bowl():
+    scales = np.array([1e-3, 1.0, 1e3])
+    p = Tensor([1.0, -1.0, 2.0], requires_grad=True)
+    adam = Adam([p], 0.05)
+    for step in range(800):
+        adam.learning_rate = 0.05 * (1 - step / 800)
+        p.grad = None
+        ops.sum(scales * ops.square(p)).backward()
+        adam.step()
+    np.testing.assert_allclose(p.data, 0.0, atol=1e-4)
+
+
+@every
+@given(size=st.integers(0, 70_000))
+def test_every_size_is_worked_alike(make, size):
+    # long arrays are cut into blocks: each number must move as it would alone
+    rng = np.random.default_rng(size)
+    start, g = rng.standard_normal(size), rng.standard_normal((2, size))
+    whole = Tensor(start, requires_grad=True)
+    optimiser = make([whole])
+    at = rng.integers(0, size, 5) if size else np.zeros(0, int)
+    few = Tensor(start[at], requires_grad=True)
+    optimiser_of_few = make([few])
+    for row in g:
+        optimiser.step([row])
+        optimiser_of_few.step([row[at]])
+    np.testing.assert_allclose(whole.data[at], few.data, rtol=1e-14, atol=1e-15)
+
+
+# What is written to ------------------------------------------------------------------------------
+
+
+@every
+def test_an_array_that_somebody_holds_never_changes(make):
+    ps = parameters()
+    optimiser = make(ps)
+    held = []
+    for step in range(6):
+        held.append([(p.data, p.numpy()) for p in ps])
+        optimiser.step(gradients(ps, step))
+    for at_step in held:
+        for array, as_it_was in at_step:
+            np.testing.assert_array_equal(array, as_it_was)
+            assert not array.flags.writeable
+
+
+@every
+def test_a_view_of_an_array_never_changes(make):
+    ps = parameters()
+    optimiser = make(ps)
+    held = []
+    for step in range(6):
+        view = ps[0].data[1:, ::2]
+        held.append((view, view.copy()))
+        optimiser.step(gradients(ps, step))
+    for view, as_it_was in held:
+        np.testing.assert_array_equal(view, as_it_was)
+
+
+@every
+def test_a_detached_tensor_never_changes(make):
+    ps = parameters()
+    optimiser = make(ps)
+    held = []
+    for step in range(6):
+        held.append((ps[0].detach(), ps[0].numpy()))
+        optimiser.step(gradients(ps, step))
+    for tensor, as_it_was in held:
+        np.testing.assert_array_equal(tensor.data, as_it_was)
+
+
+@every
+def test_a_tape_that_is_still_alive_gives_the_gradient_of_its_time(make):
+    ps = parameters()
+    optimiser = make(ps)
+    tapes = []
+    for step in range(6):
+        w = ps[0]
+        tapes.append((ops.sum(ops.square(w)), 2.0 * w.numpy(), w))
+        optimiser.step(gradients(ps, step))
+    for out, expected, w in tapes:
+        w.grad = None
+        out.backward()
+        np.testing.assert_allclose(w.grad, expected, rtol=1e-15)
+
+
+@every
+def test_arrays_that_nobody_holds_are_used_again(make):
+    # two arrays for each parameter, in turn: training allocates nothing
+    ps = parameters()[:1]
+    optimiser = make(ps)
+    addresses = set()
+    for step in range(20):
+        optimiser.step(gradients(ps, step))
+        addresses.add(ps[0].data.__array_interface__["data"][0])
+    assert len(addresses) == 2
+
+
+@every
+def test_an_array_of_another_layout_or_owner_is_let_be(make):
+    # a parameter may begin as a column-major array, or as part of a larger one
+    large = np.arange(24.0).reshape(4, 6)
+    for array in (large.T, large[1:3]):
+        before = array.copy()
+        p = Tensor(array, requires_grad=True)
+        p._data = array
+        optimiser = make([p])
+        for _ in range(4):
+            optimiser.step([np.ones(p.shape)])
+        np.testing.assert_array_equal(array, before)
+        assert (p.data < before).all()
+
+
+@every
+def test_gradients_are_only_read(make):
+    ps = parameters()
+    optimiser = make(ps)
+    for step in range(3):
+        g = gradients(ps, step)
+        before = [a.copy() for a in g]
+        optimiser.step(g)
+        assert_equal(g, before)
+
+
+# Dtypes, shapes, None ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every
+def test_every_dtype_stays(make, dtype):
+    ps = parameters(dtype)
+    optimiser = make(ps)
+    for step in range(3):
+        # gradients of the other dtype are cast to the parameter's
+        g = [np.asarray(a, np.float64 if step else np.float32) for a in gradients(ps, step)]
+        optimiser.step(g)
+        assert {p.dtype for p in ps} == {np.dtype(dtype)}
+        assert [p.shape for p in ps] == [(3, 4), (4,), (1, 1), ()]
+    averages = [a for arrays in optimiser.averages.values() for a in arrays]
+    assert {a.dtype for a in averages} == {np.dtype(dtype)}
+
+
+@every
+def test_float32_follows_float64(make):
+    narrow, wide = parameters(np.float32), parameters(np.float64)
+    steps = make(narrow), make(wide)
+    for step in range(10):
+        for ps, optimiser in zip((narrow, wide), steps, strict=True):
+            optimiser.step(gradients(ps, step))
+    for a, b in zip(narrow, wide, strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=2e-5, atol=2e-6)
+
+
+@every
+def test_a_parameter_without_a_gradient_rests(make):
+    ps = parameters()
+    optimiser = make(ps)
+    g = gradients(ps, 0)
+    optimiser.step([g[0], None, g[2], None])
+    moved = [
+        (p.data != start).any() for p, start in zip(ps, values(parameters()), strict=True)
+    ]
+    assert moved == [True, False, True, False]
+
+
+@every
+def test_gradients_come_from_grad_if_none_are_given(make):
+    first, second = parameters(), parameters()
+    g = gradients(first, 0)
+    for p, a in zip(first, g, strict=True):
+        p.grad = a
+    make(first).step()
+    make(second).step(g)
+    assert_equal(values(first), values(second))
+
+
+@every
+def test_a_gradient_that_does_not_fit_changes_nothing(make):
+    ps = parameters()
+    optimiser = make(ps)
+    g = gradients(ps, 0)
+    for wrong in ([*g[:1], np.zeros(3), *g[2:]], g[:-1], [*g, g[0]]):
+        with pytest.raises(ShapeError, match="step"):
+            optimiser.step(wrong)
+    assert_equal(values(ps), values(parameters()))
+    assert optimiser.state_dict()["step_count"] == 0
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_rate_is_positive(kind, rate):
+    with pytest.raises(ValueError, match="learning_rate"):
+        kind(parameters(), rate)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
+def test_momentum_is_a_share(momentum):
+    with pytest.raises(ValueError, match="momentum"):
+        SGD(parameters(), 0.1, momentum)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"beta1": 1.0}, {"beta2": -0.1}, {"epsilon": 0.0}, {"beta1": math.nan}]
+)
+def test_adams_constants_make_sense(wrong):
+    with pytest.raises(ValueError, match="Adam: beta1"):
+        Adam(parameters(), **wrong)
+
+
+# Going on ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every
+@given(before=st.integers(0, 5), after=st.integers(1, 5))
+def test_going_on_from_a_state_is_bit_for_bit_the_same(make, dtype, before, after):
+    undisturbed, first = parameters(dtype), parameters(dtype)
+    one, two = make(undisturbed), make(first)
+    for step in range(before):
+        one.step(gradients(undisturbed, step))
+        two.step(gradients(first, step))
+
+    second = parameters(dtype, seed=1)
+    for p, old in zip(second, first, strict=True):
+        p.data = old.numpy()
+    three = make(second)
+    three.load_state_dict(two.state_dict())
+
+    for step in range(before, before + after):
+        one.step(gradients(undisturbed, step))
+        three.step(gradients(second, step))
+    assert_equal(values(undisturbed), values(second))
+    assert one.step_count == three.step_count == before + after
+
+
+def test_going_on_without_the_state_is_not_the_same():
+    # so that the test above can fail
+    first, second = parameters(), parameters()
+    one, two = Adam(first), Adam(second)
+    one.step(gradients(first, 0))
+    for p, old in zip(second, first, strict=True):
+        p.data = old.numpy()
+    one.step(gradients(first, 1))
+    two.step(gradients(second, 1))
+    assert (first[0].data != second[0].data).any()
+
+
+@every
+def test_a_state_is_a_copy(make):
+    ps = parameters()
+    optimiser = make(ps)
+    optimiser.step(gradients(ps, 0))
+    state = optimiser.state_dict()
+    before = {name: value.copy() for name, value in state.items()}
+    optimiser.step(gradients(ps, 1))
+    for name, value in state.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@every
+def test_a_state_of_other_parameters_changes_nothing(make):
+    ps = parameters()
+    optimiser = make(ps)
+    optimiser.step(gradients(ps, 0))
+    before = optimiser.state_dict()
+    good = {name: value + 1 for name, value in before.items()}
+    slot = optimiser.slots[0]
+    for wrong in (
+        {**good, f"{slot}.0": np.zeros((4, 3))},
+        {**good, "other.0": np.zeros(2)},
+        {name: value for name, value in good.items() if name != f"{slot}.3"},
+        {},
+    ):
+        with pytest.raises(ShapeError, match="load_state_dict"):
+            optimiser.load_state_dict(wrong)
+    with pytest.raises(ValueError, match="could not convert"):
+        optimiser.load_state_dict({**good, f"{slot}.1": np.array(["a"] * 4)})
+    after = optimiser.state_dict()
+    assert before.keys() == after.keys()
+    assert_equal(before.values(), after.values())

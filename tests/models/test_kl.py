@@ -16,6 +16,8 @@ from minivae.distributions import (
     kl_divergence,
     standard_normal_log_prob,
 )
+from minivae.gradcheck import assert_gradcheck, gradcheck
+from minivae.tensor import primitive
 from minivae.transforms import grad
 
 means = st.floats(-3.0, 3.0)
@@ -89,6 +91,18 @@ def test_its_gradient_is_that_of_differences(mu, log_var):
     # ... and of the integral, which knows nothing of the closed form
     theirs = numerical_gradient(lambda x: integral_of_kl(x[0, 0], x[1, 0]), x)
     np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.equation("KL.4")
+def test_gradcheck_passes_its_gradient_and_not_one_twice_too_large():
+    def without_the_half(g, out, mu, log_var):
+        return g[:, None] * mu, g[:, None] * np.expm1(log_var)
+
+    rng = np.random.default_rng(0)
+    mu, log_var = rng.standard_normal((2, 4, 3))
+    assert_gradcheck(kl_divergence, mu, log_var)
+    wrong = primitive(lambda mu, log_var: kl_divergence(mu, log_var), without_the_half)
+    assert gradcheck(wrong, mu, log_var).verdict == "FAIL"
 
 
 @pytest.mark.equation("KL.4")

@@ -14,6 +14,7 @@ from exact import LIKELIHOODS, data_of, numerical_gradient
 from minivae import ops
 from minivae.distributions import Bernoulli, Binomial, ContinuousBernoulli, Gaussian
 from minivae.errors import DtypeError
+from minivae.gradcheck import assert_gradcheck
 from minivae.tensor import Tensor
 from minivae.transforms import grad, hvp
 
@@ -211,6 +212,14 @@ def test_gradients_are_those_of_differences(name, S, N, D, seed):
 
         theirs = numerical_gradient(moved, outputs[i])
         np.testing.assert_allclose(slope, theirs, rtol=1e-8, atol=1e-8)
+
+
+@names
+def test_gradcheck_passes_them(name):
+    rng = np.random.default_rng(0)
+    likelihood, outputs = LIKELIHOODS[name](), parameters_of(name, 6, 4, rng)
+    x = data_of(likelihood, 3, 4, rng)
+    assert_gradcheck(lambda *outputs: likelihood.log_prob(outputs, x), *outputs)
 
 
 # The fused operations, each with arguments (rows of parameters first) and whether x is data.

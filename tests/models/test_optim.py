@@ -53,16 +53,16 @@ def assert_equal(first, second):
 )
 def test_adam_is_the_published_algorithm(g, start, rate, beta1, beta2):
     # Kingma and Ba (2015), Algorithm 1, in Python floats
-    theta, m, v = start, 0.0, 0.0
+    theta, m, v, scale = start, 0.0, 0.0, abs(start)
     p = Tensor([start], requires_grad=True)
     adam = Adam([p], rate, beta1, beta2, epsilon=1e-8)
     for t, gradient in enumerate(g, start=1):
         m = beta1 * m + (1 - beta1) * gradient
         v = beta2 * v + (1 - beta2) * gradient**2
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-        theta = theta - rate * m_hat / (math.sqrt(v_hat) + 1e-8)
+        move = rate * m_hat / (math.sqrt(v_hat) + 1e-8)
+        theta, scale = theta - move, scale + abs(move)
         adam.step([np.array([gradient])])
-        scale = abs(start) + rate * t
         assert p.item() == pytest.approx(theta, rel=0, abs=1e-12 * scale)
 
 

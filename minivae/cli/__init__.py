@@ -63,7 +63,7 @@ def _run(argv: list[str]) -> None:
         parser.error(f"there is no command {argv[0]!r}; {hint}")
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        flags = commands[arguments.command].flags() if "command" in arguments else ["--version"]
+        flags = commands[arguments.command].flags() if arguments.command else parser.flags()
         hint = closest(unknown[0].partition("=")[0], flags) or "--help lists what there is"
         parser.error(f"{unknown[0]!r} is not understood; {hint}")
     arguments.arguments = argv

@@ -27,28 +27,29 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
         )
 
     add(model, "--latent-dim", "K", "latent dimensions (2)", int)
-    add(model, "--hidden", "H1,H2", "widths of the encoder's hidden layers, mirrored by the "
-        "decoder (200,100 for optdigits)", _widths)  # fmt: skip
-    add(model, "--activation", "NAME", "relu, tanh, softplus, sigmoid or identity")
-    add(model, "--likelihood", "NAME", "bernoulli, binomial, continuous-bernoulli or gaussian")
-    add(model, "--n-trials", "N", "the largest count, for binomial", int)
-    add(model, "--sigma", "S", "for gaussian: network, shared, or a number", _number_or_word)
+    add(model, "--hidden", "H1,H2", "widths of the encoder's hidden layers; the decoder "
+        "mirrors them (200,100)", _widths)  # fmt: skip
+    add(model, "--activation", "NAME", "relu, tanh, softplus, sigmoid or identity (tanh)")
+    add(model, "--likelihood", "NAME", "bernoulli, binomial, continuous-bernoulli or gaussian "
+        "(binomial)")  # fmt: skip
+    add(model, "--n-trials", "N", "the largest count, for binomial (16)", int)
+    add(model, "--sigma", "S", "for gaussian: network, shared, or a number (network)", _sigma)
     add(model, "--sigma-floor", "S", "the least scale that can be learnt (0.001)", float)
     add(model, "--grey", "HOW", "grey pixels under bernoulli: threshold, sample or cross-entropy")
     add(training, "--beta", "B", "weight of the KL in the loss (1)", float)
     add(training, "--beta-warmup", "N", "epochs over which the weight rises to beta (0)", float)
     add(training, "--n-samples", "S", "draws of z for each datum and step (1)", int)
-    add(training, "--kl", "HOW", "analytic (default) or monte-carlo")
-    add(training, "--objective", "NAME", "elbo (default) or importance-weighted")
-    add(training, "--epochs", "N", "passes over the data", int)
+    add(training, "--kl", "HOW", "analytic or monte-carlo (analytic)")
+    add(training, "--objective", "NAME", "elbo or importance-weighted (elbo)")
+    add(training, "--epochs", "N", "passes over the data (150)", int)
     add(training, "--batch-size", "N", "data in a minibatch (128)", int)
     add(training, "--learning-rate", "A", "of Adam (0.001)", float)
     add(training, "--validation", "SHARE", "share held out to judge by, such as 0.1; the best "
         "epoch's parameters are kept (none)", float)  # fmt: skip
     add(training, "--patience", "N", "with --validation: epochs without a better ELBO until "
         "training stops (10)", int)  # fmt: skip
-    add(training, "--dtype", "NAME", "float32 (default) or float64")
-    add(training, "--seed", "N", "of all randomness (0)", int)
+    add(training, "--dtype", "NAME", "float32 or float64 (float32)")
+    add(training, "--seed", "N", "of all randomness (0)", _seed)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -60,7 +61,13 @@ def _widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _number_or_word(text: str) -> str | float:
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 0")
+    return int(text)
+
+
+def _sigma(text: str) -> str | float:
     try:
         return float(text)
     except ValueError:

@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
     sampling.add_argument(
         "--mean", action="store_true", help="means E[x|z] instead of draws: pictures without noise"
     )
-    _add_out(sampling, "samples.png", "x")
+    _add_out(sampling, "samples.png", "the array x")
     sampling.set_defaults(run=sample)
 
     about = "Encode test data and decode their codes; the run's own data, unless --data is given."
@@ -45,7 +45,8 @@ def register(commands: Any) -> None:
     reconstruction.add_argument(
         "-n", type=_count, default=10, metavar="N", help="how many in the picture (10)"
     )
-    _add_out(reconstruction, "reconstructions.png", "x, reconstruction, mu, log_var and elbo")
+    arrays = "the arrays x, reconstruction, mu, log_var and elbo"
+    _add_out(reconstruction, "reconstructions.png", arrays)
     reconstruction.set_defaults(run=reconstruct)
 
     information = commands.add_parser(
@@ -57,7 +58,7 @@ def register(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 1")
     return int(text)
 
@@ -68,7 +69,7 @@ def _add_out(parser: argparse.ArgumentParser, picture: str, arrays: str) -> None
         metavar="FILE",
         action="append",
         type=_out,
-        help=f"a .png, or an .npz for the arrays {arrays}; may be given twice (default: {picture} "
+        help=f"a .png, or an .npz for {arrays}; may be given twice (default: {picture} "
         "in the run's folder)",
     )
     add_quiet(parser)

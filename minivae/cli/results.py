@@ -67,14 +67,14 @@ class Results:
             return "\n".join(lines)
         of = "" if self.log_likelihood_data == self.test_data else "the first "
         lines.append(
-            f"  {self.log_likelihood_samples} samples for each of {of}{self.log_likelihood_data}"
-            f", effective {self.effective_samples_median:.0f} (median), "
+            f"  {self.log_likelihood_samples} samples for each of {of}"
+            f"{self.log_likelihood_data}, effective {self.effective_samples_median:.0f} (median), "
             f"{self.effective_samples_least:.1f} (least)"
         )
         if self.estimates_on_few_samples:
             lines.append(
-                f"  {self.estimates_on_few_samples} rest on fewer than {FEW:.0f} effective samples, "
-                "and are likely too low"
+                f"  {self.estimates_on_few_samples} rest on fewer than {FEW:.0f} effective "
+                "samples, and are likely too low"
             )
         return "\n".join(lines)
 

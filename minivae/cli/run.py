@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import VAE
-from minivae.checkpoint import atomic_write, load_checkpoint, remove_partial_files
+from minivae.checkpoint import atomic_write, load_checkpoint
 from minivae.errors import CheckpointError
 from minivae.tensor import Array
 
@@ -129,8 +129,8 @@ class RunFolder:
         history
             The checkpoint's; the test ELBO, which it does not hold, is kept for the same epochs.
         """
-        for path in (self.checkpoint, self.history, self.record, *self.path.glob("*.[pg][ni][gf]")):
-            remove_partial_files(path)
+        for path in (*self.path.glob(".*.tmp"), *self.frames.glob(".*.tmp")):
+            path.unlink(missing_ok=True)
         epochs = len(history.get("epoch", ()))
         test_elbo = self.read_history().get("test_elbo", [])[:epochs]
         test_elbo += [math.nan] * (epochs - len(test_elbo))
@@ -178,6 +178,8 @@ def open_run(path: str) -> SavedRun:
         If there is none, or it cannot be read.
     """
     where = Path(path)
+    if not where.exists():
+        raise CheckpointError(f"there is no {path}: give a run's folder, or a checkpoint file")
     if where.is_dir():
         folder = RunFolder(where)
         checkpoint = folder.checkpoint

@@ -49,6 +49,7 @@ class _Help(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         width = min(WIDTH, shutil.get_terminal_size().columns) - 1
         super().__init__(prog, max_help_position=26, width=width)
+        self._action_max_length = 16  # else the names of commands, which are indented, do not fit
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
-    return " ".join(str(error).removeprefix("VAE: ").split()) or type(error).__name__
+    message = str(error).removeprefix("VAE: ").removeprefix("fit: ")
+    return " ".join(message.split()) or type(error).__name__
 
 
 def complain(message: str) -> None:

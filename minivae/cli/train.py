@@ -29,8 +29,8 @@ __all__ = ["register"]
 DESCRIPTION = f"""\
 Train a variational autoencoder and write a folder of pictures, numbers and a
 checkpoint. With no flags: 8x8 handwritten digits, a 2-D latent space, half a
-minute. Defaults suit the data set; a run's run.json has what was chosen.
-Ctrl-C stops between two steps, and --resume goes on from there bit for bit.
+minute. Ctrl-C stops between two steps, and --resume goes on from there bit for
+bit. Defaults are in brackets: those of optdigits, where they depend on the data.
 The animation has at most {MOST_FRAMES} frames, of at most {MOST_POINTS} test data."""
 
 
@@ -38,6 +38,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "train",
+        usage="minivae train [flags]",
         help="train a VAE on handwritten digits, or on other data",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,7 +47,7 @@ def register(commands: Any) -> None:
     files.add_argument(
         "--data",
         metavar="NAME|PATH",
-        help="optdigits (default), mnist, fashion-mnist, or a file: .npz or IDX, raw or gzip",
+        help="optdigits, mnist, fashion-mnist, or a file: .npz or IDX, raw or gzip (optdigits)",
     )
     where = files.add_mutually_exclusive_group()
     where.add_argument(
@@ -55,9 +56,11 @@ def register(commands: Any) -> None:
     where.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
     files.add_argument(
         "--grid",
+        metavar="HOW",
         choices=("quantile", "equal"),
         default="quantile",
-        help="spacing of the prior's grid: quantiles of the prior (default) or equal steps",
+        help="spacing of the prior's grid: quantile, each image an equal share of the prior, or "
+        "equal steps (quantile)",
     )
     add_quiet(files)
     add_hyper_parameters(parser)
@@ -72,15 +75,12 @@ def train(arguments: argparse.Namespace) -> None:
     else:
         run, data, vae = _fresh(arguments)
     X, X_test = data.model_arrays(vae.likelihood)
-    say(f"data   {describe_data(data)}", quiet=arguments.quiet)
-    say(f"model  {architecture(vae, X.shape[1])}, {vae.activation}", quiet=arguments.quiet)
-    say(f"p(x|z) {describe_likelihood(vae)}", quiet=arguments.quiet)
-    if not kernels_are_compiled():
-        say("Compiling the kernels, this once ...", quiet=arguments.quiet)
-    recorder = _Recorder(run, X_test, arguments.quiet)
+    recorder = _Recorder(run, data, X_test, arguments.quiet)
     before = len(recorder.test_elbo)
     with _resumable(run, vae.epochs):
         if run.checkpoint.exists():
+            if before:
+                recorder.announce(vae)
             vae = minivae.resume(run.checkpoint, X, on_epoch=recorder, verbose=recorder.bar)
         else:
             vae.verbose = recorder.bar
@@ -135,9 +135,11 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     path = Path(arguments.resume)
     run = RunFolder(path.parent if path.name == "checkpoint.npz" else path)
     if run.checkpoint.exists():
+        vae = VAE.load(run.checkpoint)
         _, metadata = load_checkpoint(run.checkpoint)
-        source = metadata.get("training", {}).get("source")
-        params, history = dict(metadata.get("params", {})), metadata.get("history", {})
+        if "training" not in metadata:
+            raise CheckpointError(f"{run.checkpoint} is a saved model, not a training run")
+        source, history = metadata["training"].get("source"), vae.history_
     else:  # stopped before its first checkpoint
         record = run.read_record()
         if "hyper_parameters" not in record or "data" not in record:
@@ -145,27 +147,24 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
                 f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
                 "run.json"
             )
-        source, params, history = record["data"]["source"], dict(record["hyper_parameters"]), {}
-    _refuse_conflicts(arguments, params)
+        params = record["hyper_parameters"]
+        vae = VAE(**{**params, "hidden": tuple(params["hidden"])})
+        source, history = record["data"]["source"], {}
+    for name, value in written(arguments).items():
+        if value != getattr(vae, name):
+            _refuse_conflict(flag_of(name), value, getattr(vae, name))
     if source is None and arguments.data is None:
         raise CheckpointError(f"{path} does not say what it was trained on: give --data")
     data = datasets.load(source if arguments.data is None else arguments.data)
     if source is not None and data.source != source:
         _refuse_conflict("--data", data.source, source)
     run.cut_back(history)
-    return run, data, VAE(**{**params, "hidden": tuple(params["hidden"])})
-
-
-def _refuse_conflicts(arguments: argparse.Namespace, params: dict[str, Any]) -> None:
-    for name, value in written(arguments).items():
-        recorded = params.get(name)
-        if value != (tuple(recorded) if isinstance(recorded, list) else recorded):
-            _refuse_conflict(flag_of(name), value, recorded)
+    return run, data, vae
 
 
 def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
     shown = [
-        ",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in (value, recorded)
+        ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (value, recorded)
     ]
     raise ValueError(
         f"{flag} {shown[0]} is not what the run was started with, {shown[1]}: a resumed run goes "
@@ -217,13 +216,24 @@ def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
 class _Recorder:
     """Writes what the checkpoint does not hold after each epoch, and says how far training is."""
 
-    def __init__(self, run: RunFolder, X_test: Array, quiet: bool) -> None:
-        self.run, self.X_test = run, X_test[:MOST_POINTS]
+    def __init__(self, run: RunFolder, data: Dataset, X_test: Array, quiet: bool) -> None:
+        self.run, self.data, self.X_test, self.quiet = run, data, X_test[:MOST_POINTS], quiet
         self.test_elbo = run.read_history().get("test_elbo", [])
         self.bar = sys.stderr.isatty() and not quiet
         self.lines = not self.bar and not quiet
 
+    def announce(self, vae: VAE) -> None:
+        """Say what is trained on what, once it is known to make sense."""
+        layers = architecture(vae, self.X_test.shape[1])
+        say(f"data    {describe_data(self.data)}", quiet=self.quiet)
+        say(f"model   {layers}, {vae.activation}", quiet=self.quiet)
+        say(f"p(x|z)  {describe_likelihood(vae)}", quiet=self.quiet)
+        if not kernels_are_compiled():
+            say("Compiling the kernels, this once ...", quiet=self.quiet)
+
     def __call__(self, vae: VAE, epoch: int) -> None:
+        if epoch == 0:
+            self.announce(vae)
         if epoch in frame_epochs(vae.epochs):
             self.run.keep_frame(epoch, vae.transform(self.X_test))
         if epoch == 0:

@@ -46,8 +46,8 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     add(training, "--learning-rate", "A", "of Adam (0.001)", float)
     add(training, "--validation", "SHARE", "share held out to judge by, such as 0.1; the best "
         "epoch's parameters are kept (none)", float)  # fmt: skip
-    add(training, "--patience", "N", "with --validation: epochs without a better ELBO until "
-        "training stops (10)", int)  # fmt: skip
+    add(training, "--patience", "N", "epochs without a better validation ELBO until training "
+        "stops (10)", int)  # fmt: skip
     add(training, "--dtype", "NAME", "float32 or float64 (float32)")
     add(training, "--seed", "N", "of all randomness (0)", _seed)
 

@@ -77,7 +77,7 @@ class RunFolder:
         """
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError as error:
             raise CheckpointError(f"{self.record} is damaged ({error}): delete it") from error
@@ -99,7 +99,7 @@ class RunFolder:
         try:
             columns = zip(*csv.reader(io.StringIO(self.history.read_text("utf-8"))), strict=True)
             return {name: [float(value) for value in values] for name, *values in columns}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError:
             return {}

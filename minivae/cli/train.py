@@ -30,7 +30,7 @@ DESCRIPTION = f"""\
 Train a variational autoencoder and write a folder of pictures, numbers and a
 checkpoint. With no flags: 8x8 handwritten digits, a 2-D latent space, half a
 minute. Ctrl-C stops between two steps, and --resume goes on from there bit for
-bit. Defaults are in brackets: those of optdigits, where they depend on the data.
+bit. Defaults are in brackets, those of optdigits where they depend on the data.
 The animation has at most {MOST_FRAMES} frames, of at most {MOST_POINTS} test data."""
 
 

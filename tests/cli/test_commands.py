@@ -1,0 +1,291 @@
+"""Each command does what it says, on standard output, in 80 columns."""
+
+import csv
+import json
+import platform
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.conftest import SMALL, run_process
+from minivae import VAE, datasets
+from minivae.cli.flags import hyper_parameters
+from minivae.cli.run import MOST_FRAMES, frame_epochs
+
+PICTURES = ("latent.png", "prior.png", "reconstructions.png", "learning_curve.png")
+
+
+def history_of(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_all_its_files(small_run):
+    files = {path.name for path in small_run.iterdir()}
+    others = {"latent.gif", "checkpoint.npz", "history.csv", "run.json", "latent"}
+    assert files == {*PICTURES, *others}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_shows_something(small_run, name):
+    with Image.open(small_run / name) as image:
+        grey = np.asarray(image.convert("L"))
+    assert min(grey.shape) > 150
+    assert grey.std() > 10
+    assert len(np.unique(grey)) > 20
+
+
+def test_the_animation_has_a_frame_for_each_epoch(small_run):
+    with Image.open(small_run / "latent.gif") as film:
+        assert film.n_frames == 3
+        first = np.asarray(film.convert("L"))
+        film.seek(2)
+        assert (np.asarray(film.convert("L")) != first).mean() > 0.005
+
+
+def test_history_has_a_row_for_each_epoch(small_run):
+    rows = history_of(small_run)
+    assert list(rows[0]) == ["epoch", "loss", "elbo", "reconstruction", "kl", "test_elbo"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        elbo, reconstruction, kl = (float(row[k]) for k in ("elbo", "reconstruction", "kl"))
+        assert elbo == pytest.approx(reconstruction - kl)
+        assert elbo == pytest.approx(-float(row["loss"]), rel=1e-5)
+
+
+def test_the_record_reproduces_the_run(small_run):
+    record = json.loads((small_run / "run.json").read_text())
+    params = record["hyper_parameters"]
+    X, X_test = datasets.load(record["data"]["source"]).model_arrays()
+    vae = VAE(**{**params, "hidden": tuple(params["hidden"])}).fit(X)
+    saved = VAE.load(small_run / "checkpoint.npz")
+    for name, value in vae.state_dict().items():
+        np.testing.assert_array_equal(value, saved.state_dict()[name])
+    results = record["results"]
+    assert results["elbo"] == pytest.approx(vae.score(X_test), abs=1e-9)
+    assert results["elbo"] == pytest.approx(results["reconstruction"] - results["kl"], rel=1e-6)
+    assert results["elbo"] < results["log_likelihood"] < 0
+    assert float(history_of(small_run)[-1]["test_elbo"]) == pytest.approx(results["elbo"])
+    assert record["versions"]["python"] == platform.python_version()
+    assert record["command"].startswith("minivae train --epochs 2 ")
+
+
+def test_train_prints_its_results_and_progress_apart(tmp_path):
+    out = tmp_path / "run"
+    status, stdout, stderr = run_process(
+        "train", "--hidden", "8", "--epochs", "20", "--out", out, cwd=tmp_path
+    )
+    assert status == 0, stderr
+    assert re.search(r"^ELBO +-\d+\.\d\d$", stdout, re.M)
+    assert re.search(r"^log p\(x\), estimated +-\d+\.\d\d$", stdout, re.M)
+    assert re.search(r"effective \d+ \(median\), \d+\.\d \(least\)$", stdout, re.M)
+    assert re.search(r"^20 epochs in \d+\.\d s, \d+\.\d s in all", stdout, re.M)
+    assert stdout.count("nats per datum") == 1
+    # No terminal, no bar: a line for each tenth of the epochs.
+    assert "\r" not in stderr
+    number = r"\d+\.\d\d"
+    line = rf"^epoch +(\d+)/20  ELBO -{number} = -{number} - {number}$"
+    epochs = re.findall(line, stderr, re.M)
+    assert epochs == [str(n) for n in range(2, 21, 2)]
+    written = [line for line in (stdout + stderr).splitlines() if str(tmp_path) not in line]
+    assert max(map(len, written)) <= 80
+
+
+def test_quiet_prints_the_results_and_nothing_else(minivae, tmp_path):
+    status, out, err = minivae("train", "--epochs", "1", "--out", tmp_path / "run", *SMALL)
+    assert (status, err) == (0, "")
+    assert "ELBO" in out
+
+
+def test_runs_are_numbered(minivae, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("my data.npz", x=np.random.default_rng(0).normal(size=(60, 3)))
+    for _ in range(2):
+        command = ("train", "--data", "my data.npz", "--epochs", "1", *SMALL)
+        assert minivae(*command)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["my-data-1", "my-data-2"]
+
+
+def test_data_of_ones_own_that_are_no_images(minivae, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "rows.npz", x=rng.normal(size=(120, 5)), y=rng.normal(size=120).round())
+    command = ("train", "--data", tmp_path / "rows.npz", "--epochs", "2", "--latent-dim", "3")
+    status, out, err = minivae(*command, "--validation", "0.2", "--out", tmp_path / "run", *SMALL)
+    assert (status, err) == (0, "")
+    assert "of 3 latent dimensions" in out
+    assert "validation_elbo" in history_of(tmp_path / "run")[0]
+    for command in ("sample", "reconstruct", "info"):
+        status, out, err = minivae(command, tmp_path / "run", "--quiet")
+        assert (status, err) == (0, "")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["data"]["source"] == str(tmp_path / "rows.npz")
+    assert (tmp_path / "run" / "samples.png").stat().st_size > 5000
+
+
+def test_cross_entropy_warns_in_one_line_and_has_no_likelihood(tmp_path):
+    status, out, err = run_process(
+        *("train", "--likelihood", "bernoulli", "--grey", "cross-entropy", "--epochs", "1"),
+        *("--out", "run", *SMALL),
+        cwd=tmp_path,
+    )
+    assert status == 0
+    assert err.startswith("minivae: warning: elbo_terms: with grey='cross-entropy' this is no bound")
+    assert err.count("\n") == 1
+    assert "log p(x)" not in out
+
+
+def test_equal_steps_draw_another_grid(minivae, small_run, tmp_path):
+    command = ("train", "--epochs", "2", "--grid", "equal", "--out", tmp_path / "run")
+    assert minivae(*command, *SMALL)[0] == 0
+    assert (tmp_path / "run" / "prior.png").read_bytes() != (small_run / "prior.png").read_bytes()
+    assert (tmp_path / "run" / "latent.png").read_bytes() == (small_run / "latent.png").read_bytes()
+
+
+# ---- looking at a run ----
+
+
+def test_info_says_what_the_checkpoint_holds(minivae, small_run):
+    status, out, err = minivae("info", small_run)
+    assert (status, err) == (0, "")
+    lines = [line for line in out.splitlines() if not line.startswith(" ")]
+    facts = dict(re.split(r" {2,}", line, maxsplit=1) for line in lines)
+    assert facts["network"] == "64 -> 16 -> z: 2 -> 16 -> 64"
+    assert facts["parameters"] == f"{65 * 16 + 17 * 4 + 3 * 16 + 17 * 64:,}, float32"
+    assert facts["epoch"] == "2 of 2, finished"
+    assert facts["data"] == "optdigits"
+    best = max(float(row["elbo"]) for row in history_of(small_run))
+    assert facts["training ELBO"].startswith(f"{best:.2f} nats per datum")
+    assert minivae("info", small_run / "checkpoint.npz")[1] == out
+
+
+def test_info_of_a_saved_model(minivae, small_run, tmp_path):
+    VAE.load(small_run / "checkpoint.npz").save(tmp_path / "model.npz")
+    status, out, _ = minivae("info", tmp_path / "model.npz")
+    assert status == 0
+    assert "a saved model" in out
+
+
+def test_sample_writes_a_picture_and_arrays(minivae, small_run, tmp_path):
+    png, npz = tmp_path / "x.png", tmp_path / "x.npz"
+    status, out, err = minivae("sample", small_run, "-n", 9, "--out", png, "--out", npz)
+    assert (status, out) == (0, "")
+    assert err == f"wrote {png}\nwrote {npz}\n"
+    x = np.load(npz)["x"]
+    vae = VAE.load(small_run / "checkpoint.npz")
+    np.testing.assert_array_equal(x, vae.sample(9))
+    assert x.shape == (9, 64)
+    assert set(np.unique(x)) <= set(range(17))
+    with Image.open(png) as image:
+        assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_sample_means(minivae, small_run, tmp_path):
+    assert minivae("sample", small_run, "--mean", "--out", tmp_path / "x.npz")[0] == 0
+    x = np.load(tmp_path / "x.npz")["x"]
+    assert x.shape == (100, 64)
+    assert (x % 1 != 0).any()
+
+
+def test_reconstruct_writes_arrays_and_prints_the_elbo(minivae, small_run, tmp_path):
+    status, out, _ = minivae("reconstruct", small_run, "--out", tmp_path / "r.npz")
+    vae = VAE.load(small_run / "checkpoint.npz")
+    X = datasets.load("optdigits").model_arrays()[1]
+    assert status == 0
+    assert f"{vae.score(X):.2f}" in out
+    with np.load(tmp_path / "r.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"], X)
+        np.testing.assert_array_equal(arrays["reconstruction"], vae.reconstruct(X))
+        np.testing.assert_array_equal(arrays["mu"], vae.transform(X))
+        np.testing.assert_array_equal(arrays["log_var"], vae.posterior(X).log_var)
+        np.testing.assert_array_equal(arrays["elbo"], vae.elbo(X))
+
+
+def test_reconstruct_other_data(minivae, small_run, tmp_path):
+    X = np.random.default_rng(0).integers(0, 17, size=(30, 8, 8))
+    np.savez(tmp_path / "mine.npz", x_train=X, x_test=X[:12])
+    status, out, err = minivae(
+        "reconstruct", small_run, "--data", tmp_path / "mine.npz", "--out", tmp_path / "r.png"
+    )
+    assert status == 0, err
+    assert out.startswith("test data: 12 ")
+
+
+# ---- the program itself ----
+
+
+def test_doctor_reports_what_there_is(minivae, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIVAE_DATA", str(tmp_path))
+    status, out, err = minivae("doctor")
+    assert (status, err) == (0, "")
+    assert f"numpy          {np.__version__}\n" in out
+    for word in ("python", "numba", "threads", "processors", "kernel cache", "optdigits"):
+        assert re.search(rf"^{word} ", out, re.M)
+    assert "fashion-mnist  not here" in out
+    assert "set MINIVAE_DATA to it" in " ".join(out.split())
+
+
+def test_doctor_finds_data(minivae, monkeypatch, tmp_path):
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte.gz").touch()
+    monkeypatch.setenv("MINIVAE_DATA", str(tmp_path))
+    assert re.search(rf"^mnist +{re.escape(str(tmp_path))}$", minivae("doctor")[1], re.M)
+
+
+def test_no_command_prints_help(minivae):
+    status, out, err = minivae()
+    assert (status, err) == (0, "")
+    assert all(word in out for word in ("train", "sample", "reconstruct", "info", "doctor"))
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "reconstruct", "info", "doctor"])
+def test_help_fits_80_columns(minivae, command):
+    status, out, _ = minivae(command, "--help")
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_tells_the_defaults(minivae):
+    words = " ".join(minivae("train", "--help")[1].split())
+    params = VAE(**hyper_parameters(datasets.load("optdigits"), {})).get_params()
+    told = {**params, "hidden": "200,100", "beta": 1, "beta_warmup": 0, "seed": 0}
+    for name in ("prior", "verbose", "grey", "validation", "random_state"):
+        del told[name]
+    for name, value in told.items():
+        flag = re.escape("--" + name.replace("_", "-"))
+        assert re.search(rf"{flag} (?:(?! --).)*\({re.escape(str(value))}\)", words), name
+
+
+def test_version(minivae):
+    from minivae import __version__
+
+    assert minivae("--version") == (0, f"minivae {__version__}\n", "")
+
+
+# ---- how defaults are chosen ----
+
+
+def test_a_likelihood_of_ones_own_drops_what_came_with_the_default():
+    digits = datasets.load("optdigits")
+    assert hyper_parameters(digits, {})["n_trials"] == 16
+    chosen = hyper_parameters(digits, {"likelihood": "gaussian"})
+    assert "n_trials" not in chosen
+    assert chosen["hidden"] == (200, 100)
+    assert hyper_parameters(digits, {"likelihood": "binomial"})["n_trials"] == 16
+
+
+def test_binomial_takes_the_largest_value_of_whole_numbers(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(256, dtype=np.uint8).reshape(16, 16))
+    data = datasets.load(tmp_path / "x.npz")
+    assert data.defaults["likelihood"] == "continuous-bernoulli"
+    assert hyper_parameters(data, {"likelihood": "binomial"})["n_trials"] == 255
+
+
+@pytest.mark.parametrize("epochs", [1, 59, 60, 61, 150, 10_000])
+def test_frames_are_few_and_start_at_the_beginning(epochs):
+    frames = frame_epochs(epochs)
+    assert len(frames) < MOST_FRAMES
+    assert min(frames) == 0
+    assert max(frames) < epochs
+    assert len(frames) == epochs or epochs >= MOST_FRAMES

@@ -1,0 +1,250 @@
+"""What is wrong is refused with exit status 2 and one line, and nothing is left behind."""
+
+import errno
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minivae.checkpoint
+from cli.conftest import SMALL, assert_same_run, environment, run_process, start
+from minivae import VAE
+from minivae.checkpoint import load_checkpoint
+
+BAD = [
+    ("trian", "there is no command 'trian'; did you mean train?"),
+    ("xyzzy", "there is no command 'xyzzy'; there are train, sample, "),
+    ("--quiet", "'--quiet' is not understood"),
+    ("train --epoch 5", "'--epoch' is not understood; did you mean --epochs?"),
+    ("train --epochs=five", "argument --epochs: invalid int value: 'five'"),
+    ("train --epochs", "argument --epochs: expected one argument"),
+    ("train --hidden 200;100", "argument --hidden: '200;100' should be whole numbers"),
+    ("train --seed -1", "argument --seed: '-1' should be a whole number from 0"),
+    ("train --grid round", "argument --grid: invalid choice: 'round'"),
+    ("train --out a --resume b", "argument --resume: not allowed with argument --out"),
+    ("train --latent-dim 0", "latent_dim=0 makes no sense; it must be a whole number from 1"),
+    ("train --beta -1", "beta=-1.0 makes no sense; it must be a number from 0"),
+    ("train --learning-rate nan", "learning_rate=nan makes no sense"),
+    ("train --likelihood poisson", "'bernoulli', 'binomial', 'continuous-bernoulli', 'gaussian'"),
+    ("train --activation gelu", "activation='gelu' makes no sense; it must be one of"),
+    ("train --dtype int8", "dtype='int8' makes no sense"),
+    ("train --validation 2", "validation=2.0 makes no sense"),
+    ("train --grey sample", "grey='sample' goes with likelihood='bernoulli'"),
+    ("train --likelihood gaussian --sigma wide", "sigma='wide'"),
+    ("train --likelihood bernoulli", "X[0, 1] = 0.0625 is outside its support"),
+    ("train --n-trials 7", "is outside its support"),
+    ("train --data nowhere.npz", "there is no data set and no file 'nowhere.npz'"),
+    ("train --resume nowhere", "--resume nowhere: no run was begun there"),
+    ("train --out file/run", "file/run: Not a directory"),
+    ("train --out file", "--out file: there is a file of that name"),
+    ("train --out full", "--out full is not empty: name a new folder"),
+    ("info", "the following arguments are required: RUN"),
+    ("info nowhere", "there is no nowhere: give a run's folder, or a checkpoint file"),
+    ("info full", "full is not the folder of a run: it has no checkpoint.npz"),
+    ("info file", "file is not a minivae checkpoint"),
+    ("sample nowhere", "there is no nowhere"),
+    ("sample nowhere -n 0", "argument -n: '0' should be a whole number from 1"),
+    ("sample nowhere --out x.gif", "argument --out: 'x.gif' should end in .png or .npz"),
+    ("reconstruct nowhere", "there is no nowhere"),
+]
+
+
+def is_one_line(err):
+    return re.fullmatch(r"minivae: [^\n]+\n", err) and "Traceback" not in err
+
+
+@pytest.mark.parametrize(("command", "complaint"), BAD, ids=[command for command, _ in BAD])
+def test_one_line_and_nothing_left(minivae, tmp_path, monkeypatch, command, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    before = sorted(tmp_path.rglob("*"))
+    status, out, err = minivae(*command.split())
+    assert (status, out) == (2, "")
+    assert is_one_line(err), err
+    assert complaint in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_a_run_is_not_overwritten(minivae, small_run):
+    status, _, err = minivae("train", "--out", small_run)
+    assert status == 2
+    assert is_one_line(err)
+    assert f"holds a run: go on with it by --resume {small_run}" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "values"),
+    [
+        (("--epochs", "3"), "--epochs 3 is not what the run was started with, 2:"),
+        (("--hidden", "16,8"), "--hidden 16,8 is not what the run was started with, 16:"),
+        (("--seed", "1"), "--seed 1 is not what the run was started with, 0:"),
+        (("--likelihood", "gaussian"), "--likelihood gaussian is not .* with, binomial:"),
+        (("--validation", "0.1"), "--validation 0.1 is not .* with, None:"),
+    ],
+)
+def test_flags_that_conflict_with_the_run(minivae, small_run, flags, values):
+    status, _, err = minivae("train", "--resume", small_run, *flags)
+    assert status == 2
+    assert is_one_line(err)
+    assert re.search(values, err)
+
+
+def test_data_that_conflict_with_the_run(minivae, small_run, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 64)))
+    status, _, err = minivae("train", "--resume", small_run, "--data", tmp_path / "x.npz")
+    assert status == 2
+    assert f"--data {tmp_path / 'x.npz'} is not what the run was started with, optdigits:" in err
+
+
+def test_data_that_changed_since(minivae, tmp_path):
+    path, run = tmp_path / "x.npz", tmp_path / "run"
+    np.savez(path, x=np.random.default_rng(0).normal(size=(40, 3)))
+    assert minivae("train", "--data", path, "--epochs", "1", "--out", run, *SMALL)[0] == 0
+    np.savez(path, x=np.random.default_rng(1).normal(size=(40, 3)))
+    status, _, err = minivae("train", "--resume", run, "--quiet")
+    assert status == 2
+    assert is_one_line(err)
+    assert "is not what this run was started on" in err
+
+
+# ---- checkpoints that are none ----
+
+
+def damaged(folder, kind):
+    checkpoint = folder / "checkpoint.npz"
+    content = checkpoint.read_bytes()
+    if kind == "truncated":
+        checkpoint.write_bytes(content[: len(content) // 2])
+    elif kind == "empty":
+        checkpoint.write_bytes(b"")
+    elif kind == "pickle":
+        checkpoint.write_bytes(pickle.dumps({"weights": [1.0]}))
+    else:
+        np.savez(checkpoint, weights=np.ones(3))
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "pickle", "foreign"])
+@pytest.mark.parametrize("command", ["info", "sample", "reconstruct", "train --resume"])
+def test_damaged_checkpoints(minivae, small_run, tmp_path, command, kind):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    damaged(run, kind)
+    before = {path: path.read_bytes() for path in run.rglob("*.*")}
+    status, out, err = minivae(*command.split(), run)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert str(run / "checkpoint.npz") in err
+    assert {path: path.read_bytes() for path in run.rglob("*.*")} == before
+
+
+def test_a_saved_model_is_not_resumed(minivae, small_run, tmp_path):
+    VAE.load(small_run / "checkpoint.npz").save(tmp_path / "checkpoint.npz")
+    status, _, err = minivae("train", "--resume", tmp_path)
+    assert status == 2
+    assert is_one_line(err)
+    assert "is a saved model, not a training run" in err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\x00"])
+def test_a_damaged_record(minivae, small_run, tmp_path, content):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    (run / "run.json").write_text(content)
+    status, _, err = minivae("info", run)
+    assert status == 2
+    assert is_one_line(err)
+    assert "run.json" in err
+
+
+# ---- disks ----
+
+
+def fill_the_disk_after(monkeypatch, writes):
+    """Let each file beyond the first few meet a full disk, half written."""
+    left = [writes]
+    sync = os.fsync
+
+    def fsync(descriptor):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(minivae.checkpoint.os, "fsync", fsync)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synchronised as well only there")
+@pytest.mark.parametrize("writes", [0, 2, 3, 5, 8, 11, 20])
+def test_a_full_disk_leaves_the_last_checkpoint(minivae, monkeypatch, tmp_path, small_run, writes):
+    run = tmp_path / "new" / "run"
+    with monkeypatch.context() as patch:
+        fill_the_disk_after(patch, writes)
+        status, _, err = minivae("train", "--epochs", "2", "--out", run, *SMALL)
+    assert status == 2
+    assert is_one_line(err)
+    assert "No space left on device" in err
+    assert not list(tmp_path.rglob("*.tmp"))
+    if not (run / "checkpoint.npz").exists():
+        assert not run.parent.exists()
+        return
+    load_checkpoint(run / "checkpoint.npz")
+    assert f"go on with: minivae train --resume {run}" in err
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert_same_run(run, small_run)
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="to the administrator every folder can be written",
+)
+def test_a_read_only_folder(minivae, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    status, _, err = minivae("train", "--out", tmp_path / "locked" / "run")
+    assert status == 2
+    assert is_one_line(err)
+    assert "Permission denied" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+def test_results_onto_a_full_disk(small_run):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "minivae", "info", small_run],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 2
+    assert process.stderr.startswith("minivae: ")
+    assert "Traceback" not in process.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(small_run, tmp_path):
+    with start("info", small_run, cwd=tmp_path) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_divergence_stops_the_run(minivae, tmp_path):
+    command = ("train", "--learning-rate", "1e9", "--out", tmp_path / "run")
+    status, out, err = minivae(*command, *SMALL)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert "learning_rate" in err
+
+
+def test_in_a_process_of_its_own(tmp_path):
+    status, out, err = run_process("train", "--likelihood", "poisson", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert list(tmp_path.iterdir()) == []

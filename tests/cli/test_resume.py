@@ -1,0 +1,142 @@
+"""A run that was stopped goes on as if nothing had happened: by Ctrl-C, by kill, at any moment."""
+
+import csv
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from cli.conftest import SMALL, assert_same_run, start
+from minivae.cli import main
+
+EPOCHS = ("--epochs", "24")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert main(["train", *EPOCHS, "--out", str(folder), *SMALL]) == 0
+    return folder
+
+
+def finished_epochs(folder):
+    try:
+        with open(folder / "history.csv", newline="") as file:
+            return len(list(csv.reader(file))) - 1
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for(condition, process, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def start_training(run):
+    return start("train", *EPOCHS, "--out", run, *SMALL, cwd=run.parent)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process can send Ctrl-C to one other alone")
+def test_ctrl_c_and_resume(minivae, undisturbed, tmp_path):
+    run = tmp_path / "a run"
+    process = start_training(run)
+    wait_for(lambda: finished_epochs(run) >= 3, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert re.fullmatch(
+        r"minivae: stopped in epoch \d+ of 24; go on with: minivae train --resume '.*/a run'\n", err
+    )
+    assert finished_epochs(run) < 24
+    status, out, _ = minivae("info", run)
+    assert status == 0
+    assert "not finished" in out
+    # What is said again is no conflict.
+    status, out, err = minivae("train", "--resume", run, *EPOCHS, *SMALL)
+    assert (status, err) == (0, "")
+    assert re.search(r"^\d\d epochs in ", out, re.M)
+    assert_same_run(run, undisturbed)
+
+
+def test_kill_and_resume(minivae, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    process = start_training(run)
+    wait_for((run / "checkpoint.npz").exists, process)
+    for _ in range(2):
+        time.sleep(random.uniform(0.0, 0.5))
+        process.kill()
+        process.communicate()
+        process = start("train", "--resume", run, "--quiet", cwd=tmp_path)
+        before = (run / "checkpoint.npz").stat().st_mtime_ns
+        # As long as it has not begun to train, or is finished, a kill would not disturb it.
+        end = time.monotonic() + 30
+        while (run / "checkpoint.npz").stat().st_mtime_ns == before and time.monotonic() < end:
+            if process.poll() is not None:
+                break
+            time.sleep(0.005)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert_same_run(run, undisturbed)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_stopped_before_the_first_checkpoint(minivae, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(undisturbed / "run.json", run)
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert_same_run(run, undisturbed)
+    record = json.loads((run / "run.json").read_text())
+    assert record["hyper_parameters"]["epochs"] == 24
+
+
+def test_killed_between_history_and_checkpoint(minivae, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    process = start_training(run)
+    wait_for(lambda: finished_epochs(run) >= 2, process)
+    process.kill()
+    process.communicate()
+    # What was written after the checkpoint that counts, and in the middle of a write.
+    for name in ("history.csv", "learning_curve.png"):
+        shutil.copy(undisturbed / name, run)
+    for path in (undisturbed / "latent").iterdir():
+        shutil.copy(path, run / "latent")
+    (run / "latent" / "00099.npy").touch()
+    (run / ".history.csv.0a1b2c3d.tmp").touch()
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert_same_run(run, undisturbed)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_finished_run_is_drawn_again(minivae, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    (run / "latent.gif").unlink()
+    (run / "learning_curve.png").unlink()
+    status, out, err = minivae("train", "--resume", run)
+    assert status == 0
+    assert "This run was finished; its pictures are drawn again." in err
+    assert "epochs in" not in out
+    assert_same_run(run, undisturbed)
+
+
+def test_early_stopping_is_remembered(minivae, tmp_path):
+    run = tmp_path / "run"
+    flags = ("--validation", "0.1", "--patience", "1", "--learning-rate", "0.2")
+    status, *_ = minivae("train", "--epochs", "30", *flags, "--out", run, *SMALL)
+    assert status == 0
+    epochs = finished_epochs(run)
+    assert epochs < 30
+    assert f"{epochs} of 30, finished: no better for 1 epochs" in minivae("info", run)[1]
+    before = json.loads((run / "run.json").read_text())["results"]
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert finished_epochs(run) == epochs
+    assert json.loads((run / "run.json").read_text())["results"] == before

@@ -74,7 +74,9 @@ class Estimator:
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
+            transformer_tags=TransformerTags(preserves_dtype=[])
+            if hasattr(self, "transform")
+            else None,
             input_tags=InputTags(),
         )
 

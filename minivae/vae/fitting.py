@@ -145,7 +145,7 @@ class Fitting:
         """The ELBO of the held-out data."""
         if self.X_validation is None:
             return {}
-        elbo = self.vae._evaluate(self.X_validation).elbo
+        elbo = self.vae._evaluate(self.X_validation, self.settings).elbo
         return {"validation_elbo": float(elbo.mean(dtype=np.float64))}
 
     def remember_best(self) -> None:

@@ -68,8 +68,8 @@ class Posterior(NamedTuple):
 class VAE(Estimator):
     """A variational autoencoder with Gaussian q(z | x) and prior N(0, I).
 
-    The hyper-parameters are read when ``fit`` is called; one that is changed later counts from the
-    next ``fit`` on.
+    Hyper-parameters that are changed after ``fit`` count from the next ``fit`` on, but for
+    ``n_samples`` and ``kl``, which say how :meth:`elbo` is evaluated as well.
 
     Parameters
     ----------
@@ -399,17 +399,17 @@ class VAE(Estimator):
                 LikelihoodWarning,
                 stacklevel=3,
             )
-        return self._evaluate(X, eps)
+        check_hyper_parameters(self)
+        return self._evaluate(X, self, eps)
 
-    def _evaluate(self, X: Array, eps: Array | None = None) -> ElboTerms:
-        settings = self._settings_
-        S = settings.n_samples if eps is None else len(eps)
-        reconstruction, kl = (np.empty(len(X), settings.dtype) for _ in range(2))
+    def _evaluate(self, X: Array, how: VAE, eps: Array | None = None) -> ElboTerms:
+        """The two terms at checked data, with the ``n_samples`` and the ``kl`` of ``how``."""
+        S = how.n_samples if eps is None else len(eps)
+        reconstruction, kl = (np.empty(len(X), self._settings_.dtype) for _ in range(2))
         with no_grad():
             for part, x, noise in self._with_noise(X, S, eps):
                 model = self._model(x, noise)
-                analytic = settings.kl == "analytic"
-                terms = elbo_terms(*model) if analytic else sample_terms(*model).means
+                terms = elbo_terms(*model) if how.kl == "analytic" else sample_terms(*model).means
                 reconstruction[part], kl[part] = terms.reconstruction.data, terms.kl.data
         return ElboTerms(reconstruction, kl)
 

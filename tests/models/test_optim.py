@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import ops
@@ -133,6 +133,7 @@ def test_adam_finds_the_minimum_of_an_ill_scaled_bowl():
 
 
 @every
+@settings(max_examples=10)
 @given(size=st.integers(0, 70_000))
 def test_every_size_is_worked_alike(make, size):
     # long arrays are cut into blocks: each number must move as it would alone

@@ -129,7 +129,7 @@ def test_samples_come_row_by_row(S, N, K, seed):
     eps = rng.standard_normal((S, N, K))
     z = posterior_sample(mu, log_var, eps)
     assert z.shape == (S * N, K)
-    np.testing.assert_allclose(z.reshape(S, N, K), mu + np.exp(0.5 * log_var) * eps, rtol=1e-14)
+    np.testing.assert_allclose(z.reshape(S, N, K), mu + np.exp(0.5 * log_var) * eps, rtol=1e-14, atol=1e-14)
 
     # and the samples of a datum add their gradients
     g = rng.standard_normal((S * N, K))

@@ -10,9 +10,7 @@ import pytest
 
 from minivae.checkpoint import load_checkpoint
 from minivae.cli import main
-
-# A network so small that what is tested is the command and not the arithmetic.
-SMALL = ("--hidden", "16", "--batch-size", "256", "--quiet")
+from minivae.datasets import load
 
 
 def environment():
@@ -69,8 +67,23 @@ def minivae(capsys, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory) -> Path:
+def few_digits(tmp_path_factory) -> Path:
+    """A file with a few hundred of the digits."""
+    digits, path = load("optdigits"), tmp_path_factory.mktemp("data") / "few-digits.npz"
+    few = {"x_train": digits.x_train[:600], "x_test": digits.x_test[:200]}
+    np.savez(path, **few, y_train=digits.y_train[:600], y_test=digits.y_test[:200])
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(few_digits) -> tuple[str, ...]:
+    """Flags for data and a network so small that it is the command that is tested."""
+    return ("--data", str(few_digits), "--hidden", "16", "--batch-size", "64", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory, small) -> Path:
     """The folder of a finished run of two epochs; not to be changed."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    assert main(["train", "--epochs", "2", "--out", str(folder), *SMALL]) == 0
+    assert main(["train", "--epochs", "2", "--out", str(folder), *small]) == 0
     return folder

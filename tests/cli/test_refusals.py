@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minivae.checkpoint
-from cli.conftest import SMALL, assert_same_run, environment, run_process, start
+from cli.conftest import assert_same_run, environment, run_process, start
 from minivae import VAE
 from minivae.checkpoint import load_checkpoint
 
@@ -96,17 +96,17 @@ def test_flags_that_conflict_with_the_run(minivae, small_run, flags, values):
     assert re.search(values, err)
 
 
-def test_data_that_conflict_with_the_run(minivae, small_run, tmp_path):
+def test_data_that_conflict_with_the_run(minivae, small_run, few_digits, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 64)))
     status, _, err = minivae("train", "--resume", small_run, "--data", tmp_path / "x.npz")
     assert status == 2
-    assert f"--data {tmp_path / 'x.npz'} is not what the run was started with, optdigits:" in err
+    assert f"--data {tmp_path / 'x.npz'} is not what the run was started with, {few_digits}:" in err
 
 
-def test_data_that_changed_since(minivae, tmp_path):
+def test_data_that_changed_since(minivae, tmp_path, small):
     path, run = tmp_path / "x.npz", tmp_path / "run"
     np.savez(path, x=np.random.default_rng(0).normal(size=(40, 3)))
-    assert minivae("train", "--data", path, "--epochs", "1", "--out", run, *SMALL)[0] == 0
+    assert minivae("train", *small, "--data", path, "--epochs", "1", "--out", run)[0] == 0
     np.savez(path, x=np.random.default_rng(1).normal(size=(40, 3)))
     status, _, err = minivae("train", "--resume", run, "--quiet")
     assert status == 2
@@ -182,11 +182,13 @@ def fill_the_disk_after(monkeypatch, writes):
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are synchronised as well only there")
 @pytest.mark.parametrize("writes", [0, 2, 3, 5, 8, 11, 20])
-def test_a_full_disk_leaves_the_last_checkpoint(minivae, monkeypatch, tmp_path, small_run, writes):
+def test_a_full_disk_leaves_the_last_checkpoint(
+    minivae, monkeypatch, tmp_path, small, small_run, writes
+):
     run = tmp_path / "new" / "run"
     with monkeypatch.context() as patch:
         fill_the_disk_after(patch, writes)
-        status, _, err = minivae("train", "--epochs", "2", "--out", run, *SMALL)
+        status, _, err = minivae("train", "--epochs", "2", "--out", run, *small)
     assert status == 2
     assert is_one_line(err)
     assert "No space left on device" in err
@@ -235,9 +237,9 @@ def test_a_reader_that_goes_away_is_no_error(small_run, tmp_path):
     assert process.returncode == 1
 
 
-def test_divergence_stops_the_run(minivae, tmp_path):
+def test_divergence_stops_the_run(minivae, tmp_path, small):
     command = ("train", "--learning-rate", "1e9", "--out", tmp_path / "run")
-    status, out, err = minivae(*command, *SMALL)
+    status, out, err = minivae(*command, *small)
     assert (status, out) == (2, "")
     assert is_one_line(err)
     assert "learning_rate" in err

@@ -11,16 +11,16 @@ import time
 
 import pytest
 
-from cli.conftest import SMALL, assert_same_run, start
+from cli.conftest import assert_same_run, start
 from minivae.cli import main
 
 EPOCHS = ("--epochs", "24")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, small):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert main(["train", *EPOCHS, "--out", str(folder), *SMALL]) == 0
+    assert main(["train", *EPOCHS, "--out", str(folder), *small]) == 0
     return folder
 
 
@@ -40,12 +40,13 @@ def wait_for(condition, process, seconds=60.0):
         time.sleep(0.005)
 
 
-def start_training(run):
-    return start("train", *EPOCHS, "--out", run, *SMALL, cwd=run.parent)
+@pytest.fixture
+def start_training(small):
+    return lambda run: start("train", *EPOCHS, "--out", run, *small, cwd=run.parent)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process can send Ctrl-C to one other alone")
-def test_ctrl_c_and_resume(minivae, undisturbed, tmp_path):
+def test_ctrl_c_and_resume(minivae, undisturbed, start_training, tmp_path, small):
     run = tmp_path / "a run"
     process = start_training(run)
     wait_for(lambda: finished_epochs(run) >= 3, process)
@@ -60,13 +61,13 @@ def test_ctrl_c_and_resume(minivae, undisturbed, tmp_path):
     assert status == 0
     assert "not finished" in out
     # What is said again is no conflict.
-    status, out, err = minivae("train", "--resume", run, *EPOCHS, *SMALL)
+    status, out, err = minivae("train", "--resume", run, *EPOCHS, *small)
     assert (status, err) == (0, "")
     assert re.search(r"^\d\d epochs in ", out, re.M)
     assert_same_run(run, undisturbed)
 
 
-def test_kill_and_resume(minivae, undisturbed, tmp_path):
+def test_kill_and_resume(minivae, undisturbed, start_training, tmp_path):
     run = tmp_path / "run"
     process = start_training(run)
     wait_for((run / "checkpoint.npz").exists, process)
@@ -98,7 +99,7 @@ def test_stopped_before_the_first_checkpoint(minivae, undisturbed, tmp_path):
     assert record["hyper_parameters"]["epochs"] == 24
 
 
-def test_killed_between_history_and_checkpoint(minivae, undisturbed, tmp_path):
+def test_killed_between_history_and_checkpoint(minivae, undisturbed, start_training, tmp_path):
     run = tmp_path / "run"
     process = start_training(run)
     wait_for(lambda: finished_epochs(run) >= 2, process)
@@ -128,10 +129,10 @@ def test_a_finished_run_is_drawn_again(minivae, undisturbed, tmp_path):
     assert_same_run(run, undisturbed)
 
 
-def test_early_stopping_is_remembered(minivae, tmp_path):
+def test_early_stopping_is_remembered(minivae, tmp_path, small):
     run = tmp_path / "run"
     flags = ("--validation", "0.1", "--patience", "1", "--learning-rate", "0.2")
-    status, *_ = minivae("train", "--epochs", "30", *flags, "--out", run, *SMALL)
+    status, *_ = minivae("train", "--epochs", "30", *flags, "--out", run, *small)
     assert status == 0
     epochs = finished_epochs(run)
     assert epochs < 30

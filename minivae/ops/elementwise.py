@@ -217,7 +217,7 @@ log1p = primitive(_log1p, _log1p_vjp)
 
 def _xlogy(x: Array, y: Array, /) -> Array:
     """x log y, and 0 wherever x = 0."""
-    return np.asarray(special.xlogy(x, y))
+    return np.asarray(special.xlogy(x, y), dtype=np.result_type(x, y, 1.0))
 
 
 def _xlogy_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:

@@ -248,7 +248,7 @@ def _logsumexp_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -
     # d logsumexp(x) = softmax(x) . dx
     kept = _kept(x.shape, axis)
     nothing = np.equal(values(out), -np.inf).reshape(kept)
-    return reshape(g, kept) * exp(x - where(nothing, 0.0, reshape(out, kept)))
+    return reshape(g, kept) * where(nothing, 0.0, softmax(where(nothing, 0.0, x), axis))
 
 
 logsumexp = primitive(_logsumexp, _logsumexp_vjp)

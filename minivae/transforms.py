@@ -29,7 +29,7 @@ _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 def _linearise(
     operation: str, f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int]
-) -> tuple[Any, Callable[..., Any]]:
+) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
     """The value of ``f``, and the function from its cotangent to those of the chosen arguments.
 
     Why is each argument replaced by a new variable? Imagine
@@ -40,16 +40,18 @@ def _linearise(
     variables = {i: _variable(args[i]) for i in argnums}
     with setting(_inside, True), setting(recording, True):
         out = f(*(variables.get(i, x) for i, x in enumerate(args)))
+    if isinstance(out, tuple | list):
+        raise GradientError(f"{operation}: the function returned several values, not one tensor")
     if not isinstance(out, Tensor):
         out = Tensor(as_array(f"{operation}: the function's value", out))
 
-    def pull_back(g: Any = None) -> list[Any]:
+    def pull_back(g: Any = None) -> tuple[Any, ...]:
         as_tensors = tensors or isinstance(g, Tensor)
         differentiable = as_tensors and recording.get()
         seed = _dressed(cotangent_for(out, g, operation), differentiable)
         found = walk(out, seed, list(variables.values()), differentiable)
         zeros = [np.zeros(v.shape, v.dtype) for v in variables.values()]
-        return [_dressed(c, as_tensors) for c in map(found.get, variables.values(), zeros)]
+        return tuple(_dressed(c, as_tensors) for c in map(found.get, variables.values(), zeros))
 
     return _dressed(out, tensors), pull_back
 
@@ -60,9 +62,8 @@ def _variable(x: Any) -> Any:
 
 
 def _dressed(x: Any, as_tensor: bool) -> Any:
-    if as_tensor:
-        return x if isinstance(x, Tensor) else Tensor(x)
-    return x.numpy() if isinstance(x, Tensor) else x
+    dress = Tensor if as_tensor else Tensor.numpy
+    return x if isinstance(x, Tensor) is as_tensor else dress(x)
 
 
 def value_and_grad(
@@ -93,7 +94,7 @@ def value_and_grad(
         if len(chosen) < len(numbers):
             raise GradientError(f"grad: argnums={argnums} does not fit {len(args)} arguments")
         value, pull_back = _linearise("grad", partial(f, **kwargs), args, [*chosen])
-        gradients = tuple(pull_back())
+        gradients = pull_back()
         return value, gradients if isinstance(argnums, Sequence) else gradients[0]
 
     return value_and_gradient
@@ -120,8 +121,7 @@ def vjp(f: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], tuple
     value, pull_back
         ``pull_back(g)`` takes a cotangent of the value's shape, and may be called again and again.
     """
-    value, pull_back = _linearise("vjp", f, inputs, range(len(inputs)))
-    return value, lambda g: tuple(pull_back(g))
+    return _linearise("vjp", f, inputs, range(len(inputs)))
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:

@@ -1,0 +1,1022 @@
+"""What goes wrong in engines like this one, a test for each: the graph, its memory, its limits.
+
+Traps that are a matter of choice, at kinks and edges, are rows of the convention table instead.
+"""
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+from minivae import Tensor, grad, hvp, no_grad, ops, primitive, value_and_grad, vjp
+from minivae.errors import DtypeError, GradientError, ShapeError
+
+
+def leaf(*data, **kwargs):
+    """A leaf that asks for its gradient."""
+    return Tensor(data[0] if len(data) == 1 else list(data), requires_grad=True, **kwargs)
+
+
+# The graph ---------------------------------------------------------------------------------------
+
+
+def test_a_shared_subexpression_counts_every_use():
+    x = leaf(3.0)
+    (x * x + x).backward()
+    assert x.grad == 7.0
+
+
+def test_a_result_used_twice_hands_over_its_whole_cotangent_once():
+    a = leaf(-3.0)
+    b = a + a
+    (b + b).backward()
+    assert a.grad == 4.0
+
+
+def test_one_tensor_in_every_place_of_an_operation():
+    x = leaf(3.0)
+    ops.stack([x, x, x]).sum().backward()
+    assert x.grad == 3.0
+    assert grad(lambda x: ops.where(np.True_, x, x))(2.0) == 1.0
+    assert grad(lambda x: ops.sum(ops.einsum("i,i,i->", x, x, x)))(np.array([2.0])) == [12.0]
+
+
+def test_a_long_and_a_short_way_to_the_same_tensor():
+    x = leaf(0.5)
+    long = x
+    for _ in range(10):
+        long = long * 1.0
+    (long * x + x * long).backward()
+    assert x.grad == 2.0
+
+
+def chain(n, x):
+    for _ in range(n):
+        x = x * 1.0
+    return x
+
+
+def test_a_chain_of_100_000_operations():
+    x = leaf(2.0)
+    chain(100_000, x).backward()
+    assert x.grad == 1.0
+
+
+def test_time_is_linear_in_the_length_of_a_chain():
+    def seconds(n):
+        end = chain(n, leaf(2.0))
+        start = time.process_time()
+        end.backward()
+        return time.process_time() - start
+
+    short = min(seconds(2_000) for _ in range(5))
+    assert min(seconds(20_000) for _ in range(3)) < 25 * short
+
+
+def test_40_diamonds_take_40_steps():
+    calls = []
+
+    def double_vjp(g, out, x, y):
+        calls.append(1)
+        return g, g
+
+    double = primitive(lambda x, y, /: x + y, double_vjp)
+    x = y = leaf(1.0)
+    for _ in range(40):
+        y = double(y, y)
+    y.backward()
+    assert x.grad == 2.0**40
+    assert len(calls) == 40
+
+
+def test_40_diamonds_in_second_derivatives():
+    def diamonds(x):
+        for _ in range(40):
+            x = (x + x) * 0.5
+        return x * x * x
+
+    assert grad(grad(diamonds))(2.0) == pytest.approx(12.0)
+
+
+def test_backward_twice_adds_exactly_once_more():
+    x = leaf(2.0)
+    y = x * x * x
+    y.backward()
+    once = x.grad.copy()
+    y.backward()
+    assert x.grad == 2 * once == 24.0
+
+
+def test_two_losses_share_a_trunk():
+    x = leaf(2.0)
+    trunk = x * x
+    (trunk * 3.0).backward()
+    (trunk + 1.0).backward()
+    assert x.grad == 16.0
+
+
+def test_a_loss_of_a_loss():
+    x = leaf(2.0)
+    y = x * x
+    y.backward()
+    (y * y).backward()
+    assert x.grad == 4.0 + 32.0
+
+
+def test_the_order_in_which_branches_were_made_does_not_matter():
+    x = leaf(2.0)
+    late = leaf(5.0)
+    early = x * 3.0
+    mixed = early * late + late * x
+    mixed.backward()
+    assert (x.grad, late.grad) == (20.0, 8.0)
+
+
+def test_only_leaves_get_a_gradient():
+    x, constant = leaf(1.0), Tensor(2.0)
+    y = x * constant
+    (y * 2.0).backward()
+    assert (x.grad, y.grad, constant.grad) == (4.0, None, None)
+
+
+def test_a_leaf_may_be_the_root():
+    x = leaf(3.0)
+    x.backward()
+    assert x.grad == 1.0
+
+
+def test_an_unused_leaf_gets_none_from_backward_and_zeros_from_grad():
+    x, unused = leaf(1.0), leaf(1.0, 2.0)
+    (x * 2.0).backward()
+    assert unused.grad is None
+    np.testing.assert_array_equal(grad(lambda x, y: x, 1)(1.0, np.ones(2)), [0.0, 0.0])
+
+
+def test_an_output_that_depends_on_nothing():
+    with pytest.raises(GradientError, match=r"backward: nothing here asked.*requires_grad=True"):
+        (Tensor(1.0) * 2.0).backward()
+    assert grad(lambda x: Tensor(3.0))(1.0) == 0.0
+    assert grad(lambda x: 3.0)(1.0) == 0.0
+    assert grad(lambda x: np.float32(3.0))(1.0) == 0.0
+
+
+def test_an_integer_on_the_way_cuts_the_graph():
+    x = leaf(2.7, 1.2)
+    cut = x.astype(int)
+    assert not cut.requires_grad
+    (cut * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 1.0])
+    ((x > 2.0) * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 1.0])
+
+
+def test_comparisons_give_plain_booleans():
+    x = leaf(1.0, 2.0)
+    for found, expected in [
+        (x == 1, [True, False]),
+        (x != [1.0, 5.0], [False, True]),
+        (x < Tensor([2.0, 2.0]), [True, False]),
+        (x <= 1, [True, False]),
+        (2 > x, [True, False]),  # noqa: SIM300
+        (np.array([1.0, 1.0]) >= x, [True, False]),
+    ]:
+        assert type(found) is np.ndarray
+        np.testing.assert_array_equal(found, expected)
+
+
+# Turning the tape off ----------------------------------------------------------------------------
+
+
+def test_no_grad_leaves_the_tape_off_and_nests():
+    x = leaf(1.0)
+    with no_grad():
+        assert not (x * 2.0).requires_grad
+        with no_grad():
+            pass
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+
+
+def test_no_grad_is_over_after_an_exception():
+    x = leaf(1.0)
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * 2.0).requires_grad
+
+
+def test_no_grad_decorates_a_function():
+    @no_grad()
+    def evaluate(x):
+        return x * 2.0
+
+    x = leaf(1.0)
+    assert not evaluate(x).requires_grad
+    assert not evaluate(x).requires_grad
+    assert (x * 2.0).requires_grad
+
+
+def test_everything_is_as_before_after_an_exception_in_the_function():
+    def fails(x):
+        raise KeyError
+
+    for transform in (grad, value_and_grad):
+        with pytest.raises(KeyError):
+            transform(fails)(1.0)
+    with no_grad(), pytest.raises(KeyError):
+        grad(fails)(1.0)
+    assert type(grad(ops.tanh)(0.0)) is np.ndarray  # not inside a transform any more
+    with no_grad():
+        assert not (leaf(1.0) * 2.0).requires_grad
+
+
+def test_everything_is_as_before_after_an_exception_in_a_vjp():
+    def fails(g, out, x):
+        raise KeyError
+
+    bad = primitive(lambda x, /: x * 1.0, fails)
+    x = leaf(1.0)
+    y = bad(x) + x
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            y.backward()
+        with pytest.raises(KeyError):
+            grad(grad(lambda x: bad(x)))(1.0)
+    assert x.grad is None
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        np.ones(1) / np.zeros(1)
+    assert (x * 2.0).requires_grad
+    assert grad(grad(lambda x: x**3.0))(1.0) == 6.0
+
+
+def test_grad_works_where_the_tape_is_off():
+    x = leaf(1.0, 2.0)
+    with no_grad():
+        np.testing.assert_array_equal(
+            grad(lambda x: ops.sum(x * x))(np.array([1.0, 2.0])), [2.0, 4.0]
+        )
+        g = grad(lambda x: ops.sum(x * x))(x)
+    np.testing.assert_array_equal(g.data, [2.0, 4.0])
+    assert not g.requires_grad
+
+
+def test_a_gradient_inside_a_gradient_counts_as_a_constant_under_no_grad():
+    def f(x):
+        with no_grad():
+            slope = grad(lambda y: y * y)(x)
+        return slope * x
+
+    assert grad(f)(3.0) == 6.0
+
+
+# Gradients of gradients --------------------------------------------------------------------------
+
+
+def test_an_inner_gradient_is_not_confused_with_the_outer_one():
+    # d/dx (x * d/dy (x + y)) = 1
+    assert grad(lambda x: x * grad(lambda y: x + y)(x))(2.0) == 1.0
+    assert grad(lambda x: x * grad(lambda y: x * y)(2.0))(3.0) == 6.0
+    assert grad(lambda x: grad(lambda y: x * x * y)(np.array(7.0)))(3.0) == 6.0
+
+
+def test_an_outer_variable_is_seen_through_a_closure():
+    def outer(x):
+        inner = grad(lambda y: ops.sum(x * y * y))(np.ones(3))  # 2 x y, from an array
+        return ops.sum(inner * inner)
+
+    np.testing.assert_allclose(grad(outer)(np.array([1.0, 2.0, 3.0])), [8.0, 16.0, 24.0])
+
+
+def test_third_derivatives():
+    assert grad(grad(grad(lambda x: x**4.0)))(2.0) == 48.0
+    assert grad(grad(grad(ops.sin)))(0.3) == pytest.approx(-np.cos(0.3), rel=1e-14)
+
+
+def test_hvp_of_a_quadratic_is_its_matrix():
+    a = np.array([[2.0, 1.0], [1.0, 3.0]])
+    v = np.array([1.0, -2.0])
+    found = hvp(lambda x: 0.5 * (x @ (a @ x)), np.array([0.3, 0.7]), v)
+    np.testing.assert_allclose(found, a @ v, rtol=1e-14)
+
+
+def test_a_pulled_back_cotangent_can_be_differentiated():
+    _, pull_back = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    g = grad(lambda g: ops.sum(pull_back(g)[0] * np.array([1.0, 10.0])))(np.ones(2))
+    np.testing.assert_array_equal(g, [2.0, 40.0])
+
+
+def test_pulling_back_again_and_again():
+    value, pull_back = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), 3.0)
+    np.testing.assert_array_equal(value, [3.0, 6.0])
+    for scale in (1.0, 2.0, 1.0):
+        gx, gy = pull_back(np.full(2, scale))
+        np.testing.assert_array_equal(gx, [3.0 * scale, 3.0 * scale])
+        assert gy == 3.0 * scale
+    assert pull_back([1, 0])[1] == 1.0  # a list will do
+    assert pull_back(Tensor([1.0, 0.0]))[1].item() == 1.0
+
+
+def test_a_gradient_penalty_reaches_the_weights_it_closes_over():
+    w = leaf(2.0, 3.0)
+    x = leaf(1.0, 1.0)
+    slope = grad(lambda x: ops.sum(w * x * x))(x)
+    (slope * slope).sum().backward()
+    np.testing.assert_array_equal(w.grad, [16.0, 24.0])
+    np.testing.assert_array_equal(x.grad, [32.0, 72.0])
+
+
+# What the transforms take and give ---------------------------------------------------------------
+
+
+def test_arrays_in_arrays_out_and_tensors_in_tensors_out():
+    f = value_and_grad(lambda x: ops.sum(x * x))
+    value, gradient = f(np.ones(2))
+    assert type(value) is type(gradient) is np.ndarray
+    value[...] = gradient[...] = 0.0  # they are the caller's
+    assert all(type(t) is Tensor for t in f(Tensor([1.0, 1.0])))
+    assert all(type(t) is Tensor for t in f(leaf(1.0, 1.0)))
+
+
+def test_grad_does_not_touch_the_leaf_it_is_given():
+    x = leaf(1.0, 2.0)
+    grad(lambda y: ops.sum(y * y))(x)
+    assert x.grad is None
+
+
+def test_grad_of_a_result_stops_there_and_goes_on():
+    x = leaf(2.0)
+    slope = grad(lambda y: y * y * y)(x * x)  # 3 x^4
+    slope.backward()
+    assert slope.item() == 48.0
+    assert x.grad == 96.0
+
+
+def test_which_arguments():
+    def f(x, y, *, scale=1.0):
+        return scale * x * y * y
+
+    assert grad(f)(2.0, 3.0) == 9.0
+    assert grad(f, 1)(2.0, 3.0) == grad(f, -1)(2.0, 3.0) == 12.0
+    assert [float(g) for g in grad(f, (1, 0))(2.0, 3.0, scale=2.0)] == [24.0, 18.0]
+    assert [float(g) for g in grad(f, [-1])(2.0, 3.0)] == [12.0]
+    assert grad(f, ())(2.0, 3.0) == ()
+    assert grad(f, np.int64(1))(2.0, 3.0) == 12.0
+    for wrong in (2, -3, (0, 0), (0, -2)):
+        with pytest.raises(GradientError, match="does not fit 2 arguments"):
+            grad(f, wrong)(2.0, 3.0)
+    with pytest.raises(GradientError, match="does not fit 0 arguments"):
+        grad(lambda: Tensor(1.0))()
+
+
+def test_an_argument_that_is_not_differentiated_is_left_alone():
+    def f(x, table, factor):
+        assert type(factor) is int
+        return x * table["a"] * factor
+
+    assert grad(f)(2.0, {"a": 3.0}, 2) == 6.0
+
+
+def test_grad_keeps_name_and_docstring():
+    def energy(x):
+        """The energy."""
+
+    assert (grad(energy).__name__, grad(energy).__doc__) == ("energy", "The energy.")
+    assert value_and_grad(energy).__name__ == "energy"
+
+
+@pytest.mark.parametrize("x", [np.array(2.0), np.array([2.0]), np.array([[2.0]])])
+def test_a_single_number_may_have_axes(x):
+    np.testing.assert_array_equal(grad(lambda x: x * x)(x), 2 * x)
+
+
+def test_gradients_of_empty_arrays_are_empty():
+    assert grad(lambda x: ops.sum(x * x))(np.zeros((0, 3))).shape == (0, 3)
+    assert hvp(lambda x: ops.sum(x * x), np.zeros((0, 3)), np.zeros((0, 3))).shape == (0, 3)
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_nothing_waits_for_the_cyclic_collector():
+    def work():
+        x = leaf(1.0, 2.0)
+        y = ops.tanh(x * x)
+        z = ops.logsumexp(y + x)
+        z.backward()
+        grad(lambda x: ops.sum(ops.prod(x) * x))(np.ones(3))
+        hvp(lambda x: ops.sum(x**3.0), np.ones(3), np.ones(3))
+        return [weakref.ref(t) for t in (x, y, z)]
+
+    work()  # what is loaded at the first call is none of our business
+    gc.collect()
+    assert [w() for w in work()] == [None] * 3
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_exception_leaves_nothing_behind_either():
+    x = leaf(1.0, 2.0)
+    watched = weakref.ref(x)
+    for fails in (lambda x: x + np.ones(3), lambda x: x[7], lambda x: x.backward()):
+        with pytest.raises((ShapeError, IndexError, GradientError)):
+            fails(x)
+    del x
+    gc.collect()  # a traceback is a cycle
+    assert watched() is None
+
+
+def test_300_000_linked_nodes_are_freed_without_recursion():
+    code = (
+        "from minivae import Tensor\n"
+        "x = Tensor(1.0, requires_grad=True)\n"
+        "for _ in range(300_000):\n"
+        "    x = x * 1.0\n"
+        "del x\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_gradient_does_not_keep_the_graph_alive():
+    x = leaf(1.0, 2.0)
+    y = x * x
+    watched = weakref.ref(y)
+    ops.sum(y).backward()
+    del y
+    assert watched() is None
+    assert x.grad is not None
+
+
+# Aliasing and writing ----------------------------------------------------------------------------
+
+
+def test_the_data_are_copied_at_the_door():
+    a = np.array([1.0, 2.0])
+    x = Tensor(a, requires_grad=True)
+    y = (x * x).sum()
+    a[:] = 100.0
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+    assert a.flags.writeable
+
+
+def test_a_constant_changed_after_the_forward_changes_nothing():
+    x, c, bounds = leaf(1.0, 2.0), np.array([2.0, 3.0]), np.array([0, 1])
+    y, picked = x * c, x[bounds]
+    c[:] = 0.0
+    bounds[:] = 0
+    (y.sum() + picked.sum()).backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 4.0])
+    index = [0, 0]
+    again = x[index]
+    index[:] = [1, 1]
+    again.sum().backward()
+    np.testing.assert_array_equal(x.grad, [5.0, 4.0])
+
+
+def test_the_callers_arrays_stay_writeable():
+    a = np.ones(2)
+    outputs = [Tensor([1.0, 2.0]) * a, leaf(1.0, 2.0) * a, ops.reshape(a, (2, 1))]
+    through = primitive(lambda x, y, /: y, lambda g, out, x, y: (None, g))
+    outputs.append(through(Tensor(1.0), a))
+    a[0] = 5.0
+    assert len(outputs) == 4
+
+
+def test_values_cannot_be_written():
+    x = leaf(1.0, 2.0)
+    for t in (x, x * 2.0, x.reshape(2, 1), x[:1], x.T, Tensor([1.0]), x.detach()):
+        with pytest.raises(ValueError, match="read-only"):
+            t.data[...] = 0.0
+    with pytest.raises(TypeError):
+        x[0] = 1.0
+    copied = x.numpy()
+    copied[0] = 7.0
+    assert x.data[0] == 1.0
+
+
+def test_adding_in_place_makes_a_new_tensor():
+    x = leaf(1.0, 2.0)
+    y = x
+    y += 1.0
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+    assert y is not x
+
+
+def test_gradients_are_not_shared():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = np.ones(2)
+    (x + y).backward(seed)
+    assert not np.shares_memory(x.grad, y.grad)
+    x.grad *= 2.0
+    np.testing.assert_array_equal(y.grad, [1.0, 1.0])
+    np.testing.assert_array_equal(seed, [1.0, 1.0])
+    (x * 1.0).reshape(2, 1).backward(seed.reshape(2, 1))
+    assert not np.shares_memory(x.grad, seed)
+
+
+def test_an_accumulated_gradient_is_an_array_also_without_axes():
+    x = leaf(2.0)
+    for _ in range(3):
+        (x * x).backward()
+        assert type(x.grad) is np.ndarray
+    assert x.grad == 12.0
+
+
+def test_a_vjp_may_return_its_cotangent_or_a_view_of_it():
+    def view_vjp(g, out, x, y):
+        return g, g[::-1][::-1]
+
+    add = primitive(lambda x, y, /: x + y, view_vjp)
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    add(x, y).backward(np.ones(2))
+    assert x.grad.flags.owndata
+    assert y.grad.flags.owndata
+    assert not np.shares_memory(x.grad, y.grad)
+
+
+def test_new_data_between_forward_and_backward():
+    x = leaf(2.0, 3.0)
+    y = (x * x * x).sum()
+    x.data = [10.0, 10.0]
+    y.backward()  # the gradient of what was computed
+    np.testing.assert_array_equal(x.grad, [12.0, 27.0])
+    z = x * x
+    x.data = np.zeros(2)
+    with pytest.raises(GradientError, match="new data before second derivatives"):
+        vjp(lambda: z)[1](Tensor([1.0, 1.0]))
+
+
+def test_new_data_are_checked_and_copied():
+    x = leaf(2.0, 3.0, dtype=np.float32)
+    a = np.array([5, 6])
+    x.data = a
+    a[:] = 0
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x.data, [5.0, 6.0])
+    with pytest.raises(ShapeError, match=r"data: a leaf of shape \(2,\) was given shape \(3,\)"):
+        x.data = np.zeros(3)
+    with pytest.raises(GradientError, match="only a leaf"):
+        (x * 2.0).data = np.zeros(2)
+    with pytest.raises(DtypeError, match="data: cannot compute with"):
+        x.data = ["a", "b"]
+
+
+# What Python asks of an object -------------------------------------------------------------------
+
+
+def test_length_iteration_and_membership():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert len(x) == 2
+    first, second = x
+    (first * 2.0 + second).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2.0, 2.0], [1.0, 1.0]])
+    assert 2.0 in Tensor([1.0, 2.0])
+    assert 3.0 not in Tensor([1.0, 2.0])
+    for ask in (len, iter, list):
+        with pytest.raises(TypeError):
+            ask(Tensor(3.0))
+
+
+def test_numbers_and_truth():
+    assert (float(Tensor(2.5)), int(Tensor(2.5)), Tensor([2.5]).item()) == (2.5, 2, 2.5)
+    assert bool(Tensor(1.0))
+    assert not Tensor([0.0])
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(Tensor([1.0, 2.0]))
+
+
+def test_tensors_are_keys_by_identity():
+    x, y = Tensor(1.0), Tensor(1.0)
+    assert len({x: 0, y: 1}) == 2
+    assert {x: 0, y: 1}[y] == 1
+
+
+def test_a_leaf_can_be_copied_and_pickled():
+    x = leaf([[1.0, 2.0]], dtype=np.float32)
+    (x * x).sum().backward()
+    for y in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert y is not x
+        assert y.requires_grad
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y.data, x.data)
+        np.testing.assert_array_equal(y.grad, x.grad)
+        with pytest.raises(ValueError, match="read-only"):
+            y.data[0] = 0.0
+        y.grad = None
+        (y * 3.0).sum().backward()
+        np.testing.assert_array_equal(y.grad, [[3.0, 3.0]])
+    assert copy.deepcopy(x).grad is not x.grad
+    for copier in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(GradientError, match="only a leaf"):
+            copier(x * 2.0)
+
+
+def test_a_leaf_from_another_process_is_walked_to():
+    code = (
+        "import pickle, sys\n"
+        "from minivae import Tensor\n"
+        "for _ in range(1000): Tensor(0.0)\n"
+        "sys.stdout.buffer.write(pickle.dumps(Tensor(2.0, requires_grad=True)))\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, timeout=120
+    )
+    x = pickle.loads(child.stdout)
+    (x * x).backward()
+    assert x.grad == 4.0
+
+
+def test_how_it_prints():
+    assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.], dtype=float64)"
+    assert repr(leaf(1.0)) == "Tensor(1., dtype=float64, requires_grad=True)"
+    assert repr(leaf(1.0) + 1) == "Tensor(2., dtype=float64, add)"
+
+
+def test_the_operators_are_numpys():
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.5, 2.0], [1.0, 3.0]])
+    x, y = Tensor(a), Tensor(b)
+    for left, right in ((x, y), (x, b), (a, y), (x, b.tolist()), (a.tolist(), y)):
+        np.testing.assert_array_equal((left + right).data, a + b)
+        np.testing.assert_array_equal((left - right).data, a - b)
+        np.testing.assert_array_equal((left * right).data, a * b)
+        np.testing.assert_array_equal((left / right).data, a / b)
+        np.testing.assert_array_equal((left**right).data, a**b)
+        np.testing.assert_array_equal((left @ right).data, a @ b)
+    for number in (2, 2.0, np.float64(2), np.float32(2), np.int8(2), np.array(2.0)):
+        for found, expected in [
+            (number + x, 2 + a),
+            (number - x, 2 - a),
+            (number * x, 2 * a),
+            (number / x, 2 / a),
+            (number**x, 2**a),
+            (x - number, a - 2),
+            (x**number, a**2),
+        ]:
+            assert type(found) is Tensor
+            np.testing.assert_array_equal(found.data, expected)
+    np.testing.assert_array_equal((-x).data, -a)
+    np.testing.assert_array_equal((+x).data, a)
+    np.testing.assert_array_equal(abs(-x).data, a)
+
+
+def test_the_methods_are_numpys():
+    a = np.arange(6.0).reshape(1, 2, 3) - 2.0
+    x = Tensor(a)
+    for found, expected in [
+        (x.sum(), a.sum()),
+        (x.sum(axis=-1, keepdims=True), a.sum(axis=-1, keepdims=True)),
+        (x.mean(1), a.mean(1)),
+        (x.var(2, ddof=1), a.var(2, ddof=1)),
+        (x.std(axis=(1, 2)), a.std(axis=(1, 2))),
+        (x.max(0), a.max(0)),
+        (x.min(), a.min()),
+        (x.prod(2), a.prod(2)),
+        (x.cumsum(2), a.cumsum(2)),
+        (x.reshape(3, 2), a.reshape(3, 2)),
+        (x.reshape((3, -1)), a.reshape(3, -1)),
+        (x.reshape(-1), a.reshape(-1)),
+        (x.ravel(), a.ravel()),
+        (x.transpose(), a.transpose()),
+        (x.transpose(1, 0, 2), a.transpose(1, 0, 2)),
+        (x.transpose((2, 0, 1)), a.transpose(2, 0, 1)),
+        (x.T, a.T),
+        (x.swapaxes(0, 2), a.swapaxes(0, 2)),
+        (x.squeeze(), a.squeeze()),
+        (x.squeeze(0), a.squeeze(0)),
+        (x.clip(-1, 2), a.clip(-1, 2)),
+        (x.astype(np.float32), a.astype(np.float32)),
+        (x.detach(), a),
+    ]:
+        assert type(found) is Tensor
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found.data, expected)
+    assert (x.shape, x.ndim, x.size, x.dtype) == (a.shape, a.ndim, a.size, a.dtype)
+
+
+# dtypes at the door ------------------------------------------------------------------------------
+
+
+def test_lists_become_float64_and_arrays_keep_theirs():
+    assert Tensor([1, 2]).dtype == Tensor(3).dtype == Tensor([True]).dtype == np.float64
+    assert Tensor([[1], [2]], dtype=int).dtype == np.int64
+    for dtype in (np.float32, np.float64, np.int32, np.uint8, np.bool_):
+        assert Tensor(np.zeros(2, dtype)).dtype == dtype
+        assert Tensor(Tensor(np.zeros(2, dtype))).dtype == dtype
+        assert Tensor(dtype(1)).dtype == dtype
+    assert Tensor(np.zeros(2, np.float16), dtype=np.float32).dtype == np.float32
+
+
+class Foreign:
+    """An array of another library."""
+
+    dtype = np.dtype(np.float32)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(2, np.float32)
+
+
+def test_arrays_of_other_libraries_keep_their_dtype():
+    assert Tensor(Foreign()).dtype == np.float32
+    assert (Tensor(np.ones(2, np.float32)) * Foreign()).dtype == np.float32
+
+
+def test_a_matrix_is_an_array():
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    x = leaf([[1.0, 1.0], [1.0, 1.0]])
+    (x * matrix).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None, "1.0", b"1", [None, 1.0], ["1"], 1j, [1j], {1.0}, {"a": 1}, object(), 10**400,
+        np.array([1], object), np.zeros(2, complex), np.zeros(2, np.float16),
+        np.zeros(2, np.longdouble), np.array(["2020-01-01"], "M8[D]"), np.zeros(2, ">f8"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_real_number_is_refused(data):
+    with pytest.raises(DtypeError, match=r"^Tensor: cannot compute with .*float32 or float64"):
+        Tensor(data)
+    for operation in (lambda: ops.exp(data), lambda: leaf(1.0, 2.0) * data):
+        if data != 10**400 if isinstance(data, int) else True:
+            with pytest.raises(DtypeError, match=r"^(exp|multiply): cannot compute with"):
+                operation()
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "float16", "U3", object])
+def test_a_dtype_that_is_no_real_number_is_refused(dtype):
+    with pytest.raises((DtypeError, ValueError)):
+        Tensor([1.0], dtype=dtype)
+    with pytest.raises((DtypeError, ValueError)):
+        leaf(1.0).astype(dtype)
+
+
+def test_integers_cannot_ask_for_gradients():
+    for make in (
+        lambda: Tensor([1, 2], requires_grad=True, dtype=int),
+        lambda: Tensor(np.array([1, 2]), requires_grad=True),
+        lambda: grad(lambda x: ops.sum(x * x))(np.array([1, 2])),
+        lambda: grad(lambda x: ops.sum(x * x))(Tensor(np.array([True]))),
+    ):
+        with pytest.raises(DtypeError, match=r"(int64|bool) numbers have no gradient.*dtype=float"):
+            make()
+
+
+def test_booleans_have_no_difference():
+    with pytest.raises(DtypeError, match=r"subtract: booleans"):
+        Tensor(np.array([True])) - np.array([True])
+
+
+# Losing a gradient without a word ----------------------------------------------------------------
+
+
+def test_a_list_of_tensors_does_not_lose_their_gradients():
+    x = leaf(1.0)
+    for lose in (
+        lambda: Tensor([x, x]),
+        lambda: ops.add(Tensor([1.0, 2.0]), [x, 1.0]),
+        lambda: Tensor([1.0, 2.0]) * [[x], [x]],
+        lambda: np.asarray(x),
+        lambda: np.array([x, x]),
+        lambda: np.concatenate([leaf(1.0, 2.0)]),
+        lambda: np.linalg.norm(leaf(1.0, 2.0)),
+    ):
+        with pytest.raises(GradientError, match=r"would lose its gradient.*stack"):
+            lose()
+    constants = [Tensor(1.0), Tensor(2.0)]
+    np.testing.assert_array_equal(Tensor(constants).data, [1.0, 2.0])
+    np.testing.assert_array_equal(np.asarray(constants[0]), 1.0)
+
+
+def test_numpy_functions_do_not_take_tensors_apart():
+    x = leaf(1.0, 2.0)
+    for function in (np.exp, np.sum, np.mean, np.max, np.cumsum):
+        with pytest.raises((TypeError, GradientError)):
+            function(x)
+
+
+def test_a_constant_tensor_is_an_array_where_one_is_asked_for():
+    t = Tensor(np.ones(2, np.float32))
+    assert np.asarray(t).dtype == np.float32
+    assert np.asarray(t, dtype=float).dtype == np.float64
+    assert not np.asarray(t).flags.writeable  # no copy: it cannot be written
+    assert np.array(t).flags.writeable
+
+
+# An operation of one's own -----------------------------------------------------------------------
+
+
+def cube_vjp(g, out, x):
+    return g * 3 * x**2
+
+
+cube = primitive(lambda x, /: x**3, cube_vjp)
+
+
+def test_an_operation_of_ones_own_works_everywhere():
+    assert grad(cube)(2.0) == 12.0
+    assert grad(grad(cube))(2.0) == 12.0
+    assert cube_vjp(1.0, 8.0, 2.0) == cube.vjp(1.0, 8.0, 2.0) == 12.0
+    np.testing.assert_array_equal(cube(np.array([1.0, 2.0])), [1.0, 8.0])
+
+
+def test_a_vjp_in_plain_numpy_works_for_first_derivatives():
+    softplus = primitive(
+        lambda x, /: np.logaddexp(0, x), lambda g, out, x: g * (1 / (1 + np.exp(-x)))
+    )
+    assert grad(softplus)(0.0) == 0.5
+    with pytest.raises(TypeError):
+        grad(grad(softplus))(0.0)
+
+
+def test_numpys_own_functions_make_operations():
+    tanh = primitive(np.tanh, lambda g, out, x: g * (1 - out * out))
+    assert tanh.__name__ == "tanh"
+    assert grad(tanh)(0.3) == pytest.approx(1 - np.tanh(0.3) ** 2, rel=1e-15)
+    hypot = primitive(np.hypot, lambda g, out, x, y: (g * x / out, g * y / out), broadcasts=True)
+    gx, gy = vjp(hypot, np.array([3.0, 0.0]), 4.0)[1](np.ones(2))
+    np.testing.assert_allclose(gx, [0.6, 0.0])
+    np.testing.assert_allclose(gy, 1.8)
+
+
+def test_parameters_by_position_by_name_and_by_default():
+    seen = []
+
+    def scale(x, /, factor=2.0, *, offset=0.0):
+        return x * factor + offset
+
+    def scale_vjp(g, out, x, factor, offset):
+        seen.append((factor, offset))
+        return g * factor
+
+    operation = primitive(scale, scale_vjp)
+    assert grad(lambda x: operation(x))(1.0) == 2.0
+    assert grad(lambda x: operation(x, 3.0))(1.0) == 3.0
+    assert grad(lambda x: operation(x, offset=1.0, factor=4.0))(1.0) == 4.0
+    assert seen == [(2.0, 0.0), (3.0, 0.0), (4.0, 1.0)]
+    for wrong in (
+        lambda x: operation(x, 1.0, 2.0),
+        lambda x: operation(x, 1.0, factor=2.0),
+        lambda x: operation(x, size=1.0),
+        lambda x: operation(),
+        lambda x: ops.add(x),
+        lambda x: ops.add(x, x, x),
+        lambda x: ops.sum(x, 0, True, True),
+    ):
+        with pytest.raises(TypeError):
+            wrong(leaf(1.0))
+
+
+def test_without_a_slash_what_has_no_default_is_an_input():
+    operation = primitive(lambda x, y, power=2: x * y**power, lambda g, out, x, y, power: (g, None))
+    assert grad(lambda x: operation(x, 3.0))(1.0) == 1.0
+    assert operation(2.0, 3.0, 3) == 54.0
+
+
+def test_wanted_says_which_cotangents_will_be_used():
+    seen = []
+
+    def product_vjp(g, out, x, y, wanted):
+        seen.append(tuple(wanted))
+        return g * y if wanted[0] else None, g * x if wanted[1] else None
+
+    product = primitive(lambda x, y, /: x * y, product_vjp)
+    x, y = leaf(2.0), leaf(3.0)
+    product(x, 5.0).backward()
+    product(x, y).backward()
+    product(Tensor(1.0), y).backward()
+    grad(lambda x: product(x, y))(2.0)
+    assert seen == [(True, False), (True, True), (False, True), (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda g: (g, g), r"wrong: its VJP gave 2 cotangents for 1 inputs"),
+        (lambda g: (), r"wrong: its VJP gave 0 cotangents for 1 inputs"),
+        (lambda g: g[:1], r"wrong: its VJP returned a cotangent of shape \(1,\).* shape \(2,\)"),
+        (lambda g: g.sum(), r"wrong: its VJP returned a cotangent of shape \(\).* shape \(2,\)"),
+        (lambda g: 0.0, r"wrong: its VJP returned a cotangent of shape \(\)"),
+        (lambda g: np.stack([g, g]), r"wrong: its VJP returned a cotangent of shape \(2, 2\)"),
+    ],
+)
+def test_a_vjp_that_breaks_its_contract_is_named_not_repaired(returned, message):
+    def wrong(x, /):
+        return x * 1.0
+
+    operation = primitive(wrong, lambda g, out, x: returned(g))
+    with pytest.raises(GradientError, match=message):
+        operation(leaf(1.0, 2.0)).backward(np.ones(2))
+
+
+def test_broadcasting_is_undone_only_where_it_was_declared():
+    def product(x, y, /):
+        return x * y
+
+    declared = primitive(product, lambda g, out, x, y: (g * y, g * x), broadcasts=True)
+    silent = primitive(product, lambda g, out, x, y: (g * y, g * x))
+    x, y = np.ones((2, 1)), np.ones(3)
+    assert [g.shape for g in vjp(declared, x, y)[1](np.ones((2, 3)))] == [(2, 1), (3,)]
+    with pytest.raises(GradientError, match=r"product: .*shape \(2, 3\).*shape \(2, 1\)"):
+        vjp(silent, x, y)[1](np.ones((2, 3)))
+    careless = primitive(product, lambda g, out, x, y: (g.sum(), g * x), broadcasts=True)
+    with pytest.raises(GradientError, match=r"product: .*shape \(\).*shape \(2, 1\)"):
+        vjp(careless, x, y)[1](np.ones((2, 3)))
+
+
+def test_a_vjp_may_say_that_there_is_no_gradient():
+    stop = primitive(lambda x, /: x * 1.0, lambda g, out, x: None)
+    assert grad(lambda x: stop(x) * x)(3.0) == 3.0
+    x = leaf(3.0)
+    stop(x).backward()
+    assert x.grad is None
+
+
+def test_a_vjp_may_close_over_a_tensor_or_return_plain_numbers():
+    w = leaf(3.0)
+    times_w = primitive(lambda x, /: x * 3.0, lambda g, out, x: g * w)
+    x = leaf(2.0)
+    times_w(x).backward()
+    assert type(x.grad) is np.ndarray
+    plain = primitive(lambda x, /: float(x) * 3.0, lambda g, out, x: 3.0 * float(g))
+    assert grad(plain)(2.0) == 3.0
+    flags = primitive(lambda x, /: np.abs(x), lambda g, out, x: g * (x > 0))
+    assert grad(flags)(2.0) == 1.0
+
+
+# Errors say what was wrong -----------------------------------------------------------------------
+
+x23 = np.ones((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: x + np.ones(4), ShapeError, r"^add: .*\(2, 3\) and \(4,\)"),
+        (lambda x: ops.where(x > 0, x, np.ones(5)), ShapeError, r"^where: .*\(5,\)"),
+        (lambda x: ops.clip(x, np.zeros(4), 1.0), ShapeError, r"^clip: "),
+        (lambda x: x @ x, ShapeError, r"^matmul: shapes \(2, 3\) @ \(2, 3\).*transposed"),
+        (lambda x: x @ 2.0, ShapeError, r"^matmul: shapes \(2, 3\) @ \(\)"),
+        (lambda x: np.ones((2, 2, 3, 2)) @ ops.stack([x] * 3), ShapeError, r"^matmul: "),
+        (lambda x: x.reshape(4, 2), ShapeError, r"^reshape: .*size 6.*\(4,2\).*\(2, 3\)"),
+        (lambda x: x.sum(2), ShapeError, r"^sum: axis 2 is out of bounds.*\(2, 3\)"),
+        (lambda x: x.sum((0, 0)), ShapeError, r"^sum: duplicate value in 'axis'"),
+        (lambda x: x.max(-3), ShapeError, r"^max: axis -3 is out of bounds.*\(2, 3\)"),
+        (lambda x: ops.logsumexp(x, 5), ShapeError, r"^logsumexp: axis 5.*\(2, 3\)"),
+        (lambda x: ops.softmax(x, 2), ShapeError, r"^softmax: axis 2.*\(2, 3\)"),
+        (lambda x: ops.norm(x, 2), ShapeError, r"^norm: axis 2.*\(2, 3\)"),
+        (lambda x: x.transpose(0, 2), ShapeError, r"^transpose: .*\(2, 3\)"),
+        (lambda x: x.squeeze(0), ShapeError, r"^squeeze: .*\(2, 3\)"),
+        (lambda x: ops.broadcast_to(x, (2, 2)), ShapeError, r"^broadcast_to: .*\(2, 3\)"),
+        (lambda x: ops.concatenate([x, np.ones((2, 4))]), ShapeError, r"^concatenate: .*\(2, 4\)"),
+        (lambda x: ops.concatenate([]), ShapeError, r"^concatenate: "),
+        (lambda x: ops.stack([x, x[0]]), ShapeError, r"^concatenate: .*\(1, 3\)"),
+        (lambda x: x[2], IndexError, r"^getitem: index 2 .*\(2, 3\)"),
+        (lambda x: x[0, 0, 0], IndexError, r"^getitem: too many indices.*\(2, 3\)"),
+        (lambda x: x[[0, 5]], IndexError, r"^getitem: index 5 .*\(2, 3\)"),
+        (lambda x: x[np.ones(3, bool)], IndexError, r"^getitem: boolean index.*\(2, 3\)"),
+        (lambda x: x[Tensor([0.0])], IndexError, r"^getitem: .*integer.*\(2, 3\)"),
+        (lambda x: x[:0].max(), ShapeError, r"^max: .*\(0, 3\) has no max"),
+        (lambda x: x[:, :0].min(1), ShapeError, r"^min: .*\(2, 0\) has no min along axis 1"),
+        (lambda x: ops.einsum("ij,jk", x, x), ShapeError, r"^einsum: .*\(2, 3\)"),
+        (lambda x: ops.einsum("ijk->i", x), ShapeError, r"^einsum: 'ijk'.*\(2, 3\)"),
+        (lambda x: ops.einsum("ij->i", x, x), ShapeError, r"^einsum: .*1 operands, 2 were given"),
+        (lambda x: ops.einsum("ij->k", x), ShapeError, r"^einsum: "),
+        (lambda x: ops.einsum(x, "ij"), TypeError, r"^einsum: the subscripts come first"),
+        (lambda x: ops.linear(x, np.ones((2, 3)), np.ones(3)), ShapeError, r"^linear: shapes x"),
+        (lambda x: ops.linear(x, np.ones((3, 2)), 1.0), ShapeError, r"^linear: .*bias \(\)"),
+        (lambda x: ops.gaussian_kl(x, np.ones((2, 2))), ValueError, r"^gaussian_kl: .*\(2, 2\)"),
+        (lambda x: x.backward(), GradientError, r"^backward: .*\(2, 3\) is no single number"),
+        (lambda x: x.backward(np.ones(3)), ShapeError, r"^backward: .*\(3,\).*\(2, 3\)"),
+        (lambda x: x.backward(1.0), ShapeError, r"^backward: .*\(\).*\(2, 3\)"),
+        (lambda x: x.backward(x23 * 1j), DtypeError, r"^backward: cannot compute with"),
+        (lambda x: x.backward("one"), DtypeError, r"^backward: cannot compute with str"),
+        (lambda x: grad(ops.tanh)(x), GradientError, r"^grad: .*\(2, 3\) is no single number"),
+        (lambda x: vjp(ops.tanh, x)[1](np.ones(2)), ShapeError, r"^vjp: .*\(2,\).*\(2, 3\)"),
+        (lambda x: hvp(ops.sum, x, np.ones(3)), ShapeError, r"^hvp: x .*\(2, 3\) and v \(3,\)"),
+        (lambda x: grad(lambda x: None)(x), DtypeError, r"^grad: the function.* NoneType"),
+        (lambda x: grad(lambda x: "1")(x), DtypeError, r"^grad: the function.* str"),
+        (lambda x: grad(lambda x: (x, x))(x), GradientError, r"^grad: the function.*several"),
+        (lambda x: np.exp(x), TypeError, r"Tensor"),
+    ],
+)
+def test_an_error_names_the_operation_and_the_shapes(call, error, message):
+    with pytest.raises(error, match=message):
+        call(Tensor(x23, requires_grad=True))

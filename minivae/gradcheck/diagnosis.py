@@ -15,16 +15,15 @@ With this file you can
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-__all__ = ["Case", "describe_shape", "diagnose", "through_each_use"]
+__all__ = ["Case", "describe_shape", "diagnose"]
 
 Array = NDArray[Any]
 
@@ -50,6 +49,8 @@ class Case:
         The parts of the gradient that come through each single use of ``x`` in the function.
     others
         The function's other inputs.
+    elsewhere
+        The gradient that the VJP gives with an input, by name, replaced.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Case:
     jacobian: Array | None = None
     uses: tuple[Array, ...] = ()
     others: tuple[Case, ...] = ()
+    elsewhere: Callable[[Mapping[str, Array]], Array] | None = None
 
     @cached_property
     def known(self) -> Array:
@@ -137,7 +139,9 @@ def _exchanged(case: Case) -> str | None:
     for other in case.others:
         if other.x.shape == case.x.shape and case.mended(other.analytic):
             if other.mended(case.analytic):
-                return f"is exchanged with that of {other.name}: the cotangents come in the order of the inputs"
+                return (
+                    f"is exchanged with that of {other.name}: they come in the order of the inputs"
+                )
             return f"is what was returned for {other.name}"
     return None
 
@@ -148,8 +152,10 @@ def _factor_two(case: Case) -> str | None:
         return None
     sign = "and its sign is wrong, " if r < 0 else ""
     if abs(r) > 1:
-        return f"is half of what it should be: {sign}a factor 2 is missing, or one of two uses is not counted"
-    return f"is twice what it should be: {sign}a factor 1/2 is missing, or a use is counted twice"
+        found, why = "half of", "a factor 2 is missing, or one of two uses is not counted"
+    else:
+        found, why = "twice", "a factor 1/2 is missing, or a use is counted twice"
+    return f"is {found} what it should be: {sign}{why}"
 
 
 def _factor_n(case: Case) -> str | None:
@@ -167,9 +173,12 @@ def _factor_n(case: Case) -> str | None:
                     else "not divided by N where it takes a mean"
                 )
                 return f"is N times too {'small' if small else 'large'}{sign}: {why} ({where})"
+            if n > 4 and np.isclose(r, n / 2, rtol=1e-5):
+                return f"is N / 2 times too {'small' if small else 'large'}{sign} ({where})"
             if np.isclose(r, n / (n - 1), rtol=1e-6):
                 counts = ("N", "N - 1") if small else ("N - 1", "N")
-                return f"is off by a factor of {r:.6g}{sign}: it has {counts[0]} for {counts[1]} ({where})"
+                swapped = f"it has {counts[0]} for {counts[1]}"
+                return f"is off by a factor of {r:.6g}{sign}: {swapped} ({where})"
             if np.isclose(r, np.sqrt(n), rtol=1e-6):
                 return f"is sqrt(N) times too {'small' if small else 'large'}{sign} ({where})"
     return None
@@ -187,9 +196,10 @@ def _sizes(case: Case) -> Iterator[tuple[int, str]]:
                     seen.add(n)
                     what = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"
                     yield n, f"the length of {what} of {name}"
-    for name, array in arrays:
-        if array.size > 2 and array.size not in seen:
-            yield array.size, f"the size of {name}"
+    if case.fed is not None:
+        counts = case.fed.sum(axis=0)
+        if counts.min() == counts.max() and int(counts[0]) not in seen:
+            yield int(counts[0]), f"the number of outputs that each element of {case.name} feeds"
 
 
 def _factor(case: Case) -> str | None:
@@ -197,10 +207,30 @@ def _factor(case: Case) -> str | None:
     if r is None:
         return None
     sign = " and its sign is wrong" if r < 0 else ""
+    if case.out.size == 1 and np.isclose(abs(r * case.out.item()), (0.5, 1, 2), rtol=1e-5).any():
+        return (
+            f"has a factor out too many{sign}, with out the value of the function (and maybe a 2)"
+        )
     if abs(abs(r) - 1) < 0.01:
-        return f"is off by a constant factor of {abs(1 / r):.8g}{sign}"
+        return f"is off by a constant factor of {abs(1 / r):.6g}{sign}"
     times = f"{abs(r):.4g} times too small" if abs(r) > 1 else f"{abs(1 / r):.4g} times too large"
     return f"is {times}{sign}: a constant factor"
+
+
+def _factor_of_many(case: Case) -> str | None:
+    """A constant factor that is no accident: one or two elements always have one."""
+    return _factor(case) if np.count_nonzero(case.numeric[case.known]) > 2 else None
+
+
+def _factor_of_rows(case: Case) -> str | None:
+    ratio = case.numeric / case.analytic
+    for axis in range(case.x.ndim):
+        if case.x.shape[axis] > 2:
+            use = np.where(np.isfinite(ratio), ratio, 0.0)
+            r = np.median(use, axis=axis, keepdims=True)
+            if case.mended(r * case.analytic):
+                return f"is off by a factor for each slice along axis {axis}: normalise it there"
+    return None
 
 
 # ---- a factor that is a quantity ----
@@ -217,24 +247,31 @@ def _is_cotangent(case: Case) -> str | None:
 
 def _quantity(case: Case) -> str | None:
     for label, comment, factor in _quantities(case):
-        for power, found in (
-            (1, f"lacks a factor {label}"),
-            (-1, f"has a factor {label} too many"),
-        ):
+        for power, found in ((1, "lacks a factor {}"), (-1, "has a factor {} too many")):
             weight = factor**power
-            if _broadcasts(weight, case.x) and case.mended(case.analytic * weight):
-                return found + comment
-            if case.jacobian is not None and _broadcasts(weight, case.out):
-                if case.given(case.jacobian.T @ (case.g / weight).ravel()):
-                    return found + comment
+            if _broadcasts(weight, case.x):
+                for c, times in ((1.0, ""), (-1.0, "-"), (2.0, "2 "), (0.5, "1/2 ")):
+                    if case.mended(case.analytic * weight * c):
+                        return (
+                            found.format((times if power > 0 else TURNED[times]) + label) + comment
+                        )
+            if case.jacobian is None or not _broadcasts(weight, case.out):
+                continue
+            if case.given(case.jacobian.T @ (case.g / weight).ravel()):
+                return found.format(label) + comment
     return None
 
 
+TURNED = {"": "", "-": "-", "2 ": "1/2 ", "1/2 ": "2 "}
+
+
+SCALES = ("sigma", "scale", "std", "var")
+
+
 def _quantities(case: Case) -> Iterator[tuple[str, str, Array]]:
-    """Factors that derivatives contain: what to call them, what to say of them, and their
-    values."""
+    """Factors that derivatives contain: their name, what to say of them, and their value."""
     for name, v in ((case.name, case.x), *((o.name, o.x) for o in case.others)):
-        is_scale = any(word in name.lower() for word in ("sigma", "scale", "std", "var"))
+        is_scale = any(word in name.lower() for word in SCALES)
         mixed = ": sigma against sigma squared"
         yield (
             f"exp({name} / 2)",
@@ -247,6 +284,7 @@ def _quantities(case: Case) -> Iterator[tuple[str, str, Array]]:
     of_out = ", with out the value of the function"
     yield "out", of_out, case.out
     yield "1 - out", of_out, 1 - case.out
+    yield "1 + out", of_out, 1 + case.out
     yield "1 - out**2", of_out, 1 - case.out**2
 
 
@@ -294,15 +332,15 @@ def _arrangements(a: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _jacobian_transposed(case: Case) -> str | None:
-    """The map itself where its adjoint is meant: x @ w.T for x @ w, a permutation for its
-    inverse."""
+    """The map where its adjoint is meant: x @ w for x @ w.T, a permutation for its inverse."""
     if (
         case.jacobian is None
         or case.out.size != case.x.size
         or not case.given(case.jacobian @ case.g.ravel())
     ):
         return None
-    return "is transposed or permuted: J g where J^T g is meant (a transpose or the inverse permutation is missing)"
+    which = "a transpose or the inverse permutation is missing"
+    return f"is transposed or permuted: J g where J^T g is meant ({which})"
 
 
 def _cotangent_rearranged(case: Case) -> str | None:
@@ -359,10 +397,19 @@ def _outputs(case: Case) -> str | None:
     last = parts[parts.shape[0] - 1 - np.argmax(fed[::-1], axis=0), columns]
     first = parts[np.argmax(fed, axis=0), columns]
     if case.out.shape == case.x.shape and case.given(np.diag(parts)):
-        return "is that of each element's own output: its influence on the other outputs is not counted"
+        return "is that of each element's own output: its share in the others is not counted"
     for which, part in (("last", last), ("first", first)):
         if case.given(part):
-            return f"counts only the {which} use: one of the outputs each element feeds, where their sum is meant"
+            return (
+                f"counts only the {which} use: of the outputs each element feeds, one for the sum"
+            )
+    by_output = parts.reshape(*case.out.shape, -1)
+    for axis, n in enumerate(case.out.shape):
+        rest = tuple(i for i in range(case.out.ndim) if i != axis)
+        for i, part in enumerate(by_output.sum(axis=rest)):
+            if n > 1 and case.given(part):
+                end = " (the first)" if i == 0 else " (the last)" if i == n - 1 else ""
+                return f"counts only index {i}{end} of the output's axis {axis}, one for the sum"
     return None
 
 
@@ -373,10 +420,41 @@ def _term(case: Case) -> str | None:
     g = (case.fed.T @ case.g.ravel()).reshape(case.x.shape)
     missing = case.numeric - case.analytic
     for label, basis in (("g", g), (f"g {case.name}", g * case.x)):
-        use = case.known & (basis != 0)
-        c = float(np.median(missing[use] / basis[use])) if use.any() else 0.0
-        if c and case.mended(case.analytic + c * basis):
-            return f"lacks a term {c:.4g} {label}: the rest of it is right"
+        use = case.wrong & (basis != 0)
+        if use.sum() < 2:
+            continue
+        c = float(np.median(missing[use] / basis[use]))
+        found = f"lacks a term {c:.4g} {label}"
+        if case.mended(case.analytic + c * basis):
+            return f"{found}: the rest of it is right"
+        if case.mended(np.where(case.wrong, case.analytic + c * basis, case.analytic)):
+            return f"{found} at {case.wrong.sum()} of {case.known.sum()} elements"
+    return None
+
+
+def _replaced(case: Case) -> str | None:
+    """The VJP is right for another value of an input: sigma for sigma squared, a slip inside."""
+    if case.elsewhere is None:
+        return None
+    for name, v in ((case.name, case.x), *((o.name, o.x) for o in case.others)):
+        is_scale = any(word in name.lower() for word in SCALES)
+        mixed = ": sigma against sigma squared" if is_scale else ""
+        for label, u in (
+            (f"2 {name}", 2 * v),
+            (f"{name} / 2", v / 2),
+            (f"{name}**2", v * v),
+            (f"sqrt({name})", np.sqrt(v)),
+            (f"-{name}", -v),
+            (f"{name} transposed", v.T),
+            (f"{name} flipped", np.flip(v)),
+        ):
+            if (
+                u.shape == v.shape
+                and np.isfinite(u).all()
+                and case.mended(case.elsewhere({name: u}))
+            ):
+                comment = mixed if label[0] in "2s" or label[-1] == "2" else ""
+                return f"would be right with {label} in place of {name}{comment}"
     return None
 
 
@@ -405,6 +483,19 @@ def _values(case: Case) -> str | None:
     return None
 
 
+def _mask(case: Case) -> str | None:
+    """Something where there should be nothing, or the reverse."""
+    wrong, known = case.wrong, case.known
+    if wrong.sum() < 2 or not (known & ~wrong).any():
+        return None
+    at = f"at {wrong.sum()} of {known.sum()} elements"
+    if case.mended(np.where(wrong, 0.0, case.analytic)):
+        return f"is not zero {at} that the function does not depend on: a mask is missing"
+    if not np.any(case.analytic[wrong]):
+        return f"is zero {at} where it should not be"
+    return None
+
+
 def _positions(case: Case) -> str | None:
     """Wrong at some positions: an end that is left out, or a diagonal."""
     wrong, right = case.wrong, case.known & ~case.wrong
@@ -418,12 +509,16 @@ def _positions(case: Case) -> str | None:
             if len(some) == 1 and not hit & spared:
                 (i,) = some
                 end = " (the first)" if i == 0 else " (the last)" if i == n - 1 else ""
-                return _only(case, f"{only} index {i}{end} of axis {axis}")
+                found = _only(case, f"{only} index {i}{end} of axis {axis}")
+                if "; " in found:
+                    return found
     if case.x.ndim == 2:
         diagonal = np.eye(*case.x.shape) == 1
         for mask, where in ((diagonal, "on"), (~diagonal, "off")):
             if np.array_equal(wrong, mask & case.known):
-                return _only(case, f"{where} the diagonal")
+                found = _only(case, f"{where} the diagonal")
+                if "; " in found:
+                    return found
     return None
 
 
@@ -432,7 +527,7 @@ def _only(case: Case, where: str) -> str:
     slack = np.where(case.wrong, case.slack, np.inf)
     there = replace(case, slack=slack, jacobian=None, uses=())
     found = next((found for h in SIMPLE if (found := h(there))), None)
-    return f"is wrong only {where}" + (f"; there it {found}" if found else "")
+    return f"is wrong only {where}" + (f"; there it {found.partition(':')[0]}" if found else "")
 
 
 def _round_between(low: float, high: float) -> float:
@@ -449,7 +544,8 @@ def _no_pattern(case: Case) -> str:
     wrong, known = case.wrong, case.known
     r = (case.analytic / case.numeric)[wrong]
     many = f"at {wrong.sum()} of {known.sum()} elements"
-    return f"is wrong {many} in no simple pattern: analytic / numeric runs from {r.min():.3g} to {r.max():.3g}"
+    ratios = f"analytic / numeric runs from {r.min():.3g} to {r.max():.3g}"
+    return f"is wrong {many} in no simple pattern: {ratios}"
 
 
 Hypothesis = Callable[[Case], str | None]
@@ -475,13 +571,17 @@ HYPOTHESES: Sequence[Hypothesis] = (
     _outputs,
     _values,
     _uses,
+    _factor_of_many,
+    _positions,
+    _mask,
     _is_cotangent,
     _cotangent_rearranged,
     _quantity,
+    _factor_of_rows,
     _factor,
     _term,
+    _replaced,
     _scrambled,
-    _positions,
     _no_pattern,
 )
 
@@ -498,77 +598,10 @@ def describe_shape(given: tuple[int, ...], shape: tuple[int, ...], out: tuple[in
         return f"{wrong}: its axes are permuted"
     if given == out and np.prod(shape) < np.prod(out):
         return f"{wrong}: the sum over the axes that were broadcast is missing"
+    if len(given) > len(shape) and given[len(given) - len(shape) :] == shape:
+        return f"{wrong}: the sum over the leading axes is missing"
     if np.prod(given) == np.prod(shape):
         return f"{wrong}: the same number of elements, so a reshape is missing"
     if given == () or np.prod(given) < np.prod(shape):
         return f"{wrong}: it is summed too far, or not broadcast back"
     return f"{wrong}: they must agree"
-
-
-class _OneUse(NDArrayOperatorsMixin):
-    """An array that moves in one of its uses and stands still in the others."""
-
-    def __init__(self, still: Array, moved: Array, number: int) -> None:
-        self._still, self._moved, self._number, self._count = still, moved, number, 0
-
-    def _use(self) -> Array:
-        self._count += 1
-        return self._moved if self._count == self._number else self._still
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*(x._use() if x is self else x for x in inputs), **kwargs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        def plain(x: Any) -> Any:
-            if isinstance(x, list | tuple):
-                return type(x)(plain(y) for y in x)
-            return x._use() if x is self else x
-
-        return function(*plain(args), **{key: plain(value) for key, value in kwargs.items()})
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self._use(), dtype=dtype)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("shape", "ndim", "size", "dtype"):
-            return getattr(self._still, name)
-        return getattr(self._use(), name)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._use()[index]
-
-    def __len__(self) -> int:
-        return len(self._still)
-
-
-def through_each_use(
-    forward: Callable[..., Any], arrays: Sequence[Any], position: int, g: Array, most: int = 6
-) -> tuple[Array, ...]:
-    """The gradient that flows through each single use of an input in a function of NumPy arrays.
-
-    Empty if the uses cannot be told apart: there is but one, there are too many, or the function is
-    not written with NumPy.
-    """
-    x = arrays[position]
-
-    def value(moved: Array, number: int) -> tuple[Array, int]:
-        watched = _OneUse(x, moved, number)
-        out = forward(*(watched if i == position else a for i, a in enumerate(arrays)))
-        return np.asarray(out), watched._count
-
-    try:
-        count = value(x, 0)[1]
-        if not 2 <= count <= most:
-            return ()
-        parts = np.empty((count, *x.shape))
-        for number in range(count):
-            for index in np.ndindex(x.shape):
-                up, down = x.copy(), x.copy()
-                h = 2.0**-17 * max(1.0, abs(x[index]))
-                up[index] += h
-                down[index] -= h
-                difference = value(up, number + 1)[0] - value(down, number + 1)[0]
-                parts[number][index] = np.sum(g * difference) / (up[index] - down[index])
-        return tuple(parts)
-    except Exception:  # whatever stops the forward from running on a stand-in, there is no answer
-        return ()

@@ -1,5 +1,4 @@
-"""The derivative of a function by one of its inputs, from differences alone, and how far it may be
-off.
+"""A derivative from differences alone, and how far it may be off.
 
 A central difference is spoilt by curvature if its step is large and by rounding if it is small, and
 where the good steps lie depends on the function: around 1e-3 for exp at 1, 1e-9 for sin(1e4 x),
@@ -22,9 +21,9 @@ Array = NDArray[Any]
 
 # Powers of two, so that x + h and x - h have no rounding of their own.
 FEW = 2.0 ** np.array([-5, -8, -11, -14])
-SETTLED = 1e-8  # a relative spread at which the few steps are enough
+SETTLED = 1e-7  # a relative spread at which the few steps are enough
 RESOLVED = 1e-2  # a relative spread above which a plateau says nothing but "close to zero"
-SHRINKS = 0.75  # one-sided slopes of a smooth function come together as the step shrinks; at a kink they do not
+SHRINKS = 0.75  # how much one-sided slopes come together from step to step, unless at a kink
 
 
 class Slope(NamedTuple):
@@ -78,10 +77,11 @@ def slope(outputs: Callable[[float], Array], x: float, g: Array, claim: float) -
             steps = _steps(x, ratio)
             quotients = [q for h in steps if (q := _quotient(outputs, x, here, g, weight, h))]
             found = _plateau(quotients, window=3)
-            if found is not None:
-                found = found._replace(error=found.error + _scatter(quotients, found.step))
-                if found.error <= RESOLVED * abs(found.value):
-                    return found
+            if found is None:
+                break  # at a kink or undefined at every step: finer ones show nothing else
+            found = found._replace(error=found.error + _scatter(quotients, found.step))
+            if found.error <= RESOLVED * abs(found.value):
+                return found
         return _zero(quotients, x, weight) or _nothing(quotients)
 
 
@@ -104,6 +104,8 @@ def _zero(quotients: Sequence[_Quotient], x: float, weight: Array) -> Slope | No
     Only here is an absolute error taken into account: an output near zero may be the difference of
     numbers around 1, whose rounding its own size does not show.
     """
+    # A function that swings has small quotients at large steps too: they say nothing.
+    quotients = [q for q in quotients if q.step <= _scale(x) / 4]
     flat = _plateau(quotients, window=3, absolute=True)
     if flat is None:
         return None
@@ -150,10 +152,7 @@ def _depends(outputs: Callable[[float], Array], here: Array) -> Array:
     Rounding in the others is no noise here. Why not look which outputs move? Some move by less than
     a rounding error, and that error is then all that can be said of them.
     """
-    try:
-        return np.asarray(outputs(np.nan) != here)
-    except Exception:  # a function that refuses NaN tells us nothing
-        return np.ones(here.shape, bool)
+    return np.asarray(outputs(np.nan) != here)
 
 
 def _quotient(
@@ -184,8 +183,7 @@ def _richardson(quotients: Sequence[_Quotient]) -> Array:
 
 
 def _kinks(quotients: Sequence[_Quotient]) -> tuple[Array, Array]:
-    """At which steps the two sides disagree as at a kink, and at which they differ visibly at
-    all."""
+    """At which steps the two sides disagree as at a kink, and at which they visibly differ."""
     gap, noise = np.array([q.gap for q in quotients]), np.array([q.noise for q in quotients])
     size = np.abs([q.central for q in quotients])
     significant = (gap > 8 * noise) & (gap > 1e-6 * size)

@@ -41,7 +41,9 @@ class GradcheckReport:
     function
         The function's name and the shapes of its inputs.
     checked, total
-        How many elements were compared, and how many there are.
+        How many elements were compared one by one, and how many there are.
+    sampled
+        Whether some were compared together: moved at once along a random direction.
     kinks
         The elements left out because the function has a kink there, as name and index.
     error
@@ -55,6 +57,7 @@ class GradcheckReport:
     checked: int = 0
     total: int = 0
     kinks: list[tuple[str, Index]] = field(default_factory=list)
+    sampled: bool = False
     error: BaseException | None = None
 
     def __bool__(self) -> bool:
@@ -76,7 +79,8 @@ class GradcheckReport:
             )
             lines.append(f"  {_shorten(element(row.name, row.index), 22):22}{numbers}")
         if self.total:
-            lines += ["", f"  {self.checked} of {self.total} elements compared."]
+            others = " one by one, the others together" if self.sampled else ""
+            lines += ["", f"  {self.checked} of {self.total} elements compared{others}."]
         if self.kinks:
             where = ", ".join(element(*kink) for kink in self.kinks[:4])
             more = f" and {len(self.kinks) - 4} more" if len(self.kinks) > 4 else ""

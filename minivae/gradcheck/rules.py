@@ -18,8 +18,7 @@ Array = NDArray[Any]
 
 
 class BrokenRule(Exception):
-    """A function or a VJP that broke a rule: the message is the diagnosis, the cause what was
-    raised."""
+    """A function or a VJP broke a rule: the message is the diagnosis, the cause what it raised."""
 
 
 def cotangent(shape: tuple[int, ...], random: np.random.Generator) -> Array:
@@ -67,12 +66,11 @@ def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator)
         return "the cotangent g is left out: multiply the derivative by it"
     if _alike(scaled, [c if c is None else 1024.0**2 * c for c in kept], 1e-9):
         return "the cotangent g enters squared: multiply by it once"
-    return "the VJP is not linear in the cotangent g: nothing may be added to it, and it may not be clipped"
+    return "the VJP is not linear in the cotangent g: nothing may be added, and nothing clipped"
 
 
 def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | None]:
-    """The cotangents exactly as the VJP returns them, after a look at their count, shape and
-    dtype."""
+    """The cotangents exactly as the VJP returns them, if their count, shape and dtype are right."""
     node = made._node
     if node is None:
         raise GradientError("check_rules: a leaf was made by no operation")
@@ -104,9 +102,7 @@ def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | Non
             and array.dtype != np.float64
             and x.dtype == np.float64
         ):
-            raise BrokenRule(
-                f"the cotangent of {name} has dtype {array.dtype}, the input float64: it loses digits"
-            )
+            raise BrokenRule(f"the cotangent of {name} has dtype {array.dtype}, the input float64")
         if array.dtype.kind not in "fiu":
             raise BrokenRule(
                 f"the cotangent of {name} is {type(c).__name__}, not an array of numbers"
@@ -135,8 +131,7 @@ def _alike(
 
 
 def _strided(g: Array) -> Array:
-    """The same numbers, laid out in memory with gaps between them and the axes reversed; not to be
-    written to."""
+    """The same numbers laid out otherwise in memory, with gaps and axes reversed; read-only."""
     wide = np.repeat(np.asarray(g, order="F"), 2, axis=0)[::2] if g.ndim else g.copy()
     wide = np.asfortranarray(wide) if g.ndim > 1 else wide
     wide.flags.writeable = False

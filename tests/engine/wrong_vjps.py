@@ -652,7 +652,7 @@ add(
 )
 add(
     "relu mask reversed",
-    "no simple pattern|wrong only|is zero",
+    "-x in place of x",
     lambda x: np.maximum(x, 0),
     lambda g, out, x: np.where(x < 0, g, 0.0),
     normal(7),
@@ -720,7 +720,13 @@ add(
     lambda g, out, x: g * np.cos(x) * 1.0001,
     normal(9),
 )
-add("error of 1e-5", "constant factor of 1.00001", exp, lambda g, out, x: g * out * (1 + 1e-5), normal(9))
+add(
+    "error of 1e-5",
+    "constant factor of 1.00001",
+    exp,
+    lambda g, out, x: g * out * (1 + 1e-5),
+    normal(9),
+)
 
 # ---- sigma against sigma squared ----
 

@@ -129,7 +129,8 @@ def test_samples_come_row_by_row(S, N, K, seed):
     eps = rng.standard_normal((S, N, K))
     z = posterior_sample(mu, log_var, eps)
     assert z.shape == (S * N, K)
-    np.testing.assert_allclose(z.reshape(S, N, K), mu + np.exp(0.5 * log_var) * eps, rtol=1e-14, atol=1e-14)
+    expected = mu + np.exp(0.5 * log_var) * eps
+    np.testing.assert_allclose(z.reshape(S, N, K), expected, rtol=1e-14, atol=1e-14)
 
     # and the samples of a datum add their gradients
     g = rng.standard_normal((S * N, K))

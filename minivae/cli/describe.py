@@ -11,10 +11,10 @@ __all__ = ["architecture", "describe_data", "describe_likelihood", "parameter_co
 def describe_data(data: Dataset) -> str:
     """Return a line on how many data of what kind there are."""
     if data.image_shape is not None:
-        kind = "images of {}x{} pixels".format(*data.image_shape)
+        kind = "images, {}x{} pixels".format(*data.image_shape)
     else:
-        kind = f"rows of {data.x_train.shape[1]} values"
-    values = "" if data.max_value is None else f", whole numbers up to {data.max_value}"
+        kind = f"rows, {data.x_train.shape[1]} values"
+    values = "" if data.max_value is None else f" of 0 to {data.max_value}"
     return f"{data.name}: {len(data.x_train)} + {len(data.x_test)} test {kind}{values}"
 
 

@@ -51,7 +51,8 @@ class RunFolder:
         """Make the folder with its record; take both away if no checkpoint comes of it."""
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if made:  # not there: and if it is by now, it is somebody else's
+                self.path.mkdir(parents=True)
             self.write_record(record)
             yield
         except Exception:

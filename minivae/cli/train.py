@@ -1,6 +1,7 @@
 """``minivae train``: from data to a run's folder, and on from where a run was stopped."""
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -77,10 +78,9 @@ def train(arguments: argparse.Namespace) -> None:
     X, X_test = data.model_arrays(vae.likelihood)
     recorder = _Recorder(run, data, X_test, arguments.quiet)
     before = len(recorder.test_elbo)
-    with _resumable(run, vae.epochs):
+    with _resumable(run):
         if run.checkpoint.exists():
-            if before:
-                recorder.announce(vae)
+            recorder.announce(vae)
             vae = minivae.resume(run.checkpoint, X, on_epoch=recorder, verbose=recorder.bar)
         else:
             vae.verbose = recorder.bar
@@ -156,7 +156,8 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     if source is None and arguments.data is None:
         raise CheckpointError(f"{path} does not say what it was trained on: give --data")
     data = datasets.load(source if arguments.data is None else arguments.data)
-    if source is not None and data.source != source:
+    moved = source is not None and os.path.isabs(source) and not os.path.exists(source)
+    if source is not None and data.source != source and not moved:
         _refuse_conflict("--data", data.source, source)
     run.cut_back(history)
     return run, data, vae
@@ -192,7 +193,7 @@ def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str,
 
 
 @contextmanager
-def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
+def _resumable(run: RunFolder) -> Iterator[None]:
     """Say how to go on after Ctrl-C, or after a disk that could not be written."""
     mend = f"go on with: minivae train --resume {shlex.quote(str(run.path))}"
     try:
@@ -201,8 +202,7 @@ def _resumable(run: RunFolder, epochs: int) -> Iterator[None]:
         if not run.record.exists():
             raise
         done = len(run.read_history().get("epoch", ()))
-        where = f"in epoch {done + 1} of {epochs}" if done < epochs else "after the last epoch"
-        raise Interrupted(f"stopped {where}; {mend}") from None
+        raise Interrupted(f"stopped; {done} epochs are done; {mend}") from None
     except (OSError, CheckpointError) as error:
         of_the_disk = isinstance(error if isinstance(error, OSError) else error.__cause__, OSError)
         if not of_the_disk or not run.checkpoint.exists():
@@ -221,9 +221,13 @@ class _Recorder:
         self.test_elbo = run.read_history().get("test_elbo", [])
         self.bar = sys.stderr.isatty() and not quiet
         self.lines = not self.bar and not quiet
+        self.announced = False
 
     def announce(self, vae: VAE) -> None:
         """Say what is trained on what, once it is known to make sense."""
+        if self.announced:
+            return
+        self.announced = True
         layers = architecture(vae, self.X_test.shape[1])
         say(f"data    {describe_data(self.data)}", quiet=self.quiet)
         say(f"model   {layers}, {vae.activation}", quiet=self.quiet)

@@ -2,14 +2,19 @@
 
 import csv
 import json
+import os
 import platform
 import re
+import struct
+import subprocess
+import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cli.conftest import run_process
+from cli.conftest import environment, run_process
 from minivae import VAE, datasets
 from minivae.cli.flags import hyper_parameters
 from minivae.cli.run import MOST_FRAMES, frame_epochs
@@ -91,6 +96,36 @@ def test_train_prints_its_results_and_progress_apart(tmp_path):
     assert epochs == [str(n) for n in range(2, 21, 2)]
     written = [line for line in (stdout + stderr).splitlines() if str(tmp_path) not in line]
     assert max(map(len, written)) <= 80
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no pseudo-terminals")
+def test_a_terminal_gets_a_bar(tmp_path, few_digits):
+    import fcntl
+    import pty
+    import termios
+
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minivae", "train", "--data", few_digits, "--epochs", "9"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=writer,
+    )
+    os.close(writer)
+    shown = b""
+    with suppress(OSError):  # how a terminal ends
+        while portion := os.read(reader, 4096):
+            shown += portion
+    os.close(reader)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert b"ELBO" in out
+    last = shown.decode().split("epoch ")[-1]
+    number = r"\d+\.\d\d"
+    assert re.match(rf"9/9  ELBO -{number} = -{number} - {number} 100%\|", last)
+    assert max(map(len, re.split(r"[\r\n]+", shown.decode()))) <= 80
 
 
 def test_quiet_prints_the_results_and_nothing_else(minivae, tmp_path, small):

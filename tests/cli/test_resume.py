@@ -54,7 +54,8 @@ def test_ctrl_c_and_resume(minivae, undisturbed, start_training, tmp_path, small
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert re.fullmatch(
-        r"minivae: stopped in epoch \d+ of 24; go on with: minivae train --resume '.*/a run'\n", err
+        r"minivae: stopped; \d+ epochs are done; go on with: minivae train --resume '.*/a run'\n",
+        err,
     )
     assert finished_epochs(run) < 24
     status, out, _ = minivae("info", run)
@@ -115,6 +116,17 @@ def test_killed_between_history_and_checkpoint(minivae, undisturbed, start_train
     assert minivae("train", "--resume", run, "--quiet")[0] == 0
     assert_same_run(run, undisturbed)
     assert not list(run.rglob("*.tmp"))
+
+
+def test_data_that_moved_meanwhile(minivae, small, tmp_path, few_digits):
+    old, new, run = tmp_path / "old.npz", tmp_path / "new.npz", tmp_path / "run"
+    shutil.copy(few_digits, old)
+    assert minivae("train", *small, "--data", old, "--epochs", "1", "--out", run)[0] == 0
+    old.rename(new)
+    status, _, err = minivae("train", "--resume", run)
+    assert status == 2
+    assert str(old) in err
+    assert minivae("train", "--resume", run, "--data", new, "--quiet")[0] == 0
 
 
 def test_a_finished_run_is_drawn_again(minivae, undisturbed, tmp_path):

@@ -206,7 +206,7 @@ def entropy_from(random_state: Any) -> int:
     )
 
 
-def stream(entropy: int, number: int) -> np.random.Generator:
+def stream(entropy: int, *numbers: int) -> np.random.Generator:
     """The numbered random stream of a model: independent, so that none disturbs another."""
-    seed = np.random.SeedSequence(entropy, spawn_key=(number,))
+    seed = np.random.SeedSequence(entropy, spawn_key=numbers)
     return np.random.Generator(np.random.PCG64(seed))

@@ -90,15 +90,15 @@ def sample(arguments: argparse.Namespace) -> None:
         x = vae.decode(np.random.default_rng(0).standard_normal((n, vae.latent_dim)))
     else:
         x = vae.sample(n)
-    what = "Means $E[x|z]$ for draws of $z$" if arguments.mean else "Draws of $x$"
+    title = "Means $E[x|z]$ for draws of $z$ from the prior"
+    if not arguments.mean:
+        title = "Draws of $x$ from the model"
 
     def draw(path: Path) -> None:
         from minivae import figures
         from minivae.cli.pictures import darkest
 
-        figure = figures.samples(
-            x, saved.image_shape, title=f"{what} from the model", vmax=darkest(vae)
-        )
+        figure = figures.samples(x, saved.image_shape, title=title, vmax=darkest(vae))
         figures.save_figure(figure, path)
 
     _write(arguments, saved, "samples.png", draw, {"x": x})

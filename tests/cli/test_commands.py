@@ -17,6 +17,7 @@ from PIL import Image
 from cli.conftest import environment, run_process
 from minivae import VAE, datasets
 from minivae.cli.flags import hyper_parameters
+from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, frame_epochs
 
 PICTURES = ("latent.png", "prior.png", "reconstructions.png", "learning_curve.png")
@@ -132,6 +133,17 @@ def test_quiet_prints_the_results_and_nothing_else(minivae, tmp_path, small):
     status, out, err = minivae("train", "--epochs", "1", "--out", tmp_path / "run", *small)
     assert (status, err) == (0, "")
     assert "ELBO" in out
+
+
+def test_log_p_of_large_data_is_estimated_on_the_first_few(small_run, monkeypatch):
+    monkeypatch.setattr("minivae.cli.results.MOST_DECODED", 30 * 1000 * 64)
+    vae = VAE.load(small_run / "checkpoint.npz")
+    X = np.random.default_rng(0).integers(0, 17, (50, 64))
+    results = measure(vae, X)
+    assert results.log_likelihood_data == 30
+    assert results.log_likelihood_elbo == pytest.approx(vae.elbo(X)[:30].mean(), rel=1e-6)
+    assert results.elbo == pytest.approx(vae.elbo(X).mean(), rel=1e-6)
+    assert f"of the first 30, whose ELBO is {results.log_likelihood_elbo:.2f}" in results.as_table()
 
 
 def test_runs_are_numbered(minivae, tmp_path, monkeypatch, small):

@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 
 from minivae.errors import DtypeError, GradientError, ShapeError
 
-__all__ = ["Array", "Operand", "Primitive", "Tensor", "no_grad", "primitive", "unbroadcast"]
+__all__ = ["Array", "Primitive", "Tensor", "no_grad", "primitive", "unbroadcast"]
 
 Array: TypeAlias = NDArray[Any]
-Operand: TypeAlias = "Tensor | Array | float | Sequence[Any]"
 Function: TypeAlias = Callable[..., Any]
 Value: TypeAlias = Any  # what a VJP computes with: arrays in the first walk, tensors in the second
 
@@ -115,18 +114,17 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The values, read-only; a leaf can be given new ones of its shape."""
-        return self._data
+        """The values, as a read-only view; a leaf can be given new ones of its shape."""
+        return self._data.view()
 
     @data.setter
     def data(self, value: Any) -> None:
         if self._node is not None:
             raise GradientError("data: only a leaf can be given new data; detach() the result")
-        array = as_array("data", values(value), self.dtype).copy()
-        if array.shape != self.shape:
-            raise ShapeError(f"data: a leaf of shape {self.shape} was given shape {array.shape}")
-        array.setflags(write=False)
-        self._data = array
+        new = Tensor(value, dtype=self.dtype)
+        if new.shape != self.shape:
+            raise ShapeError(f"data: a leaf of shape {self.shape} was given shape {new.shape}")
+        self._data = new._data
 
     shape = property(operator.attrgetter("_data.shape"), doc="The length of each axis.")
     dtype = property(operator.attrgetter("_data.dtype"), doc="The type of one element.")
@@ -179,8 +177,7 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise GradientError(
-                "a Tensor would lose its gradient in NumPy; use minivae.ops (for lists: stack), or "
-                ".numpy() where the gradient is not wanted"
+                "NumPy would lose the gradient: use minivae.ops (for lists, stack), or .numpy()"
             )
         return np.array(self._data, dtype=dtype, copy=copy)
 
@@ -417,7 +414,7 @@ def cotangent_for(out: Tensor, gradient: Any, operation: str) -> Value:
     return seed if seed.dtype == out.dtype else OPERATIONS["astype"](seed, out.dtype)
 
 
-def _reachable(root: Tensor, stops: Collection[Tensor]) -> list[Tensor]:
+def reachable(root: Tensor, stops: Collection[Tensor]) -> list[Tensor]:
     """The tensors on the way from ``root`` back to ``stops`` and leaves, newest first.
 
     Why a loop and not a recursion? A chain of 100,000 operations would exhaust the stack, and a
@@ -425,7 +422,7 @@ def _reachable(root: Tensor, stops: Collection[Tensor]) -> list[Tensor]:
     newest first? An operation's inputs are older than its output, so when a tensor's turn comes,
     everything that used it has already handed over its part of the cotangent.
     """
-    oldest = min((t._age for t in stops), default=-1)
+    oldest = min([t._age for t in stops], default=-1)
     found, stack = {root}, [root]
     while stack:
         t = stack.pop()
@@ -461,15 +458,15 @@ def walk(
         share memory.
     """
     stops = set(targets or ())
-    path = _reachable(root, stops)
+    path = reachable(root, stops)
     useful = set(targets or path)  # what leads to a target
-    for t in reversed(path):
+    for t in reversed(path if targets else []):
         if t._node and any(isinstance(x, Tensor) and x in useful for x in t._node.inputs):
             useful.add(t)
     table = {root: seed}  # local to this walk, so that walks do not disturb each other
     found: dict[Tensor, Value] = {}
     held = {id(seed)}
-    with setting(recording, differentiable), np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
         for t in path:
             g, node = table.pop(t, None), t._node
             if g is not None and node is not None and t not in stops:

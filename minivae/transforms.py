@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from minivae.errors import GradientError, ShapeError
-from minivae.tensor import OPERATIONS, Tensor, as_array, cotangent_for, recording, setting, walk
+from minivae.tensor import Tensor, as_array, cotangent_for, reachable, recording, setting, walk
 
 __all__ = ["grad", "hvp", "value_and_grad", "vjp"]
 
-# Inside another transform every result stays on the tape: the outer one may need it.
+# Inside another transform every result is a tensor: the outer one may need it.
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
@@ -44,21 +44,25 @@ def _linearise(
         raise GradientError(f"{operation}: the function returned several values, not one tensor")
     if not isinstance(out, Tensor):
         out = Tensor(as_array(f"{operation}: the function's value", out))
+    # Does the result depend on anything that was there before, or on our variables alone?
+    ours = set(variables.values())
+    born = min([t._age for t in ours], default=0)
+    shared = tensors and any(t._node if t in ours else t._age < born for t in reachable(out, ours))
 
     def pull_back(g: Any = None) -> tuple[Any, ...]:
         as_tensors = tensors or isinstance(g, Tensor)
-        differentiable = as_tensors and recording.get()
+        differentiable = recording.get() and (shared or getattr(g, "requires_grad", False))
         seed = _dressed(cotangent_for(out, g, operation), differentiable)
         found = walk(out, seed, list(variables.values()), differentiable)
         zeros = [np.zeros(v.shape, v.dtype) for v in variables.values()]
         return tuple(_dressed(c, as_tensors) for c in map(found.get, variables.values(), zeros))
 
-    return _dressed(out, tensors), pull_back
+    return _dressed(out if shared else out.detach(), tensors), pull_back
 
 
 def _variable(x: Any) -> Any:
     linked = isinstance(x, Tensor) and x.requires_grad and recording.get()
-    return OPERATIONS["positive"](x) if linked else Tensor(x, requires_grad=True)
+    return +x if linked else Tensor(x, requires_grad=True)
 
 
 def _dressed(x: Any, as_tensor: bool) -> Any:
@@ -136,4 +140,4 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     """
     if np.shape(x) != np.shape(v):
         raise ShapeError(f"hvp: x has shape {np.shape(x)} and v {np.shape(v)}; they must agree")
-    return grad(lambda y: OPERATIONS["sum"](OPERATIONS["multiply"](grad(f)(y), v)))(x)
+    return grad(lambda y: (grad(f)(y) * v).sum())(x)

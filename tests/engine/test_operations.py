@@ -743,6 +743,15 @@ def test_a_fused_operation_is_what_its_twin_composes(name, data):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
 
 
+def test_a_fused_operation_given_one_tensor_twice():
+    def f(x):
+        return ops.gaussian_kl(x, x) + ops.sum(ops.reparameterise(x, x, x), -1)
+
+    x = spread(0, [(2, 3)])
+    assert gradient_error(f, x, np.random.default_rng(0)) < 1e-8
+    assert curvature_error(f, x, np.random.default_rng(0)) < 1e-7
+
+
 def test_every_fused_operation_has_a_twin():
     assert set(FUSED) == set(ops.fused.__all__) - {"ACTIVATIONS"}
 

@@ -8,8 +8,7 @@ where neighbouring steps agree: on the plateau. The spread there is the error.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +34,9 @@ class Slope(NamedTuple):
     step: float  # the step at which it was read
 
 
+ROUGH = Slope("rough", np.nan, np.inf, np.nan)
+
+
 class _Quotient(NamedTuple):
     """What one step shows."""
 
@@ -44,7 +46,9 @@ class _Quotient(NamedTuple):
     noise: float  # what rounding of the outputs can do to the quotient
 
 
-def slope(outputs: Callable[[float], Array], x: float, g: Array, claim: float) -> Slope:
+def slope(
+    outputs: Callable[[float], Array], x: float, g: Array, claim: float, thorough: bool = True
+) -> Slope:
     """The derivative of ``g . outputs(t)`` at ``t = x``.
 
     Parameters
@@ -58,31 +62,58 @@ def slope(outputs: Callable[[float], Array], x: float, g: Array, claim: float) -
         so that a small output does not drown in a large one.
     claim
         The derivative somebody claims. A few steps are enough to believe it, all are taken to
-        refute it.
+        refute it: unless they rule it out, it is not ruled out.
+    thorough
+        Whether to take that trouble where a few steps seem clear.
     """
     with np.errstate(all="ignore"):
         here = outputs(x)
         weight = np.abs(g) * _depends(outputs, here)
-        quotients = [q for h in FEW * _scale(x) if (q := _quotient(outputs, x, here, g, weight, h))]
-        found = _plateau(quotients, window=2)
+
+        def quotients(steps: Iterable[float]) -> list[_Quotient]:
+            found = (_quotient(outputs, x, here, g, weight, float(h)) for h in steps)
+            return [q for q in found if q is not None]
+
+        few = quotients(FEW * _scale(x))
+        found = _plateau(few, window=2)
         if found is not None and found.error <= SETTLED * abs(found.value):
-            return found
-        if quotients and all(
-            q.gap == q.central == 0.0 and abs(claim) <= q.noise for q in quotients
-        ):
-            return Slope(
-                "smooth", 0.0, quotients[0].noise, quotients[0].step
-            )  # the outputs stand still, as claimed
+            if not thorough or abs(claim - found.value) <= 8 * SETTLED * abs(found.value):
+                return found
+        elif few and all(q.gap == q.central == 0.0 and abs(claim) <= q.noise for q in few):
+            return Slope("smooth", 0.0, few[0].noise, few[0].step)  # it stands still, as claimed
         for ratio in (4.0, 2.0):
-            steps = _steps(x, ratio)
-            quotients = [q for h in steps if (q := _quotient(outputs, x, here, g, weight, h))]
-            found = _plateau(quotients, window=3)
+            many = quotients(_steps(x, ratio))
+            found = _plateau(many, window=3)
             if found is None:
                 break  # at a kink or undefined at every step: finer ones show nothing else
-            found = found._replace(error=found.error + _scatter(quotients, found.step))
+            found = found._replace(error=found.error + _scatter(many, found.step))
             if found.error <= RESOLVED * abs(found.value):
-                return found
-        return _zero(quotients, x, weight) or _nothing(quotients)
+                return ROUGH if _ambiguous(many, found, claim, x, weight) else found
+        return _zero(many, x, weight) or _nothing(many)
+
+
+def _ambiguous(
+    quotients: Sequence[_Quotient], found: Slope, claim: float, x: float, weight: Array
+) -> bool:
+    """Whether steps below the plateau agree on the claim instead.
+
+    Then there are two plateaus, as beside a kink that is too near, or where the function is a
+    difference of large numbers and moves in jumps; and differences cannot say which is right.
+    """
+    distance = abs(found.value - claim)
+    if not np.isfinite(distance):
+        return False
+    smaller = [q for q in quotients if q.step < found.step]
+    agree = [
+        8 * (q.noise + _hidden(x, weight) / q.step) < distance and abs(r - claim) <= distance / 4
+        for r, q in zip(_richardson(smaller), smaller[1:], strict=True)
+    ]
+    return any(all(agree[i : i + 3]) for i in range(len(agree) - 2))
+
+
+def _hidden(x: float, weight: Array) -> float:
+    """Rounding that an output's size does not show: it may be a difference of numbers near 1."""
+    return float(np.spacing(max(1.0, abs(x))) * weight.sum())
 
 
 def _scatter(quotients: Sequence[_Quotient], step: float) -> float:
@@ -91,25 +122,23 @@ def _scatter(quotients: Sequence[_Quotient], step: float) -> float:
     Three quotients may agree by chance. Where rounding rules, the scatter grows as one over the
     step, so the smaller steps show what it must be here.
     """
-    smaller = [q for q in quotients if q.step <= step][:8]
-    scatter = [
-        abs(a.central - b.central) * b.step / step for a, b in itertools.pairwise(smaller[1:])
-    ]
-    return float(np.median(scatter)) if scatter else 0.0
+    smaller = [q for q in quotients if q.step <= step][:9]
+    changes = np.abs(np.diff(_richardson(smaller)))
+    scatter = changes * [q.step / step for q in smaller[2:]]
+    return float(np.mean(scatter)) if len(scatter) else 0.0
 
 
 def _zero(quotients: Sequence[_Quotient], x: float, weight: Array) -> Slope | None:
     """A derivative that cannot be told from zero: the outputs stand still as far as rounding shows.
 
-    Only here is an absolute error taken into account: an output near zero may be the difference of
-    numbers around 1, whose rounding its own size does not show.
+    Only here does an absolute error excuse anything.
     """
     # A function that swings has small quotients at large steps too: they say nothing.
     quotients = [q for q in quotients if q.step <= _scale(x) / 4]
     flat = _plateau(quotients, window=3, absolute=True)
     if flat is None:
         return None
-    hidden = np.spacing(max(1.0, abs(x))) * float(weight.sum())
+    hidden = _hidden(x, weight)
     error = flat.error + hidden / flat.step
     visible = [q.gap for q, seen in zip(quotients, _kinks(quotients)[1], strict=True) if seen]
     if abs(flat.value) > 8 * error or (visible and visible[-1] < 8 * error):
@@ -126,7 +155,7 @@ def _nothing(quotients: Sequence[_Quotient]) -> Slope:
     kinks, significant = _kinks(quotients)
     last = np.flatnonzero(significant)[-3:]
     at_kink = not quotients or (len(last) > 1 and bool(kinks[last].all()))
-    return Slope("kink" if at_kink else "rough", np.nan, np.inf, np.nan)
+    return ROUGH._replace(kind="kink") if at_kink else ROUGH
 
 
 def _scale(x: float) -> float:

@@ -1,4 +1,4 @@
-"""The gradient check is itself checked: by wrong VJPs it must refuse and name, and right ones it must pass."""
+"""The gradient check, checked: wrong VJPs it must refuse and name, right ones it must pass."""
 
 import re
 from collections import Counter
@@ -84,12 +84,12 @@ def repeat(function, times, x):
     return reduce(lambda value, _: function(value), range(times), x)
 
 
-def mixture(mu, log_sigma, logits, x=10 * normal(20, seed=3)):
-    z = (x[:, None] - mu) * ops.exp(-log_sigma)
+def mixture(mu, log_sigma, logits):
+    z = (DATA[:, None] - mu) * ops.exp(-log_sigma)
     return ops.sum(ops.logsumexp(ops.log_softmax(logits) - log_sigma - 0.5 * z * z, axis=1))
 
 
-V, P = normal(5), positive(5)
+V, P, DATA = normal(5), positive(5), 10 * normal(20, seed=3)
 TINY_AND_HUGE = (1e-150, 1e-30, 1e-8, 1e-3, 1e3, 1e8, 1e30, 1e150)
 
 AWKWARD = [
@@ -115,21 +115,25 @@ AWKWARD = [
     ("cumulative sum of exp", lambda x: ops.cumsum(ops.exp(10 * x)), (normal(30),)),
     ("chain of products", lambda a, b, c, d: a @ b @ c @ d,
      (normal(3, 4), normal(4, 5), 1e-6 * normal(5, 4), 1e6 * normal(4, 2))),
-    ("1e12 x beside sin(y), one number", lambda x, y: ops.sum(1e12 * x) + ops.sum(ops.sin(y)), (V, V)),
+    ("1e12 x beside sin(y), one number",
+     lambda x, y: ops.sum(1e12 * x) + ops.sum(ops.sin(y)), (V, V)),
     ("1e12 x beside sin(y)", lambda x, y: ops.concatenate([1e12 * x, ops.sin(y)]), (V, V)),
     ("1e12 x exp(1e-6 y)", lambda x, y: 1e12 * x * ops.exp(1e-6 * y), (V, V)),
-    ("weights from 1e-8 to 1e8", lambda x: ops.sum(ops.sin(x) * np.array([1e8, 1, 1e-8, 1e4, 1e-4])), (V,)),
+    ("weights from 1e-8 to 1e8",
+     lambda x: ops.sum(ops.sin(x) * np.array([1e8, 1, 1e-8, 1e4, 1e-4])), (V,)),
     ("exp(x - 200)", lambda x: ops.exp(x - 200), (V,)),
     ("log(x + 1e10)", lambda x: ops.log(x + 1e10), (V,)),
     ("sin((x + 1e8) - 1e8)", lambda x: ops.sin((x + 1e8) - 1e8), (V,)),
     ("tanh, saturated", ops.tanh, (np.array([0.5, 5, 10, 15, 18, 20, 40, 300, -20]),)),
     ("sigmoid, saturated", ops.sigmoid, (np.array([0.5, 10, 20, 40, 800, -30, -100, -700]),)),
-    ("log sigmoid, naive", lambda x: ops.log(ops.sigmoid(x)), (np.array([33.0, 20, 5, 0.1, -40]),)),
+    ("log sigmoid, naive",
+     lambda x: ops.log(ops.sigmoid(x)), (np.array([33.0, 20, 5, 0.1, -40]),)),
     ("softplus, saturated", ops.softplus, (np.array([0.5, 10, 40, 800, -30, -100, -700]),)),
     ("sqrt(x^2 + 1e-12) near 0", lambda x: ops.sqrt(x * x + 1e-12), (V * 1e-6,)),
     ("norm near 0, plus 1", lambda x: ops.norm(x) + 1.0, (V * 1e-4,)),
     ("relu near its kink", ops.relu, (np.array([1e-3, 1e-6, -1e-6, 1e-9, -1e-9, 0.5, -0.5]),)),
-    ("1 + relu near its kink", lambda x: 1.0 + ops.relu(x), (np.array([1e-2, -1e-2, 1e-5, -1e-5]),)),
+    ("1 + relu near its kink",
+     lambda x: 1.0 + ops.relu(x), (np.array([1e-2, -1e-2, 1e-5, -1e-5]),)),
     ("abs near its kink", ops.abs, (np.array([1e-3, 1e-6, -1e-6, 1e-9, -1e-9, 0.5]),)),
     ("clip, on and near its bounds", lambda x: ops.clip(x, -1.0, 1.0),
      (np.array([-2, -1, -0.9999, 0, 1, 1.0001, 3]),)),
@@ -142,15 +146,19 @@ AWKWARD = [
     ("sharp softplus", lambda x: ops.softplus(1e6 * x), (V * 1e-6,)),
     ("narrow bump", lambda x: ops.exp(-0.5 * ((x - 1.0) / 1e-3) ** 2.0), (1 + V * 1e-3,)),
     ("Gaussian with sigma around e^-10",
-     lambda mu, log_sigma: -0.5 * ((1.0 - mu) * ops.exp(-log_sigma)) ** 2.0 - log_sigma, (V, V - 10)),
+     lambda mu, log_sigma: -0.5 * ((1.0 - mu) * ops.exp(-log_sigma)) ** 2.0 - log_sigma,
+     (V, V - 10)),
     ("mixture, far apart", mixture, (50 * normal(3), normal(3) - 2, 10 * normal(3))),
     ("product with a zero", ops.prod, (np.array([2.0, 0, 3, 4]),)),
     ("product of hundreds", ops.prod, (normal(8) * 100,)),
     ("x^y", lambda x, y: x**y, (P * 10, V * 5)),
-    ("x / sum(x) from 1e-6 to 1e3", lambda x: x / ops.sum(x), (P * np.array([1, 1e-3, 1e3, 1e-6, 1e2]),)),
+    ("x / sum(x) from 1e-6 to 1e3",
+     lambda x: x / ops.sum(x), (P * np.array([1, 1e-3, 1e3, 1e-6, 1e2]),)),
     ("layer norm around 1e5",
-     lambda x: (x - ops.mean(x, -1, True)) / ops.std(x, -1, keepdims=True), (1e4 * normal(3, 5) + 1e5,)),
-    ("logit near its ends", lambda p: ops.log(p) - ops.log1p(-p), (np.array([1e-9, 0.5, 1 - 1e-9]),)),
+     lambda x: (x - ops.mean(x, -1, True)) / ops.std(x, -1, keepdims=True),
+     (1e4 * normal(3, 5) + 1e5,)),
+    ("logit near its ends",
+     lambda p: ops.log(p) - ops.log1p(-p), (np.array([1e-9, 0.5, 1 - 1e-9]),)),
     ("arc near its end", lambda x: ops.sqrt(1.0 - x * x), (1 - P * 1e-8,)),
     ("exp(x) - 1 - x near 0", lambda x: ops.exp(x) - 1.0 - x, (V * 1e-3,)),
     ("1 - cos near 0", lambda x: 1.0 - ops.cos(x), (V * 1e-4,)),
@@ -166,9 +174,12 @@ AWKWARD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("function", "inputs"), [case[1:] for case in AWKWARD], ids=[c[0] for c in AWKWARD]
+awkward = pytest.mark.parametrize(
+    ("function", "inputs"), [case[1:] for case in AWKWARD], ids=[case[0] for case in AWKWARD]
 )
+
+
+@awkward
 def test_a_right_gradient_passes_at_any_scale(function, inputs):
     assert_gradcheck(function, *inputs)
 
@@ -180,9 +191,7 @@ def test_there_are_many_awkward_functions():
 off_by_a_trifle = primitive(lambda x: x.copy(), lambda g, out, x: 1.003 * g)
 
 
-@pytest.mark.parametrize(
-    ("function", "inputs"), [case[1:] for case in AWKWARD], ids=[c[0] for c in AWKWARD]
-)
+@awkward
 def test_a_gradient_wrong_by_a_trifle_fails_at_any_scale(function, inputs):
     report = gradcheck(lambda *xs: off_by_a_trifle(function(*xs)), *inputs)
     assert report.verdict == "FAIL"
@@ -243,8 +252,9 @@ def shifting_in_place(x):
     [
         (vjp_of_product(lambda a, b: a), (X, Y), "1 cotangents for 2 inputs"),
         (vjp_of_product(lambda a, b: (a, b, None)), (X, Y), "3 cotangents for 2 inputs"),
-        (vjp_of_product(lambda a, b: (a.T, b)), (X, Y), r"of x has shape \(4, 3\), the input \(3, 4\): it is transp"),
-        (vjp_of_product(lambda a, b: (a, b[None])), (X, Y), "the sum over the leading axes is missing"),
+        (vjp_of_product(lambda a, b: (a.T, b)), (X, Y),
+         r"of x has shape \(4, 3\), the input \(3, 4\): it is transposed"),
+        (vjp_of_product(lambda a, b: (a, b[None])), (X, Y), "sum over the leading axes is missing"),
         (primitive(lambda x, b: x + b, lambda g, out, x, b: (g, g)), (X, V[:4]),
          r"of b has shape \(3, 4\), the input \(4,\): the sum over the axes that were broadcast"),
         (primitive(lambda x: x.sum(axis=0), lambda g, out, x: g), (X,), "not broadcast back"),
@@ -256,15 +266,18 @@ def shifting_in_place(x):
         (doubling(in_place), (X,), "changes the cotangent g in place"),
         (doubling(into_the_input), (X,), "writes into its inputs"),
         (doubling(into_the_output), (X,), "writes into its inputs or its output"),
-        (primitive(shifting_in_place, lambda g, out, x: g * out), (X,), "function writes into its inputs"),
+        (primitive(shifting_in_place, lambda g, out, x: g * out), (X,),
+         "function writes into its inputs"),
         (one_buffer(), (X,), "returns the same array at every call"),
         (counting(), (X,), "two calls of the VJP differ"),
-        (sine(lambda g, out, x: g * np.cos(x) * (1 + 1e-7 * np.random.default_rng().normal())), (X,),
-         "two calls of the VJP differ"),
-        (doubling(lambda g, out, x: 2 * g.ravel(order="K").reshape(g.shape)), (X,), "memory layout of g"),
+        (sine(lambda g, out, x: g * np.cos(x) * (1 + 1e-7 * np.random.default_rng().normal())),
+         (X,), "two calls of the VJP differ"),
+        (doubling(lambda g, out, x: 2 * g.ravel(order="K").reshape(g.shape)), (X,),
+         "memory layout of g"),
         (sine(not_yet), (X,), "not written yet: exercise 7"),
         (vjp_of_product(lambda a, b: 1 / 0), (X, Y), "raises ZeroDivisionError: division by zero"),
-        (lambda x: x * np.random.default_rng().normal(size=(3, 4)), (X,), "two calls of the function differ"),
+        (lambda x: x * np.random.default_rng().normal(size=(3, 4)), (X,),
+         "two calls of the function differ"),
         (lambda x: x.astype(np.float32) * 2.0, (X,), "returns float32 for float64 inputs"),
     ],
 )  # fmt: skip
@@ -288,9 +301,7 @@ def test_an_exception_of_the_vjp_is_kept():
     assert isinstance(report.error, NotImplementedError)
     with pytest.raises(AssertionError, match="exercise 7") as failure:
         assert_gradcheck(sine(not_yet), X)
-    assert failure.value.__cause__ is report.error or isinstance(
-        failure.value.__cause__, NotImplementedError
-    )
+    assert isinstance(failure.value.__cause__, NotImplementedError)
 
 
 def test_a_vjp_may_return_its_cotangent_and_lists():
@@ -375,11 +386,22 @@ def test_a_check_that_proves_nothing_is_inconclusive(function, x, diagnosis):
         assert_gradcheck(function, x)
 
 
-@pytest.mark.parametrize("function", [lambda x: x**0.0, lambda x: ops.sum(0.0 * x), ops.floor
-                                      if hasattr(ops, "floor") else lambda x: x * 0.0])  # fmt: skip
+@pytest.mark.parametrize("function", [lambda x: x**0.0, lambda x: ops.sum(0.0 * x)])
 def test_a_gradient_that_is_meant_to_vanish_passes_when_said_so(function):
     assert not gradcheck(function, V)
     assert gradcheck(function, V, expect_zero=True)
+
+
+def test_a_composition_of_right_vjps_is_not_called_wrong_by_rounding():
+    x = 1e5 * normal(3, 4)  # beside a product of 1e20, x itself is lost: the outputs stand still
+    report = gradcheck(lambda x: ops.softmax(ops.prod(x, axis=1, keepdims=True) + x), x)
+    assert report.verdict == "INCONCLUSIVE"
+    assert "follows by the chain rule" in report.diagnosis
+
+
+def test_a_function_that_moves_in_jumps_gives_no_ground_for_a_pass():
+    forward = primitive(lambda x: (x + 1e8) - 1e8, lambda g, out, x: 0 * g)
+    assert not gradcheck(forward, V)
 
 
 def test_a_wrong_value_comes_before_nothing_to_say():

@@ -1,7 +1,7 @@
 """Wrong VJPs, each with the mistake that a gradient check has to find in it.
 
-First a few operations with right VJPs, as a student would write them. Then mistakes that can be made in any of
-them, applied to all; then mistakes that belong to one operation each.
+First a few operations with right VJPs, as a student would write them. Then mistakes that can be
+made in any of them, applied to all; then mistakes that belong to one operation each.
 """
 
 from typing import Any, NamedTuple
@@ -97,7 +97,12 @@ RIGHT = [
         lambda g, out, x: g * np.exp(x) / len(x),
         (normal(5, 3),),
     ),
-    Pair("softmax", softmax, lambda g, out, x: out * (g - (g * out).sum(-1, keepdims=True)), (normal(3, 5),)),
+    Pair(
+        "softmax",
+        softmax,
+        lambda g, out, x: out * (g - (g * out).sum(-1, keepdims=True)),
+        (normal(3, 5),),
+    ),
     Pair("matmul", matmul, lambda g, out, x, y: (g @ y.T, x.T @ g), (normal(3, 5), normal(5, 4))),
     Pair("product", multiply, lambda g, out, x, y: (g * y, g * x), (normal(3, 4), positive(3, 4))),
     Pair(
@@ -115,7 +120,11 @@ RIGHT = [
     Pair(
         "reparameterise",
         lambda mu, log_var, eps: mu + np.exp(log_var / 2) * eps,
-        lambda g, out, mu, log_var, eps: (g, g * eps * np.exp(log_var / 2) / 2, g * np.exp(log_var / 2)),
+        lambda g, out, mu, log_var, eps: (
+            g,
+            g * eps * np.exp(log_var / 2) / 2,
+            g * np.exp(log_var / 2),
+        ),
         (normal(4, 3), normal(4, 3, seed=1), normal(4, 3, seed=2)),
     ),
     Pair("cumsum", cumsum, lambda g, out, x: np.cumsum(g[::-1])[::-1], (normal(6),)),

@@ -136,7 +136,7 @@ def test_the_library_has_no_bare_assert():
 
 
 def test_only_the_command_line_prints():
-    library = [path for path in LIBRARY if path != ROOT / "minivae" / "cli.py"]
+    library = [path for path in LIBRARY if ROOT / "minivae" / "cli" not in path.parents]
     assert offenders(prints, library) == []
 
 

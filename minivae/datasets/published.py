@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from minivae.checkpoint import atomic_write
 from minivae.datasets.files import IDX_FILES, decompress, find_idx_file, parse_idx, read_bytes
@@ -159,7 +158,8 @@ def _read_folder(name: str, folder: Path) -> dict[str, bytes] | None:
     contents = {}
     for role in IDX_FILES:
         path = find_idx_file(folder, role)
-        assert path is not None, f"{folder} was found to hold {role}"
+        if path is None:
+            raise DatasetError(f"{folder}: {IDX_FILES[role]} went away while it was read")
         content = decompress(read_bytes(path), str(path))
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 in others:
@@ -218,6 +218,8 @@ def _fetch(name: str, role: str, tried: list[str]) -> tuple[bytes, bytes]:
 
 def _read_url(url: str) -> bytes:
     """Return what a host sends, with a progress bar if a person is watching."""
+    from tqdm import tqdm
+
     with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
         size = response.headers.get("Content-Length")
         chunks = []

@@ -112,7 +112,6 @@ std = primitive(_std, _std_vjp)
 
 def _norm(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The Euclidean norm along axes, without overflow; its derivative at 0 is taken as 0."""
-    x = floating(x)
     scale = np.max(np.abs(x), axis=_axes(x.shape, axis), keepdims=True, initial=0)
     scale = np.where((scale == 0) | ~np.isfinite(scale), 1, scale)
     squares = np.square(x / scale)

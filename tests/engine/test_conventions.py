@@ -105,6 +105,7 @@ CONVENTIONS = [
     Rule("0 times infinity is NaN", lambda x: 0.0 * ops.exp(x), [1000.0], [nan], [nan]),
     Rule("x / x at 0", lambda x: x / x, [0.0], [nan], [nan]),
     Rule("x - x at 0", lambda x: x - x, [0.0], [0.0], [0.0]),
+    Rule("log(relu(x)) below 0 is flat", lambda x: ops.log(ops.relu(x)), [-1.0], [-inf], [0.0]),
     # where
     Rule("where, and sqrt steep in the branch not taken",
          lambda x: ops.where(np.array([False]), ops.sqrt(x), 0.0), [0.0], [0.0], [nan]),
@@ -113,6 +114,8 @@ CONVENTIONS = [
          [0.0], [0.0], [0.0]),
     Rule("where, and NaN in the branch not taken",
          lambda x: ops.where(np.array([True]), x, x * nan), [1.0], [1.0], [nan]),
+    Rule("where, and infinity comes back", lambda x: ops.log(ops.where(x < 1, x, x + 1)), [0.0],
+         [-inf], [inf]),
     # the evidence in logits
     Rule("Bernoulli far out", lambda x: ops.binomial_log_prob(x, [[1.0, 0.0]]),
          [[-800.0, 800.0]], [-1600.0], [[1.0, -1.0]]),
@@ -122,6 +125,7 @@ CONVENTIONS = [
     Rule("an element picked twice", lambda x: x[[0, 0, 1]], [1.0, 2.0, 3.0], [1.0, 1.0, 2.0],
          [2.0, 1.0, 0.0]),
     Rule("variance of one number, ddof=1", lambda x: ops.var(x, ddof=1), [2.0], nan, [nan]),
+    Rule("variance of one number, ddof=2", lambda x: ops.var(x, ddof=2), [2.0], nan, [nan]),
     # second derivatives
     Rule("relu is straight", second(ops.relu), [-1.0, 0.0, 1.0], [0.0] * 3, [0.0] * 3),
     Rule("|x| is straight", second(ops.abs), [-1.0, 0.0, 1.0], [0.0] * 3, [0.0] * 3),
@@ -203,6 +207,8 @@ EDGES = [
     Edge("integers added", lambda x: x + 2, np.array([1]), "int64", [3]),
     Edge("the mean of integers", ops.mean, np.array([1, 2]), "float64", 1.5),
     Edge("the norm of integers", ops.norm, np.array([3, 4]), "float64", 5.0),
+    Edge("the norm of small integers", ops.norm, np.array([-128], np.int8), "float64", 128.0),
+    Edge("the norm of booleans", ops.norm, np.array([True, True]), "float64", math.sqrt(2)),
     Edge("the logsumexp of integers", ops.logsumexp, np.array([0, 0]), "float64", math.log(2)),
     Edge("the softmax of integers", ops.softmax, np.array([0, 0]), "float64", [0.5, 0.5]),
     Edge("the log_softmax of integers", ops.log_softmax, np.array([0]), "float64", [0.0]),
@@ -257,6 +263,14 @@ def test_maximum_splits_ties_between_its_two_arguments():
 def test_power_is_flat_in_both_arguments_at_zero_and_zero():
     zero = np.zeros(1)
     assert [g.item() for g in vjp(ops.power, zero, zero)[1](np.ones(1))] == [0.0, 0.0]
+
+
+def test_mixed_second_derivatives_beside_a_corner():
+    def mixed(f, x, y):
+        return grad(lambda y: grad(f)(x, y))(y)
+
+    assert mixed(ops.xlogy, 0.0, 2.0) == mixed(lambda y, x: ops.xlogy(x, y), 2.0, 0.0) == 0.5
+    assert mixed(ops.power, 2.0, 0.0) == mixed(lambda y, x: ops.power(x, y), 0.0, 2.0) == 0.5
 
 
 def test_kl_near_the_prior_keeps_its_digits_in_float32():

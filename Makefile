@@ -8,17 +8,23 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test lint types layers budget clean
+.PHONY: help train test bench bench-quick lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in runs/
 	@$(PY) -m minivae train $(ARGS)
 
 test: $(VENV)/.test ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
+	@$(PY) tests/benchmarks/run.py $(ARGS)
+
+bench-quick: $(VENV)/.bench ## the same with fewer rows and rounds (two minutes)
+	@$(PY) tests/benchmarks/run.py --quick $(ARGS)
 
 lint: $(VENV)/.dev ## style and common mistakes (ruff)
 	@$(PY) -m ruff check $(ARGS) .
@@ -47,6 +53,9 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(call install,.[dev],minivae and the tools of its developers,$(VENV)/.run $(VENV)/.test $@)
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.made
+	$(call install,.[bench],minivae and the frameworks it is compared with,$(VENV)/.run $@)
 
 define install
 	@echo 'Installing $(2) into $(VENV) (this once; half a minute with a good connection) ...'

@@ -1,0 +1,160 @@
+"""What is compared: the cases, their data, and how fast they ought to be.
+
+Data are drawn by NumPy from fixed seeds, so every library gets the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# m, k, n of the products in one training step of a 784-400-20 VAE, and which operands come
+# transposed
+VAE_PRODUCTS = [
+    (128, 784, 400, "nn"),
+    (128, 400, 784, "nn"),
+    (784, 128, 400, "tn"),
+    (400, 128, 784, "tn"),
+    (128, 400, 40, "nn"),
+    (128, 20, 400, "nn"),
+    (128, 784, 400, "nt"),
+    (128, 400, 784, "nt"),
+    (784, 128, 400, "nn"),
+    (400, 128, 784, "nn"),
+    (128, 400, 40, "nt"),
+    (128, 20, 400, "nt"),
+    (400, 128, 40, "tn"),
+    (20, 128, 400, "tn"),
+]
+SQUARES = [256, 384, 512, 768, 1024]
+FUNCTIONS = ["exp", "tanh", "sigmoid", "softplus", "log1p"]
+LAYERS = [(128, 784, 400), (128, 20, 400), (100, 64, 200)]
+STEPS = {"step": (784, 400, 20, 128), "small step": (64, 200, 2, 100)}
+PEERS = ["numpy", "torch", "jax"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: the geometric mean over cases of our time over the fastest peer's."""
+
+    name: str
+    cases: tuple[str, ...]
+    peers: tuple[str, ...]
+    threads: tuple[int, ...]
+    reach: float
+    aim: float
+    quick: bool = True
+
+
+def rows() -> list[Row]:
+    """The table of comparisons inside a process."""
+    products = tuple(f"product {m}x{k}x{n} {t}" for m, k, n, t in VAE_PRODUCTS)
+    squares = tuple(f"product {n}x{n}x{n} nn" for n in SQUARES)
+    layers = tuple(f"layer {m}x{k}x{n}" for m, k, n in LAYERS)
+    table = [
+        Row("matmul, shapes of a VAE", products, ("numpy", "torch"), (1, 2), 1.10, 0.95),
+        Row(
+            "matmul, squares 256 to 1024",
+            squares,
+            ("numpy", "torch"),
+            (1, 2),
+            1.25,
+            1.25,
+            quick=False,
+        ),
+        Row("linear + bias + activation, both ways", layers, ("torch",), (2,), 0.95, 0.8),
+    ]
+    table += [
+        Row(f"{f} of 100,000", (f"function {f}",), ("numpy", "torch", "jax"), (2,), 0.7, 0.4)
+        for f in FUNCTIONS
+    ]
+    table.append(
+        Row("Bernoulli log-density and gradient", ("bernoulli",), ("torch", "jax"), (2,), 0.5, 0.25)
+    )
+    for name, goals in (
+        ("step", {"torch": (0.70, 0.55), "compiled torch": (0.80, 0.65), "jax": (0.95, 0.80)}),
+        ("small step", {"torch": (0.6, 0.3), "jax": (1.2, 0.8)}),
+    ):
+        D, H, K, batch = STEPS[name]
+        for peer, (reach, aim) in goals.items():
+            quick = peer != "compiled torch"
+            table.append(
+                Row(
+                    f"training step {D}-{H}-{K}, batch {batch}",
+                    (name,),
+                    (peer,),
+                    (2,),
+                    reach,
+                    aim,
+                    quick,
+                )
+            )
+    table.append(Row("one operation, 10 numbers, both ways", ("tape",), ("torch",), (2,), 1.5, 1.0))
+    return table
+
+
+def product_data(case: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """The operands as they lie in memory, and which of them are to be transposed."""
+    shape, transposed = case.removeprefix("product ").split()
+    m, k, n = map(int, shape.split("x"))
+    rng = np.random.default_rng(m * k * n)
+    a = rng.standard_normal((k, m) if transposed[0] == "t" else (m, k)).astype(np.float32)
+    b = rng.standard_normal((n, k) if transposed[1] == "t" else (k, n)).astype(np.float32)
+    return a, b, transposed
+
+
+def layer_data(case: str) -> tuple[np.ndarray, ...]:
+    """x, weight, bias and the cotangent of the output."""
+    m, k, n = map(int, case.removeprefix("layer ").split("x"))
+    rng = np.random.default_rng(m * k * n)
+    return tuple(
+        (rng.standard_normal(shape) * scale).astype(np.float32)
+        for shape, scale in (((m, k), 1.0), ((k, n), k**-0.5), ((n,), 0.1), ((m, n), 1.0))
+    )
+
+
+def function_data(case: str) -> np.ndarray:
+    """100,000 numbers where the function neither overflows nor saturates."""
+    x = np.random.default_rng(0).standard_normal(100_000).astype(np.float32) * 3
+    return np.abs(x) if case.endswith("log1p") else x
+
+
+def bernoulli_data() -> tuple[np.ndarray, np.ndarray]:
+    """Logits and pixels, of shape (128, 784)."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((128, 784)).astype(np.float32) * 2, (
+        rng.random((128, 784)) < 0.4
+    ).astype(np.float32)
+
+
+def step_data(case: str, n: int = 6000) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Binary pixels (n, D), initial parameters by name, and noise for one step (batch, K)."""
+    D, H, K, batch = STEPS[case]
+    rng = np.random.default_rng(0)
+    X = (rng.random((n, D)) < rng.random(D)).astype(np.float32)
+
+    def weight(fan_in: int, fan_out: int) -> np.ndarray:
+        return (rng.standard_normal((fan_in, fan_out)) * fan_in**-0.5).astype(np.float32)
+
+    shapes = {"hidden": (D, H), "mu": (H, K), "log_var": (H, K), "back": (K, H), "logits": (H, D)}
+    parameters = {}
+    for name, (fan_in, fan_out) in shapes.items():
+        parameters[f"{name}.weight"] = weight(fan_in, fan_out) * (
+            0.1 if name in ("mu", "log_var") else 1.0
+        )
+        parameters[f"{name}.bias"] = np.zeros(fan_out, np.float32)
+    parameters = {k: v.astype(np.float32) for k, v in parameters.items()}
+    return X, parameters, rng.standard_normal((batch, K)).astype(np.float32)
+
+
+def fingerprint(*arrays: np.ndarray) -> list[float]:
+    """A few numbers that tell arrays apart."""
+    out = []
+    for a in arrays:
+        a = np.asarray(a, dtype=np.float64).ravel()
+        out += [
+            float(np.sqrt(np.mean(a * a))),
+            float(a @ np.cos(np.arange(a.size)) / np.sqrt(a.size)),
+        ]
+    return out

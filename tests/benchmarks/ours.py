@@ -1,0 +1,138 @@
+"""minivae, by the calls that its users make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cases
+import numpy as np
+
+import minivae
+import minivae_kernels as kernels
+from minivae import VAE, ops
+from minivae.distributions import Bernoulli
+from minivae.objectives import elbo_terms
+from minivae.tensor import Tensor, wrap
+from minivae.vae.fitting import Fitting
+
+VERSION = f"minivae {minivae.__version__}"
+
+
+def training_run(vae: VAE, X: np.ndarray) -> Fitting:
+    """What ``vae.fit(X)`` runs, at its first step."""
+    vae._build(Bernoulli(), X.shape[1], 0)
+    vae.history_ = {}
+    return Fitting(vae, X, None, None, None)
+
+
+def set_threads(n: int) -> None:
+    kernels.set_num_threads(n)
+
+
+def prepare(case: str) -> Any:
+    kind = case.split()[0]
+    return {
+        "product": _product,
+        "layer": _layer,
+        "function": _function,
+        "bernoulli": _bernoulli,
+        "tape": _tape,
+    }.get(kind, _step)(case)
+
+
+def _product(case: str) -> Any:
+    a, b, transposed = cases.product_data(case)
+    a = a.T if transposed[0] == "t" else a
+    b = b.T if transposed[1] == "t" else b
+    return lambda: kernels.matmul(a, b), lambda: {"answer": cases.fingerprint(kernels.matmul(a, b))}
+
+
+def _layer(case: str) -> Any:
+    x, w, b, g = cases.layer_data(case)
+    x, w, b = (wrap(a, requires_grad=True) for a in (x, w, b))
+
+    def run() -> Any:
+        for t in (x, w, b):
+            t.grad = None
+        out = ops.linear(x, w, b, activation="relu")
+        out.backward(g)
+        return out
+
+    def answer() -> Any:
+        return {"answer": cases.fingerprint(run().data, x.grad, w.grad, b.grad)}
+
+    return run, answer
+
+
+def _function(case: str) -> Any:
+    f, x = getattr(kernels, case.split()[1]), cases.function_data(case)
+    return lambda: f(x), lambda: {"answer": cases.fingerprint(f(x))}
+
+
+def _bernoulli(case: str) -> Any:
+    logits, x = cases.bernoulli_data()
+    logits, x = wrap(logits, requires_grad=True), wrap(x)
+
+    def run() -> Any:
+        logits.grad = None
+        log_p = ops.binomial_log_prob(logits, x)
+        log_p.backward(np.ones(len(x.data), np.float32))
+        return log_p
+
+    return run, lambda: {"answer": cases.fingerprint(run().data, logits.grad)}
+
+
+def _tape(case: str) -> Any:
+    x, g = (
+        Tensor(np.linspace(-1, 1, 10, dtype=np.float32), requires_grad=True),
+        np.ones(10, np.float32),
+    )
+
+    def run() -> None:
+        x.grad = None
+        ops.tanh(x).backward(g)
+
+    def answer() -> Any:
+        run()
+        return {"answer": cases.fingerprint(x.grad)}
+
+    return run, answer
+
+
+def _step(case: str) -> Any:
+    X, parameters, eps = cases.step_data(case)
+    batch, latent = eps.shape
+    vae = VAE(
+        latent_dim=latent,
+        hidden=(parameters["hidden.bias"].size,),
+        batch_size=batch,
+        random_state=0,
+    )
+    fitting = training_run(vae, X)
+    names = ["hidden", "mu", "log_var", "back", "logits"]
+    ordered = [parameters[f"{n}.{part}"] for n in names for part in ("weight", "bias")]
+
+    def start_afresh() -> None:
+        for tensor, value in zip(fitting.parameters, ordered, strict=True):
+            tensor.data = value
+
+    start_afresh()
+    order, position = np.random.default_rng(0).permutation(len(X)), [0]
+
+    def run() -> None:
+        i = position[0] = (position[0] + batch) % (len(X) - batch)
+        fitting.step(order[i : i + batch], 1.0)
+
+    def answer() -> Any:
+        start_afresh()
+        terms = elbo_terms(
+            vae.encoder_, vae.decoder_, vae.likelihood_, wrap(X[:batch].copy()), eps[None]
+        )
+        loss = -ops.mean(terms.elbo)
+        loss.backward()
+        gradients = [p.grad for p in fitting.parameters]
+        for p in fitting.parameters:
+            p.grad = None
+        return {"answer": [loss.item(), *cases.fingerprint(*gradients)]}
+
+    return run, answer

@@ -1,0 +1,136 @@
+"""What needs more than a repeated call: whole epochs, whole processes, memory, growth."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def process_seconds(library: str, cache: str | None) -> tuple[float, float]:
+    """Wall seconds and peak megabytes of a process that imports a library and steps once."""
+    environment = dict(os.environ)
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = cache
+    code = (
+        "import resource, runpy, sys; sys.argv = ['first_step.py', sys.argv[1]]; "
+        "runpy.run_path('first_step.py', run_name='__main__'); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, library],
+        cwd=HERE,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return time.perf_counter() - start, float(done.stdout.split()[-1])
+
+
+def first_step(rounds: int) -> dict[str, Any]:
+    """From the start of Python to the end of the first step: cold cache, warm cache, and torch."""
+    cold, warm, theirs, ours_mb, theirs_mb = [], [], [], [], []
+    for r in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            if r == 0:
+                cold.append(process_seconds("minivae", cache)[0])
+            else:
+                process_seconds("minivae", None)
+        seconds, megabytes = process_seconds("minivae", None)
+        warm.append(seconds)
+        ours_mb.append(megabytes)
+        seconds, megabytes = process_seconds("torch", None)
+        theirs.append(seconds)
+        theirs_mb.append(megabytes)
+    return {
+        "cold_seconds": cold[0],
+        "warm_seconds": statistics.median(warm),
+        "torch_seconds": statistics.median(theirs),
+        "ours_mb": statistics.median(ours_mb),
+        "torch_mb": statistics.median(theirs_mb),
+    }
+
+
+def epoch_against_step(rounds: int = 3, n: int = 60_000) -> dict[str, float]:
+    """An epoch of ``fit`` on n images, progress bar on, against the bare steps it is made of."""
+    import cases
+    from ours import training_run
+
+    import minivae_kernels as kernels
+    from minivae import VAE
+
+    kernels.set_num_threads(2)
+    D, H, K, batch = cases.STEPS["step"]
+    X = (np.random.default_rng(0).random((n, D), dtype=np.float32) < 0.3).astype(np.float32)
+    vae = VAE(latent_dim=K, hidden=(H,), batch_size=batch, epochs=1, random_state=0, verbose=True)
+    fitting = training_run(vae, X)
+    order = np.random.default_rng(0).permutation(n)
+    steps = n // batch
+    bare, whole = [], []
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for _ in range(rounds):
+        times = []
+        for i in range(steps):
+            start = time.perf_counter()
+            fitting.step(order[i * batch : (i + 1) * batch], 1.0)
+            times.append(time.perf_counter() - start)
+        bare.append(statistics.mean(times))
+        stamps: list[float] = []
+        vae.fit(X, on_epoch=lambda vae, epoch, to=stamps: to.append(time.perf_counter()))
+        whole.append((stamps[-1] - stamps[0]) / (n / batch))
+    sys.stderr = sys.__stderr__
+    return {
+        "bare_ms": 1e3 * statistics.median(bare),
+        "whole_ms": 1e3 * statistics.median(whole),
+        "ratio": statistics.median([w / b for w, b in zip(whole, bare, strict=True)]),
+    }
+
+
+def growth(rounds: int = 5) -> list[dict[str, float | str]]:
+    """Time of a step against its arithmetic, as batch, width and depth double three times."""
+    from ours import training_run
+
+    import minivae_kernels as kernels
+    from minivae import VAE
+
+    kernels.set_num_threads(2)
+    X = (np.random.default_rng(0).random((4096, 784), dtype=np.float32) < 0.3).astype(np.float32)
+    results: list[dict[str, float | str]] = []
+    for what in ("batch", "width", "depth"):
+        runs = []
+        for factor in (1, 2, 4, 8):
+            batch = 128 * (factor if what == "batch" else 1)
+            width = 400 * (factor if what == "width" else 1)
+            layers = factor if what == "depth" else 1
+            vae = VAE(latent_dim=20, hidden=(width,) * layers, batch_size=batch, random_state=0)
+            fitting = training_run(vae, X)
+            index = np.random.default_rng(0).permutation(len(X))[:batch]
+            # Two products a layer forwards and backwards in each net, three where the input
+            # needs a gradient.
+            weights = [p.size for name, p in vae.named_parameters() if name.endswith("weight")]
+            arithmetic = 2 * batch * (3 * sum(weights) - weights[0])
+            runs.append((factor, lambda f=fitting, i=index: f.step(i, 1.0), arithmetic))
+        times: dict[int, list[float]] = {factor: [] for factor, _, _ in runs}
+        for _ in range(rounds):
+            for factor, run, _ in runs:
+                run()
+                start = time.perf_counter()
+                run()
+                run()
+                times[factor].append((time.perf_counter() - start) / 2)
+        base = statistics.median(times[1])
+        for factor, _, arithmetic in runs[1:]:
+            excess = statistics.median(times[factor]) / base / (arithmetic / runs[0][2])
+            results.append({"what": what, "factor": factor, "excess": excess})
+    return results

@@ -4,13 +4,12 @@ The loops take C-contiguous arrays, inputs marked read-only: Numba compiles once
 combination of dtype, layout and that mark, so one form means one compilation for a dtype.
 """
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels.threads import parallel_blocks
+from minivae_kernels._jit import BlockKernel
 
 Number = TypeVar("Number", bound=np.generic)
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -20,8 +19,8 @@ _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 # Elements in a block that is given to a thread, and the size from which sharing pays. Measured on
 # two threads in float32: at 2^18 elements handing over costs exp and Adam what it gains, at 2^19
 # they take two thirds of the time.
-_BLOCK = 1 << 16
-_WORTH_SHARING = 1 << 19
+_BLOCK = 1 << 13
+_WORTH_SHARING = 1 << 14
 
 
 def as_float(x: FloatArray, operation: str) -> FloatArray:
@@ -84,26 +83,28 @@ def refuse(operation: str, rule: str, **arrays: npt.NDArray[Any]) -> ValueError:
     return ValueError(f"{operation}: got {shapes}; {rule}")
 
 
-def run_flat(loop: Callable[..., object], *arrays: FloatArray) -> None:
-    """Run a loop over flat arrays of one size, shared among threads if they are long."""
-    size = arrays[0].size
-    if size < _WORTH_SHARING:
-        loop(*arrays)
-    else:
-        starts = range(0, size, _BLOCK)
-        parallel_blocks(loop, [tuple(x[i : i + _BLOCK] for x in arrays) for i in starts])
+def contiguous(x: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Return x, or a copy of it if it is not C-contiguous."""
+    return x if x.flags.c_contiguous else x.copy()
 
 
-def run_rows(loop: Callable[..., object], shared: tuple[Any, ...], *arrays: FloatArray) -> None:
-    """Run ``loop(first, *shared, *rows)`` over arrays of equally many rows, in blocks of rows.
+def line(x: FloatArray) -> FloatArray:
+    """Return x in one dimension, copied only if it is not C-contiguous."""
+    return x if x.ndim == 1 and x.flags.c_contiguous else x.ravel()
 
-    `first` is the number of the block's first row; the shared arguments go to every block whole.
-    """
-    count = len(arrays[0])
-    size = max(x.size for x in arrays)
-    if size < _WORTH_SHARING:
-        loop(0, *shared, *arrays)
-    else:
-        step = max(1, _BLOCK * count // size)
-        starts = range(0, count, step)
-        parallel_blocks(loop, [(i, *shared, *(x[i : i + step] for x in arrays)) for i in starts])
+
+def blocks_of_rows(x: FloatArray) -> int:
+    """Return how many rows of x a block has that is given to a thread."""
+    count, size = len(x), x.size
+    return count or 1 if size < _WORTH_SHARING else max(1, _BLOCK * count // size)
+
+
+def run_flat(loop: BlockKernel, x: FloatArray, *others: Any) -> None:
+    """Run a loop over flat arrays, shared among threads if they are long."""
+    size = x.size
+    loop(size, _BLOCK if size >= _WORTH_SHARING else size or 1, x, *others)
+
+
+def run_rows(loop: BlockKernel, by_row: FloatArray, *arguments: Any) -> None:
+    """Run a loop over the rows of an array, in blocks that threads share if it is large."""
+    loop(len(by_row), blocks_of_rows(by_row), *arguments)

@@ -1,23 +1,108 @@
-"""How the loops are compiled: one decorator for kernels, one for the functions they call."""
+"""How the loops are compiled, and what calls them: a kernel is a loop over a range of blocks."""
 
+import ast
+import functools
+import inspect
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
+from minivae_kernels import _native, _sharing
+from minivae_kernels._native import (
+    INTERPRETED,
+    call,
+    compiled,
+    load,
+    scalar,
+    write_this_call,
+)
+from minivae_kernels._sharing import CALL, LEAD, share
+
+__all__ = [
+    "BlockKernel",
+    "block_kernel",
+    "kernel",
+    "scalar",
+    "summing_block_kernel",
+    "summing_kernel",
+]
+
+typeof: Any = numba.typeof
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_INTERPRETED = bool(vars(numba.config)["DISABLE_JIT"])  # NUMBA_DISABLE_JIT=1: for a debugger
+# What is compiled for a kernel: its body, with a way in for a call that is to be shared. There it
+# writes down its own address and arguments, and several threads call it for block after block.
+_WAY_IN = """
+if start < 0:
+    write_this_call(-start, CALL)
+    call(load(-start, LEAD), -start, -1, 0, 0)
+    return
+"""
 
-# nogil: another Python thread may run meanwhile. error_model: 1/0 is inf, as in NumPy.
-# contract: a*b + c may be one instruction; it keeps NaN, infinity, -0 and compensated sums.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+class BlockKernel:
+    """A loop ``body(start, stop, *arguments)``, compiled once for float32 and once for float64.
+
+    It is written for arrays of one layout and nothing in it is checked: whoever calls it does that.
+    """
+
+    def __init__(self, body: Callable[..., None], fastmath: set[str]) -> None:
+        self.body = body
+        self._entries: dict[Any, Callable[..., None]] = {}
+        if INTERPRETED:
+            return
+        self.dispatcher: Any = compiled(_entry(body), fastmath=fastmath)
+
+    def __call__(self, count: int, step: int, *arguments: Any) -> None:
+        """Run the body from 0 to count, in blocks of `step` that threads share if they are several.
+
+        The first argument is an array, whose dtype is that of the rest.
+        """
+        if INTERPRETED:
+            with np.errstate(all="ignore"):
+                for start in range(0, count, step):
+                    self.body(start, min(start + step, count), *arguments)
+            return
+        entry = self._entries.get(arguments[0].dtype)
+        if entry is None:
+            entry = self._compile(arguments)
+        if count <= step:
+            entry(0, count, *arguments)
+        else:
+            share(entry, count, step, arguments)
+
+    @property
+    def stats(self) -> Any:
+        """What Numba knows of the kernel's place on the disk."""
+        return self.dispatcher.stats
+
+    @property
+    def signatures(self) -> list[Any]:
+        """The types of arguments that the kernel has been compiled for."""
+        return list(self.dispatcher.signatures)
+
+    def _compile(self, arguments: tuple[Any, ...]) -> Callable[..., None]:
+        """Compile for these arguments' types, or read from the disk what was compiled before.
+
+        The result is called directly: that Numba should look at every argument again takes
+        longer than many loops. It also makes arrays that may and may not be written to the same.
+        """
+        kinds = [typeof(x) for x in arguments]
+        kinds = [k.copy(readonly=False) if isinstance(k, numba.types.Array) else k for k in kinds]
+        signature = (numba.int64, numba.int64, *kinds)
+        self.dispatcher.compile(signature)
+        entry: Callable[..., None] = self.dispatcher.overloads[signature].entry_point
+        self._entries[arguments[0].dtype] = entry
+        return entry
 
 
 def kernel(function: Function) -> Function:
-    """Compile a loop that Python calls, keeping the machine code on disk where that is possible."""
-    return _compile(function, {"contract"})
+    """Compile a loop that Python or another loop calls."""
+    return _silent(compiled(function, fastmath={"contract"}))
 
 
 def summing_kernel(function: Function) -> Function:
@@ -25,31 +110,48 @@ def summing_kernel(function: Function) -> Function:
 
     The scalar functions that it calls keep their order: each carries its own rules.
     """
-    return _compile(function, {"contract", "reassoc"})
+    return _silent(compiled(function, fastmath={"contract", "reassoc"}))
 
 
-def scalar(function: Function) -> Function:
-    """Compile a function of numbers that kernels in the same file call.
+def block_kernel(body: Callable[..., None]) -> BlockKernel:
+    """Compile a loop over a range that threads share, ``body(start, stop, *arguments)``."""
+    return BlockKernel(body, {"contract"})
 
-    In the same file, because the cache on disk does not see changes in another one.
-    """
-    if _INTERPRETED:
+
+def summing_block_kernel(body: Callable[..., None]) -> BlockKernel:
+    """Compile such a loop whose own sums may be reordered."""
+    return BlockKernel(body, {"contract", "reassoc"})
+
+
+def _silent(function: Function) -> Function:
+    """Let interpreted code overflow to infinity without a word, as compiled code does."""
+    if not INTERPRETED:
         return function
-    # forceinline: a loop with a call left in it would not become vector instructions.
-    options = _OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True}
-    compiled: Function = numba.njit(forceinline=True, **options)(function)
-    return compiled
+    silent: Function = np.errstate(all="ignore")(function)
+    return silent
 
 
-def _compile(function: Function, fastmath: set[str]) -> Function:
-    if _INTERPRETED:
-        # Compiled code overflows to infinity without a word, so the interpreted code does too.
-        silent: Function = np.errstate(all="ignore")(function)
-        return silent
-    options = _OPTIONS | {"fastmath": fastmath}
-    compiled: Function
+def _entry(body: Callable[..., None]) -> Callable[..., None]:
+    """Return the body with the way in before it, as if that stood in the file."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(body)))
+    function = tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.decorator_list = []
+    function.body[:0] = ast.parse(_WAY_IN).body
+    ast.increment_lineno(tree, body.__code__.co_firstlineno - 1)
+    names = {f.__name__: f for f in (call, load, write_this_call)}
+    found: dict[str, Any] = {**body.__globals__, **names, "CALL": CALL, "LEAD": LEAD}
+    exec(compile(tree, body.__code__.co_filename, "exec"), found)
+    result: Callable[..., None] = found[body.__name__]
+    result.__qualname__ = f"{body.__name__}-{_stamp()}"
+    return result
+
+
+@functools.cache
+def _stamp() -> str:
+    """Name the versions of the files that entries are made from: the cache sees the body's only."""
     try:
-        compiled = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache can be written to
-        compiled = numba.njit(**options)(function)
-    return compiled
+        times = [Path(str(m.__file__)).stat().st_mtime_ns for m in (_sharing, _native)]
+    except OSError:  # not files: they do not change either
+        return ""
+    return f"{hash(tuple(times)) & 0xFFFFFFFF:x}"

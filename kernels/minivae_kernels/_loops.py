@@ -4,8 +4,8 @@ The functions are polynomials and arithmetic on the bits of a floating-point num
 compiler turns each loop into vector instructions; a call to the C library would prevent it. They
 work in the precision of their argument: the branch for the other one is removed when compiling.
 
-No coefficient is fitted: each table is the start of a power series, long enough for its precision
-on the interval where it is used.
+Coefficients are either the start of a power series or, where the loops spend their time, fitted:
+the polynomial of that degree whose largest error is least. A test fits them again.
 """
 
 # ruff: noqa: SIM108 - it is the if statement, not the expression, that compiling removes
@@ -19,27 +19,63 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._jit import kernel, scalar, summing_kernel
+from minivae_kernels._jit import block_kernel, scalar, summing_block_kernel
 
 Array = npt.NDArray[np.floating[Any]]
 Number = Any  # np.float32 or np.float64
 
 
-# Tables: highest power first, an even number of terms -----------------------------------------
+# Tables: highest power first ------------------------------------------------------------------
 
-# (e^r - 1 - r) / r^2 = 1/2! + r/3! + r^2/4! + ...
-_EXP = [1 / factorial(k) for k in range(20, 1, -1)]
-_EXP_32 = tuple(np.float32(c) for c in _EXP[-6:])  # |r| <= log(2)/2
-_EXP_64 = tuple(np.float64(c) for c in _EXP[-12:])
-_EXP_WIDE_32 = tuple(np.float32(c) for c in _EXP[-10:])  # |r| <= 1
-_EXP_WIDE_64 = tuple(np.float64(c) for c in _EXP[-18:])
+# (e^r - 1 - r) / r^2, fitted for |r| <= log(2)/2
+_EXP_32 = tuple(
+    np.float32(c) for c in (0.0013814574, 0.00836873, 0.04166839, 0.16666521, 0.49999994)
+)
+_EXP_64 = (
+    *(2.5000108499747864e-08, 2.7630275411951253e-07, 2.7557586402195372e-06),
+    *(2.4801493030895443e-05, 0.00019841269506336106, 0.00138888889436868),
+    *(0.00833333333349468, 0.04166666666652998, 0.16666666666666413),
+    0.5000000000000011,
+)
 
-# (2 atanh(s) - 2s) / s^3 = 2/3 + 2 s^2/5 + 2 s^4/7 + ...
-_ATANH = [2 / k for k in range(35, 1, -2)]
-_ATANH_32 = tuple(np.float32(c) for c in _ATANH[-4:])  # |s| <= 3 - sqrt(8)
-_ATANH_64 = tuple(np.float64(c) for c in _ATANH[-10:])
-_ATANH_WIDE_32 = tuple(np.float32(c) for c in _ATANH[-8:])  # |s| <= 1/3
-_ATANH_WIDE_64 = tuple(np.float64(c) for c in _ATANH[-16:])
+# (log(1 + f) - f) / f^2, fitted for sqrt(1/2) <= 1 + f <= sqrt(2)
+_LOG_32 = tuple(
+    np.float32(c)
+    for c in (
+        *(-0.07621661, 0.12904379, -0.13243009, 0.14181834, -0.1660908),
+        *(0.20001973, -0.25001583, 0.33333325, -0.49999988),
+    )
+)
+_LOG_64 = (
+    *(0.026173955187128044, -0.06006130430491176, 0.06529572961177922, -0.05678119157920162),
+    *(0.05658956730565651, -0.06194360136283011, 0.0668593687551389, -0.0714993839261275),
+    *(0.0769143293826874, -0.08332864005828376, 0.090909274529879, -0.10000017943135538),
+    *(0.11111111098792417, -0.12499999604361653, 0.14285714279621112, -0.16666666671358077),
+    *(0.2000000000008523, -0.24999999999974898, 0.33333333333333026, -0.5000000000000003),
+)
+
+# the same, fitted for 0 <= f <= 1
+_LOG_UNIT_32 = tuple(
+    np.float32(c)
+    for c in (
+        *(-0.0032914265, 0.020088768, -0.057460167, 0.106613375, -0.15344971),
+        *(0.19692121, -0.2495802, 0.33330464, -0.4999993),
+    )
+)
+_LOG_UNIT_64 = (
+    *(-1.6599599415766488e-05, 0.00019945481673264346, -0.001139683348423646),
+    *(0.0041399519941288645, -0.01080816682639397, 0.021808584888104644),
+    *(-0.03587755682542615, 0.05039085559162101, -0.06310953239253435),
+    *(0.07341422409169149, -0.08212644042470699, 0.09057475000547487),
+    *(-0.09992647184718081, 0.11109850198081474, -0.12499835238411462),
+    *(0.14285698377647557, -0.16666665578810969, 0.19999999950438535),
+    *(-0.2499999999863183, 0.3333333333331394, -0.499999999999999),
+)
+
+# (e^x - 1 - x) / x^2 = 1/2! + x/3! + x^2/4! + ..., for |x| <= 1
+_EXP_SERIES = [1 / factorial(k) for k in range(20, 1, -1)]
+_EXP_WIDE_32 = tuple(np.float32(c) for c in _EXP_SERIES[-10:])
+_EXP_WIDE_64 = tuple(np.float64(c) for c in _EXP_SERIES[-18:])
 
 # coth(l/2)/2 - 1/l = B_2 l/2! + B_4 l^3/4! + ..., for |l| <= 2, and its integral over l,
 # log(sinh(l/2) / (l/2)) = B_2 l^2/(2 2!) + B_4 l^4/(4 4!) + ..., with the Bernoulli numbers B.
@@ -64,13 +100,23 @@ _LN2_LO_64 = np.float64(Decimal(2).ln() - Decimal(float(_LN2_HI_64)))
 _INV_LN2_32 = np.float32(1 / math.log(2))
 _INV_LN2_64 = np.float64(1 / math.log(2))
 
-# Adding 1.5 * 2^p leaves the nearest integer in the lowest of the p bits of the significand.
-_ROUND_32 = np.float32(1.5 * 2**23)
-_ROUND_64 = np.float64(1.5 * 2**52)
-_ROUND_BITS_32 = _ROUND_32.view(np.int32)
-_ROUND_BITS_64 = _ROUND_64.view(np.int64)
+# A number is significand times 2^exponent. The significand has p bits (23 or 52), the exponent is
+# stored above them, with a bias (127 or 1023) added. Adding 1.5 * 2^p to a number therefore leaves
+# the nearest integer in the lowest bits; with the bias added too, that is an exponent ready to be
+# shifted to its place.
+_ROUND_32 = np.float32(1.5 * 2**23 + 127)
+_ROUND_64 = np.float64(1.5 * 2**52 + 1023)
 _SQRT_HALF_BITS_32 = np.float32(0.5**0.5).view(np.int32)
 _SQRT_HALF_BITS_64 = np.float64(0.5**0.5).view(np.int64)
+_FOUR_BITS_32 = np.float32(4).view(np.int32)
+_FOUR_BITS_64 = np.float64(4).view(np.int64)
+_EXPONENT_BITS_32 = np.int32(-(1 << 23))
+_EXPONENT_BITS_64 = np.int64(-(1 << 52))
+
+# An exponent moved by so much, and moved back by a multiplication, keeps 2^n inside the range of
+# normal numbers where e^x is below or above it.
+_SHIFT_32, _UP_32, _DOWN_32 = np.float32(64), np.float32(2.0**64), np.float32(2.0**-64)
+_SHIFT_64, _UP_64, _DOWN_64 = np.float64(512), np.float64(2.0**512), np.float64(2.0**-512)
 
 
 # Functions of one number -----------------------------------------------------------------------
@@ -78,90 +124,72 @@ _SQRT_HALF_BITS_64 = np.float64(0.5**0.5).view(np.int64)
 
 @scalar
 def _polynomial(x: Number, table: tuple[Number, ...]) -> Number:
-    """Return the polynomial at x, its even and its odd powers side by side by Horner's rule."""
-    square = x * x
-    p, q = table[0], table[1]
-    for i in range(2, len(table), 2):
-        p = p * square + table[i]
-        q = q * square + table[i + 1]
-    return p * x + q
+    """Return the polynomial at x, by Horner's rule."""
+    value = table[0]
+    for i in range(1, len(table)):
+        value = value * x + table[i]
+    return value
 
 
 @scalar
-def _nearest_power(x: Number) -> Number:
-    """Return the integer n nearest to x / log(2)."""
+def _split_exp(x: Number, shift: Number) -> tuple[Number, Number]:
+    """Return e^r - 1 and 2^(n + shift), where x = n log(2) + r and |r| <= log(2)/2."""
     if isinstance(x, np.float32):
-        return np.int32(np.float32(x * _INV_LN2_32 + _ROUND_32).view(np.int32) - _ROUND_BITS_32)
+        rounded_32 = np.float32(x * _INV_LN2_32 + (_ROUND_32 + shift))
+        power_32 = np.int32(rounded_32.view(np.int32) << np.int32(23)).view(np.float32)
+        n_32 = rounded_32 - (_ROUND_32 + shift)
+        r_32 = (x - n_32 * _LN2_HI_32) - n_32 * _LN2_LO_32
+        return r_32 + r_32 * r_32 * _polynomial(r_32, _EXP_32), power_32
     else:
-        return np.int64(np.float64(x * _INV_LN2_64 + _ROUND_64).view(np.int64) - _ROUND_BITS_64)
-
-
-@scalar
-def _remainder(x: Number, n: Number) -> tuple[Number, Number]:
-    """Return r = x - n log(2) as the rounded number and what the rounding lost."""
-    count = type(x)(n)
-    if isinstance(x, np.float32):
-        high, low = x - count * _LN2_HI_32, count * _LN2_LO_32
-    else:
-        high, low = x - count * _LN2_HI_64, count * _LN2_LO_64
-    r = high - low
-    return r, (high - r) - low
-
-
-@scalar
-def _power_of_two(n: Number) -> Number:
-    """Return 2^n by writing n into the exponent's bits, in the precision of the integer n."""
-    if isinstance(n, np.int32):
-        return np.int32(np.int32(n + np.int32(127)) << np.int32(23)).view(np.float32)
-    else:
-        return np.int64(np.int64(n + np.int64(1023)) << np.int64(52)).view(np.float64)
-
-
-@scalar
-def _half(n: Number) -> Number:
-    if isinstance(n, np.int32):
-        return np.int32(n >> np.int32(1))
-    else:
-        return np.int64(n >> np.int64(1))
-
-
-@scalar
-def _minus(n: Number, m: Number) -> Number:
-    if isinstance(n, np.int32):
-        return np.int32(n - m)
-    else:
-        return np.int64(n - m)
-
-
-@scalar
-def _expm1_reduced(x: Number, n: Number) -> Number:
-    """Return e^r - 1 for r = x - n log(2), |r| <= log(2)/2."""
-    r, lost = _remainder(x, n)
-    if isinstance(x, np.float32):
-        series = _polynomial(r, _EXP_32)
-    else:
-        series = _polynomial(r, _EXP_64)
-    return r + (lost + r * (r * series))
+        rounded = np.float64(x * _INV_LN2_64 + (_ROUND_64 + shift))
+        power = np.int64(rounded.view(np.int64) << np.int64(52)).view(np.float64)
+        n = rounded - (_ROUND_64 + shift)
+        r = (x - n * _LN2_HI_64) - n * _LN2_LO_64
+        return r + r * r * _polynomial(r, _EXP_64), power
 
 
 @scalar
 def _clamp(x: Number, low: float, high: float) -> Number:
     """Return x held between two bounds; NaN stays NaN."""
-    x = type(x)(low) if x < low else x
-    return type(x)(high) if x > high else x
+    x = type(x)(low) if x < type(x)(low) else x
+    return type(x)(high) if x > type(x)(high) else x
 
 
 @scalar
 def _exp(x: Number) -> Number:
-    """e^x = 2^n e^r; 2^n in two factors, for n may be outside the exponent's range."""
+    """e^x = 2^n e^r, with n moved towards 0 on the way."""
+    shift: Number
+    back: Number
     if isinstance(x, np.float32):
         y = _clamp(x, -104.0, 89.0)
+        shift = _SHIFT_32 if y < 0 else -_SHIFT_32
+        back = _DOWN_32 if y < 0 else _UP_32
     else:
         y = _clamp(x, -746.0, 710.0)
-    n = _nearest_power(y)
-    m = _half(n)
-    p = type(x)(1) + _expm1_reduced(y, n)
-    return p * _power_of_two(m) * _power_of_two(_minus(n, m))
+        shift = _SHIFT_64 if y < 0 else -_SHIFT_64
+        back = _DOWN_64 if y < 0 else _UP_64
+    t, power = _split_exp(y, shift)
+    return (type(x)(1) + t) * power * back
+
+
+@scalar
+def _exp_below(size: Number) -> Number:
+    """e^-size for size >= 0."""
+    if isinstance(size, np.float32):
+        t, power = _split_exp(-_clamp(size, 0.0, 104.0), _SHIFT_32)
+        return (np.float32(1) + t) * power * _DOWN_32
+    else:
+        t, power = _split_exp(-_clamp(size, 0.0, 746.0), _SHIFT_64)
+        return (np.float64(1) + t) * power * _DOWN_64
+
+
+@scalar
+def _exp_excess(x: Number) -> Number:
+    """(e^x - 1 - x) / x^2 for |x| <= 1."""
+    if isinstance(x, np.float32):
+        return _polynomial(x, _EXP_WIDE_32)
+    else:
+        return _polynomial(x, _EXP_WIDE_64)
 
 
 @scalar
@@ -171,166 +199,178 @@ def _expm1(x: Number) -> Number:
         y = _clamp(x, -40.0, 89.0)
     else:
         y = _clamp(x, -40.0, 710.0)
-    n = _nearest_power(y)
-    scale = _power_of_two(_minus(n, 1))
-    half = scale * _expm1_reduced(y, n) + (scale - type(x)(0.5))
-    return x if abs(x) < 1e-16 else half + half
+    t, half_power = _split_exp(y, type(x)(-1))
+    half = half_power * t + (half_power - type(x)(0.5))
+    return x * (type(x)(1) + x * _exp_excess(x)) if abs(x) < 1 else half + half
 
 
 @scalar
 def _exp_minus_line(x: Number) -> Number:
     """e^x - 1 - x, from its series where the subtraction would cancel."""
-    if isinstance(x, np.float32):
-        series = _polynomial(x, _EXP_WIDE_32)
-    else:
-        series = _polynomial(x, _EXP_WIDE_64)
-    return x * x * series if abs(x) < 1 else _expm1(x) - x
+    return x * x * _exp_excess(x) if abs(x) < 1 else _expm1(x) - x
 
 
 @scalar
-def _exponent(x: Number) -> Number:
-    """Return the integer k for which x / 2^k is between sqrt(1/2) and sqrt(2)."""
-    if isinstance(x, np.float32):
-        return np.int32(np.int32(np.float32(x).view(np.int32) - _SQRT_HALF_BITS_32) >> np.int32(23))
-    else:
-        return np.int64(np.int64(np.float64(x).view(np.int64) - _SQRT_HALF_BITS_64) >> np.int64(52))
-
-
-@scalar
-def _significand(x: Number, k: Number) -> Number:
-    """Return x / 2^k by taking k from the exponent's bits."""
-    if isinstance(x, np.float32):
-        return np.int32(np.float32(x).view(np.int32) - np.int32(k << np.int32(23))).view(np.float32)
-    else:
-        return np.int64(np.float64(x).view(np.int64) - np.int64(k << np.int64(52))).view(np.float64)
-
-
-@scalar
-def _log_sum(u: Number, rest: Number, offset: Number) -> Number:
-    """Return log(u) + rest + offset log(2), for u > 0, normal and finite, and a small rest.
-
-    u = 2^k (1 + f), and log(1 + f) = 2 atanh(s) = f - s f + (2 atanh(s) - 2s), s = f / (2 + f),
-    with s f written as f^2/2 - s f^2/2 to keep its rounding small.
-    """
-    k = _exponent(u)
-    count = type(u)(k) + offset
-    f = _significand(u, k) - type(u)(1)
-    s = f / (type(u)(2) + f)
-    square = type(u)(0.5) * f * f
+def _exponent(u: Number) -> Number:
+    """Return the bits of k, where u / 2^k is between sqrt(1/2) and sqrt(2), in their place."""
     if isinstance(u, np.float32):
-        high, low = count * _LN2_HI_32, count * _LN2_LO_32
-        tail = s * s * _polynomial(s * s, _ATANH_32)
+        return np.int32(
+            np.int32(np.float32(u).view(np.int32) - _SQRT_HALF_BITS_32) & _EXPONENT_BITS_32
+        )
     else:
-        high, low = count * _LN2_HI_64, count * _LN2_LO_64
-        tail = s * s * _polynomial(s * s, _ATANH_64)
-    return high - ((square - (s * (square + tail) + (low + rest))) - f)
+        return np.int64(
+            np.int64(np.float64(u).view(np.int64) - _SQRT_HALF_BITS_64) & _EXPONENT_BITS_64
+        )
+
+
+@scalar
+def _log_sum(f: Number, exponent: Number) -> Number:
+    """Return k log(2) + log(1 + f) for the bits of k in their place, 1 + f as `_exponent` says."""
+    if isinstance(f, np.float32):
+        k_32 = np.float32(exponent) * np.float32(2.0**-23)
+        low = f * f * _polynomial(f, _LOG_32) + k_32 * _LN2_LO_32
+        return k_32 * _LN2_HI_32 + (f + low)
+    else:
+        k = np.float64(exponent) * np.float64(2.0**-52)
+        low = f * f * _polynomial(f, _LOG_64) + k * _LN2_LO_64
+        return k * _LN2_HI_64 + (f + low)
 
 
 @scalar
 def _log(x: Number) -> Number:
-    subnormal = x < type(x)(1e-37)
-    scaled = x * type(x)(2.0**60) if subnormal else x
-    offset = type(x)(-60) if subnormal else type(x)(0)
-    value = _log_sum(scaled, type(x)(0), offset)
+    f: Number
+    if isinstance(x, np.float32):
+        subnormal = x < np.float32(2.0**-126)
+        u = x * np.float32(2.0**60) if subnormal else x
+        k = _exponent(u)
+        f = np.int32(np.float32(u).view(np.int32) - k).view(np.float32) - np.float32(1)
+        k = np.int32(k - np.int32(60 << 23)) if subnormal else k
+    else:
+        subnormal = x < np.float64(2.0**-1022)
+        u = x * np.float64(2.0**60) if subnormal else x
+        k = _exponent(u)
+        f = np.int64(np.float64(u).view(np.int64) - k).view(np.float64) - np.float64(1)
+        k = np.int64(k - np.int64(60 << 52)) if subnormal else k
+    value = _log_sum(f, k)
     value = value if x < type(x)(np.inf) else x  # infinity and NaN
-    value = value if x != 0 else type(x)(-np.inf)
-    return type(x)(np.nan) if x < 0 else value
+    at_most_0 = type(x)(np.nan) if x < 0 else type(x)(-np.inf)
+    return at_most_0 if x <= 0 else value
 
 
 @scalar
 def _log1p(x: Number) -> Number:
-    """log(1 + x) = log(u) + (1 + x - u) / u, where u is 1 + x as rounded."""
+    """log(1 + x) = k log(2) + log(1 + f): 1 + f = 2^-k (1 + x), f = 2^-k x + (2^-k - 1).
+
+    One rounding; that of u = 1 + x only chooses k. 2^(2 - k) stands for 2^-k, which may be too
+    small.
+    """
+    power: Number
     u = type(x)(1) + x
-    lost = x - (u - type(x)(1)) if x < 1 else type(x)(1) - (u - x)
-    value = _log_sum(u, lost / u, type(x)(0))
-    value = value if x < type(x)(np.inf) else x  # infinity and NaN
-    value = value if x != -1 else type(x)(-np.inf)
-    value = type(x)(np.nan) if x < -1 else value
-    return x if abs(x) < 1e-16 else value
+    k = _exponent(u)
+    if isinstance(x, np.float32):
+        power = np.int32(_FOUR_BITS_32 - k).view(np.float32)
+    else:
+        power = np.int64(_FOUR_BITS_64 - k).view(np.float64)
+    quarter = type(x)(0.25)
+    f = (quarter * x) * power + (quarter * power - type(x)(1))
+    value = _log_sum(f, k)
+    value = value if (x < type(x)(np.inf)) & (u != type(x)(1)) else x  # small, infinite or NaN
+    at_most_0 = type(x)(np.nan) if x < -1 else type(x)(-np.inf)
+    return at_most_0 if x <= -1 else value
 
 
 @scalar
 def _log1p_unit(x: Number) -> Number:
-    """log(1 + x) = 2 atanh(x / (2 + x)) for 0 <= x <= 1."""
-    s = x / (type(x)(2) + x)
+    """log(1 + x) for 0 <= x <= 1."""
     if isinstance(x, np.float32):
-        tail = _polynomial(s * s, _ATANH_WIDE_32)
+        return x + x * x * _polynomial(x, _LOG_UNIT_32)
     else:
-        tail = _polynomial(s * s, _ATANH_WIDE_64)
-    return x - s * (x - s * s * tail)  # 2s = x - s x
+        return x + x * x * _polynomial(x, _LOG_UNIT_64)
 
 
 @scalar
 def _tanh(x: Number) -> Number:
-    """tanh(x) = t / (t + 2) with t = e^(2|x|) - 1, and the sign of x."""
-    size = _clamp(abs(x), 0.0, 20.0)
-    t = _expm1(size + size)
-    value = t / (t + type(x)(2))
-    return value if x > 0 else (x if x == 0 else -value)
+    """tanh(x) = (e^2x - 1) / (e^2x + 1) with e^2x = 2^n + 2^n (e^r - 1), and the sign of x."""
+    if isinstance(x, np.float32):
+        size = _clamp(abs(x), 0.0, 10.0)
+    else:
+        size = _clamp(abs(x), 0.0, 20.0)
+    one = type(x)(1)
+    t, power = _split_exp(size + size, type(x)(0))
+    return math.copysign((power * t + (power - one)) / (power * t + (power + one)), x)
 
 
 @scalar
 def _sigmoid(x: Number) -> Number:
-    """1 / (1 + e^-x) = 1 - q, and e^x / (1 + e^x) = e^x - e^x q, with q = e^-|x| / (1 + e^-|x|)."""
-    e = _exp(-abs(x))
-    q = e / (type(x)(1) + e)
-    return type(x)(1) - q if x >= 0 else e - e * q
+    """1 / (1 + e^-x) = 1 / (1 + 2^n + 2^n (e^r - 1)), the larger of 1 and 2^n added last.
+
+    Numerator and denominator are moved towards 0, for e^-x may overflow where the result does not.
+    """
+    shift: Number
+    one: Number
+    if isinstance(x, np.float32):
+        y, shift, one = _clamp(-x, -32.0, 104.0), _SHIFT_32, _DOWN_32
+    else:
+        y, shift, one = _clamp(-x, -64.0, 746.0), _SHIFT_64, _DOWN_64
+    t, power = _split_exp(y, -shift)
+    larger, smaller = (one, power) if power < one else (power, one)
+    return one / (larger + (smaller + power * t))
 
 
 @scalar
 def _softplus(x: Number) -> Number:
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
-    return (x if x > 0 else type(x)(0)) + _log1p_unit(_exp(-abs(x)))
+    return (x if x > 0 else type(x)(0)) + _log1p_unit(_exp_below(abs(x)))
 
 
 # Loops over whole arrays, taken flat -------------------------------------------------------------
 
 
-@kernel
-def exp(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def exp(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _exp(x[i])
 
 
-@kernel
-def expm1(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def expm1(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _expm1(x[i])
 
 
-@kernel
-def log(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def log(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _log(x[i])
 
 
-@kernel
-def log1p(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def log1p(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _log1p(x[i])
 
 
-@kernel
-def tanh(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def tanh(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _tanh(x[i])
 
 
-@kernel
-def sigmoid(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def sigmoid(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _sigmoid(x[i])
 
 
-@kernel
-def softplus(x: Array, out: Array) -> None:
-    for i in range(x.size):
+@block_kernel
+def softplus(start: int, stop: int, x: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = _softplus(x[i])
 
 
-@kernel
-def softplus_backward(g: Array, y: Array, out: Array) -> None:
-    for i in range(g.size):
+@block_kernel
+def softplus_backward(start: int, stop: int, g: Array, y: Array, out: Array) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
         out[i] = g[i] * -_expm1(-y[i])
 
 
@@ -357,36 +397,40 @@ def _coth_excess(x: Number) -> Number:
         return x * _polynomial(x * x, _COTH_64)
 
 
-@summing_kernel
-def binomial_log_prob(first: int, x: Array, n_trials: float, logits: Array, out: Array) -> None:
+@summing_block_kernel
+def binomial_log_prob(
+    start: int, stop: int, x: Array, n_trials: float, logits: Array, out: Array
+) -> None:
     n = logits.dtype.type(n_trials)
     zero = logits.dtype.type(0)
-    for r in range(logits.shape[0]):
-        row, data = logits[r], x[(first + r) % x.shape[0]]
+    for r in range(start, stop):
+        row, data = logits[r], x[r % x.shape[0]]
         total = 0.0
         for d in range(row.size):
             # x l - n softplus(l), with n max(l, 0) taken out of the softplus
             trials = n if row[d] > 0 else zero
-            total += (data[d] - trials) * row[d] - n * _log1p_unit(_exp(-abs(row[d])))
+            total += (data[d] - trials) * row[d] - n * _log1p_unit(_exp_below(abs(row[d])))
         out[r] = total
 
 
-@kernel
+@block_kernel
 def binomial_log_prob_backward(
-    first: int, x: Array, n_trials: float, g: Array, logits: Array, out: Array
+    start: int, stop: int, x: Array, n_trials: float, g: Array, logits: Array, out: Array
 ) -> None:
     n = logits.dtype.type(n_trials)
-    for r in range(logits.shape[0]):
-        row, data, to, weight = logits[r], x[(first + r) % x.shape[0]], out[r], g[r]
+    for r in range(start, stop):
+        row, data, to, weight = logits[r], x[r % x.shape[0]], out[r], g[r]
         for d in range(row.size):
             to[d] = weight * (data[d] - n * _sigmoid(row[d]))
 
 
-@summing_kernel
-def continuous_bernoulli_log_prob(first: int, x: Array, logits: Array, out: Array) -> None:
+@summing_block_kernel
+def continuous_bernoulli_log_prob(
+    start: int, stop: int, x: Array, logits: Array, out: Array
+) -> None:
     zero, half, one = logits.dtype.type(0), logits.dtype.type(0.5), logits.dtype.type(1)
-    for r in range(logits.shape[0]):
-        row, data = logits[r], x[(first + r) % x.shape[0]]
+    for r in range(start, stop):
+        row, data = logits[r], x[r % x.shape[0]]
         total = 0.0
         for d in range(row.size):
             size = abs(row[d])
@@ -398,13 +442,13 @@ def continuous_bernoulli_log_prob(first: int, x: Array, logits: Array, out: Arra
         out[r] = total
 
 
-@kernel
+@block_kernel
 def continuous_bernoulli_log_prob_backward(
-    first: int, x: Array, g: Array, logits: Array, out: Array
+    start: int, stop: int, x: Array, g: Array, logits: Array, out: Array
 ) -> None:
     half, one = logits.dtype.type(0.5), logits.dtype.type(1)
-    for r in range(logits.shape[0]):
-        row, data, to, weight = logits[r], x[(first + r) % x.shape[0]], out[r], g[r]
+    for r in range(start, stop):
+        row, data, to, weight = logits[r], x[r % x.shape[0]], out[r], g[r]
         for d in range(row.size):
             size = abs(row[d])
             near = (data[d] - half) - _coth_excess(row[d])
@@ -413,10 +457,12 @@ def continuous_bernoulli_log_prob_backward(
             to[d] = weight * (near if size < 2 else far)
 
 
-@summing_kernel
-def gaussian_log_prob(first: int, x: Array, mu: Array, log_var: Array, out: Array) -> None:
-    for r in range(mu.shape[0]):
-        data, centre, spread = x[(first + r) % x.shape[0]], mu[r], log_var[r]
+@summing_block_kernel
+def gaussian_log_prob(
+    start: int, stop: int, x: Array, mu: Array, log_var: Array, out: Array
+) -> None:
+    for r in range(start, stop):
+        data, centre, spread = x[r % x.shape[0]], mu[r], log_var[r]
         total = centre.size * _LOG_2_PI
         for d in range(centre.size):
             distance = data[d] - centre[d]
@@ -424,13 +470,20 @@ def gaussian_log_prob(first: int, x: Array, mu: Array, log_var: Array, out: Arra
         out[r] = -0.5 * total
 
 
-@kernel
+@block_kernel
 def gaussian_log_prob_backward(
-    first: int, x: Array, g: Array, mu: Array, log_var: Array, d_mu: Array, d_log_var: Array
+    start: int,
+    stop: int,
+    x: Array,
+    g: Array,
+    mu: Array,
+    log_var: Array,
+    d_mu: Array,
+    d_log_var: Array,
 ) -> None:
     half, one = mu.dtype.type(0.5), mu.dtype.type(1)
-    for r in range(mu.shape[0]):
-        data, centre, spread = x[(first + r) % x.shape[0]], mu[r], log_var[r]
+    for r in range(start, stop):
+        data, centre, spread = x[r % x.shape[0]], mu[r], log_var[r]
         to, to_spread, weight = d_mu[r], d_log_var[r], g[r]
         for d in range(centre.size):
             distance = data[d] - centre[d]
@@ -439,24 +492,33 @@ def gaussian_log_prob_backward(
             to_spread[d] = weight * (half * (distance * scaled - one))
 
 
-@summing_kernel
-def gaussian_log_prob_shared(first: int, x: Array, log_var: float, mu: Array, out: Array) -> None:
+@summing_block_kernel
+def gaussian_log_prob_shared(
+    start: int, stop: int, x: Array, log_var: float, mu: Array, out: Array
+) -> None:
     precision = _exp(-log_var)
-    for r in range(mu.shape[0]):
-        data, centre = x[(first + r) % x.shape[0]], mu[r]
+    for r in range(start, stop):
+        data, centre = x[r % x.shape[0]], mu[r]
         squared = 0.0
         for d in range(centre.size):
             squared += (data[d] - centre[d]) * (data[d] - centre[d])
         out[r] = -0.5 * (centre.size * (_LOG_2_PI + log_var) + squared * precision)
 
 
-@summing_kernel
+@summing_block_kernel
 def gaussian_log_prob_shared_backward(
-    first: int, x: Array, log_var: float, g: Array, mu: Array, d_mu: Array, d_log_var: Array
+    start: int,
+    stop: int,
+    x: Array,
+    log_var: float,
+    g: Array,
+    mu: Array,
+    d_mu: Array,
+    d_log_var: Array,
 ) -> None:
     precision = _exp(-log_var)
-    for r in range(mu.shape[0]):
-        data, centre, to = x[(first + r) % x.shape[0]], mu[r], d_mu[r]
+    for r in range(start, stop):
+        data, centre, to = x[r % x.shape[0]], mu[r], d_mu[r]
         weight = mu.dtype.type(g[r] * precision)
         squared = 0.0
         for d in range(centre.size):
@@ -466,9 +528,9 @@ def gaussian_log_prob_shared_backward(
         d_log_var[r] = 0.5 * g[r] * (squared * precision - centre.size)
 
 
-@summing_kernel
-def gaussian_kl(first: int, mu: Array, log_var: Array, out: Array) -> None:
-    for r in range(mu.shape[0]):
+@summing_block_kernel
+def gaussian_kl(start: int, stop: int, mu: Array, log_var: Array, out: Array) -> None:
+    for r in range(start, stop):
         centre, spread = mu[r], log_var[r]
         total = 0.0
         for d in range(centre.size):
@@ -476,35 +538,37 @@ def gaussian_kl(first: int, mu: Array, log_var: Array, out: Array) -> None:
         out[r] = 0.5 * total
 
 
-@kernel
+@block_kernel
 def gaussian_kl_backward(
-    first: int, g: Array, mu: Array, log_var: Array, d_mu: Array, d_log_var: Array
+    start: int, stop: int, g: Array, mu: Array, log_var: Array, d_mu: Array, d_log_var: Array
 ) -> None:
     half = mu.dtype.type(0.5)
-    for r in range(mu.shape[0]):
+    for r in range(start, stop):
         centre, spread, to, to_spread, weight = mu[r], log_var[r], d_mu[r], d_log_var[r], g[r]
         for d in range(centre.size):
             to[d] = weight * centre[d]
             to_spread[d] = weight * (half * _expm1(spread[d]))
 
 
-@kernel
-def reparameterise(first: int, mu: Array, log_var: Array, eps: Array, out: Array) -> None:
+@block_kernel
+def reparameterise(
+    start: int, stop: int, mu: Array, log_var: Array, eps: Array, out: Array
+) -> None:
     half = mu.dtype.type(0.5)
-    for r in range(eps.shape[0]):
-        b = (first + r) % mu.shape[0]
+    for r in range(start, stop):
+        b = r % mu.shape[0]
         centre, spread, noise, to = mu[b], log_var[b], eps[r], out[r]
         for d in range(noise.size):
             to[d] = centre[d] + _exp(half * spread[d]) * noise[d]
 
 
-@kernel
+@block_kernel
 def reparameterise_backward(
-    g: Array, log_var: Array, eps: Array, d_mu: Array, d_log_var: Array
+    start: int, stop: int, g: Array, log_var: Array, eps: Array, d_mu: Array, d_log_var: Array
 ) -> None:
     half = g.dtype.type(0.5)
     rows = log_var.shape[0]
-    for b in range(rows):
+    for b in range(start, stop):
         spread, to, to_spread = log_var[b], d_mu[b], d_log_var[b]
         to[:] = 0
         to_spread[:] = 0

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
-from minivae_kernels._jit import kernel
+from minivae_kernels._arrays import FloatArray, as_float, blocks_of_rows, contiguous, refuse
+from minivae_kernels._jit import block_kernel
 
 
 def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
@@ -31,25 +31,33 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
     if X.ndim != 2 or index.ndim != 1:
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
     out = np.empty((len(index), X.shape[1]), X.dtype)
-    bad = _take(rows(X), rows(index), out)
-    if bad >= 0:
+    bad = np.full(1, -1)
+    _take(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
+    if bad[0] >= 0:
         raise IndexError(
-            f"take_rows: index[{bad}] is {index[bad]}, but the rows of X {X.shape} are numbered "
-            f"from 0 to {len(X) - 1}"
+            f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but the rows of X {X.shape} are "
+            f"numbered from 0 to {len(X) - 1}"
             if len(X)
-            else f"take_rows: index[{bad}] is {index[bad]}, but X {X.shape} has no rows"
+            else f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but X {X.shape} has no rows"
         )
     return out
 
 
-@kernel
-def _take(X: FloatArray, index: npt.NDArray[np.int64], out: FloatArray) -> int:
-    """Copy the rows; return the position of the first index out of bounds, or -1."""
-    for b in range(index.size):
+@block_kernel
+def _take(
+    start: int,
+    stop: int,
+    X: FloatArray,
+    index: npt.NDArray[np.int64],
+    out: FloatArray,
+    bad: npt.NDArray[np.int64],
+) -> None:
+    """Copy the rows; leave in `bad` the position of an index out of bounds."""
+    for b in range(start, stop):
         i = index[b]
         if i < 0 or i >= X.shape[0]:
-            return b
+            bad[0] = b
+            return
         source, to = X[i], out[b]
         for d in range(source.size):
             to[d] = source[d]
-    return -1

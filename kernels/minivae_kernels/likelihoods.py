@@ -12,7 +12,7 @@ not go together.
 import numpy as np
 
 from minivae_kernels import _loops
-from minivae_kernels._arrays import FloatArray, as_floats, flat, refuse, rows, run_rows
+from minivae_kernels._arrays import FloatArray, as_floats, contiguous, line, refuse, run_rows
 
 
 def binomial_log_prob(logits: FloatArray, x: FloatArray, n_trials: float) -> FloatArray:
@@ -30,7 +30,14 @@ def binomial_log_prob(logits: FloatArray, x: FloatArray, n_trials: float) -> Flo
     logits, x = as_floats("binomial_log_prob", logits, x)
     _check_rows("binomial_log_prob", logits=logits, x=x)
     out = np.empty(len(logits), logits.dtype)
-    run_rows(_loops.binomial_log_prob, (rows(x), float(n_trials)), rows(logits), out)
+    run_rows(
+        _loops.binomial_log_prob,
+        logits,
+        contiguous(x),
+        float(n_trials),
+        contiguous(logits),
+        out,
+    )
     return out
 
 
@@ -44,7 +51,7 @@ def binomial_log_prob_backward(
     _check_weights(operation, g, logits)
     out = np.empty(logits.shape, logits.dtype)
     loop = _loops.binomial_log_prob_backward
-    run_rows(loop, (rows(x), float(n_trials)), flat(g), rows(logits), out)
+    run_rows(loop, logits, contiguous(x), float(n_trials), line(g), contiguous(logits), out)
     return out
 
 
@@ -64,7 +71,7 @@ def continuous_bernoulli_log_prob(logits: FloatArray, x: FloatArray) -> FloatArr
     logits, x = as_floats("continuous_bernoulli_log_prob", logits, x)
     _check_rows("continuous_bernoulli_log_prob", logits=logits, x=x)
     out = np.empty(len(logits), logits.dtype)
-    run_rows(_loops.continuous_bernoulli_log_prob, (rows(x),), rows(logits), out)
+    run_rows(_loops.continuous_bernoulli_log_prob, logits, contiguous(x), contiguous(logits), out)
     return out
 
 
@@ -78,7 +85,7 @@ def continuous_bernoulli_log_prob_backward(
     _check_weights(operation, g, logits)
     out = np.empty(logits.shape, logits.dtype)
     loop = _loops.continuous_bernoulli_log_prob_backward
-    run_rows(loop, (rows(x),), flat(g), rows(logits), out)
+    run_rows(loop, logits, contiguous(x), line(g), contiguous(logits), out)
     return out
 
 
@@ -98,11 +105,13 @@ def gaussian_log_prob(x: FloatArray, mu: FloatArray, log_var: FloatArray) -> Flo
     _check_rows("gaussian_log_prob", mu=mu, x=x)
     out = np.empty(len(mu), mu.dtype)
     if log_var.shape == (1, 1):
-        shared = rows(x), float(log_var[0, 0])
-        run_rows(_loops.gaussian_log_prob_shared, shared, rows(mu), out)
+        shared = contiguous(x), float(log_var[0, 0])
+        run_rows(_loops.gaussian_log_prob_shared, mu, *shared, contiguous(mu), out)
     else:
         _check_log_var("gaussian_log_prob", mu, log_var)
-        run_rows(_loops.gaussian_log_prob, (rows(x),), rows(mu), rows(log_var), out)
+        run_rows(
+            _loops.gaussian_log_prob, mu, contiguous(x), contiguous(mu), contiguous(log_var), out
+        )
     return out
 
 
@@ -117,14 +126,23 @@ def gaussian_log_prob_backward(
     d_mu = np.empty(mu.shape, mu.dtype)
     if log_var.shape == (1, 1):
         by_row = np.empty(len(mu))
-        shared = rows(x), float(log_var[0, 0])
+        shared = contiguous(x), float(log_var[0, 0])
         loop = _loops.gaussian_log_prob_shared_backward
-        run_rows(loop, shared, flat(g), rows(mu), d_mu, by_row)
+        run_rows(loop, mu, *shared, line(g), contiguous(mu), d_mu, by_row)
         return d_mu, np.full((1, 1), by_row.sum(), mu.dtype)
     _check_log_var(operation, mu, log_var)
     d_log_var = np.empty(mu.shape, mu.dtype)
     loop_by_element = _loops.gaussian_log_prob_backward
-    run_rows(loop_by_element, (rows(x),), flat(g), rows(mu), rows(log_var), d_mu, d_log_var)
+    run_rows(
+        loop_by_element,
+        mu,
+        contiguous(x),
+        line(g),
+        contiguous(mu),
+        contiguous(log_var),
+        d_mu,
+        d_log_var,
+    )
     return d_mu, d_log_var
 
 
@@ -141,7 +159,7 @@ def gaussian_kl(mu: FloatArray, log_var: FloatArray) -> FloatArray:
     mu, log_var = as_floats("gaussian_kl", mu, log_var)
     _check_log_var("gaussian_kl", mu, log_var)
     out = np.empty(len(mu), mu.dtype)
-    run_rows(_loops.gaussian_kl, (), rows(mu), rows(log_var), out)
+    run_rows(_loops.gaussian_kl, mu, contiguous(mu), contiguous(log_var), out)
     return out
 
 
@@ -153,7 +171,15 @@ def gaussian_kl_backward(
     _check_log_var("gaussian_kl_backward", mu, log_var)
     _check_weights("gaussian_kl_backward", g, mu)
     d_mu, d_log_var = np.empty(mu.shape, mu.dtype), np.empty(mu.shape, mu.dtype)
-    run_rows(_loops.gaussian_kl_backward, (), flat(g), rows(mu), rows(log_var), d_mu, d_log_var)
+    run_rows(
+        _loops.gaussian_kl_backward,
+        mu,
+        line(g),
+        contiguous(mu),
+        contiguous(log_var),
+        d_mu,
+        d_log_var,
+    )
     return d_mu, d_log_var
 
 
@@ -171,7 +197,7 @@ def reparameterise(mu: FloatArray, log_var: FloatArray, eps: FloatArray) -> Floa
     _check_log_var("reparameterise", mu, log_var)
     _check_rows("reparameterise", eps=eps, mu=mu)
     out = np.empty(eps.shape, eps.dtype)
-    run_rows(_loops.reparameterise, (rows(mu), rows(log_var)), rows(eps), out)
+    run_rows(_loops.reparameterise, eps, contiguous(mu), contiguous(log_var), contiguous(eps), out)
     return out
 
 
@@ -195,7 +221,11 @@ def reparameterise_backward(
     if g.shape != eps.shape:
         raise refuse(operation, "g must have the shape of eps", g=g, eps=eps)
     d_mu, d_log_var = np.empty(log_var.shape, g.dtype), np.empty(log_var.shape, g.dtype)
-    _loops.reparameterise_backward(rows(g), rows(log_var), rows(eps), d_mu, d_log_var)
+    loop, arrays = (
+        _loops.reparameterise_backward,
+        (contiguous(g), contiguous(log_var), contiguous(eps)),
+    )
+    run_rows(loop, log_var, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
 

@@ -12,27 +12,34 @@ Two loops cover every layout without copying a whole operand for it:
 Both compute a tile of the product at a time, so that each number loaded is used several times.
 """
 
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from minivae_kernels._arrays import FloatArray, as_float, as_floats, flat, refuse, rows
-from minivae_kernels._jit import kernel, summing_kernel
+from minivae_kernels._arrays import (
+    FloatArray,
+    as_float,
+    as_floats,
+    contiguous,
+    line,
+    refuse,
+    run_flat,
+)
+from minivae_kernels._jit import block_kernel, summing_block_kernel
 from minivae_kernels.elementwise import activation_loop
-from minivae_kernels.threads import parallel_blocks
 
-_TILE_ROWS = 12  # a multiple of the height of both tiles: blocks begin where tiles do
+_ROWS = 6  # in a tile by rows
+_DOTS = 4  # rows and columns in a tile by dots
 _WIDTH = 512  # columns in a tile by rows: six such rows and four of b fit in a 32 kB cache
 _NARROW = 48  # columns up to which dots are faster than rows,
 _DEEP = 64  # given this depth to run along; to leave a large b transposed takes more:
 _DEEP_TRANSPOSED = 256
 
-# Multiplications in a block given to a thread. Handing a block over costs 30 to 60 microseconds,
-# and this many take about 160.
-_BLOCK = 8_000_000
+# Multiplications in a block given to a thread, and from which on sharing pays.
+_BLOCK = 100_000
+_WORTH_SHARING = 400_000
 
-_NO_BIAS = {np.dtype(t): flat(np.empty(0, t)) for t in (np.float32, np.float64)}
+_NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 
 def matmul(
@@ -65,93 +72,81 @@ def matmul(
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         rule = "a must be (M, K) and b (K, N) with the same K; transpose one of them?"
         raise refuse("matmul", rule, a=a, b=b)
-    if bias is None:
-        bias = _NO_BIAS[a.dtype]
-    else:
+    if bias is not None:
         bias = as_float(bias, "matmul")
         if bias.shape != (b.shape[1],):
             rule = "bias must have one number for each column of the product"
             raise refuse("matmul", rule, a=a, b=b, bias=bias)
         if bias.dtype != a.dtype:
             bias, a, b = as_floats("matmul", bias, a, b)
+        bias = contiguous(bias)
     activate = None if activation is None else activation_loop("matmul", activation)
     product = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    if activate is None:
-        _multiply(a, b, flat(bias), product, None)
+    relu = activation == "relu"
+    _multiply(a, b, _NO_BIAS[a.dtype] if bias is None else bias, product, relu)
+    if activate is None or relu:
         return product
     out = np.empty_like(product)
-
-    def finish(start: int, stop: int) -> None:
-        activate(flat(product[start:stop]), out[start:stop].reshape(-1))
-
-    _multiply(a, b, flat(bias), product, finish)
+    run_flat(activate, product.reshape(-1), out.reshape(-1))
     return out
 
 
-def _multiply(
-    a: FloatArray,
-    b: FloatArray,
-    bias: FloatArray,
-    c: FloatArray,
-    finish: Callable[[int, int], None] | None,
-) -> None:
-    """Write a @ b + bias into c, and finish each block of its rows while it is in the cache."""
+def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
+    """Write a @ b + bias into c, with the negative set to 0 if `relu`."""
     (m, depth), n = a.shape, b.shape[1]
     a_transposed = a.flags.f_contiguous and not a.flags.c_contiguous
     b_transposed = b.flags.f_contiguous and not b.flags.c_contiguous
     narrow = n <= _NARROW
     if a_transposed and (b_transposed or (narrow and n < m)):
-        # c.T = b.T @ a.T, by rows; the rows of c are complete only at the end
-        loop = partial(_by_rows, *_strided(b.T), rows(a.T), bias[:0], c.reshape(-1), 1, n)
-        _share(loop, n, m * n * depth)
-        if bias.size:
-            c += bias
-        if finish is not None:
-            finish(0, m)
-        return
-    if depth >= (_DEEP_TRANSPOSED if b_transposed else _DEEP) and (b_transposed or narrow):
-        loop = partial(_by_dots, rows(a), rows(b.T), bias, c)
+        # c.T = b.T @ a.T, by rows
+        _by_rows(
+            n,
+            _step(n, m * depth, _ROWS),
+            *_strided(b.T),
+            contiguous(a.T),
+            bias,
+            0,
+            relu,
+            line(c),
+            1,
+            n,
+        )
+    elif depth >= (_DEEP_TRANSPOSED if b_transposed else _DEEP) and (b_transposed or narrow):
+        _by_dots(m, _step(m, n * depth, _DOTS), contiguous(a), contiguous(b.T), bias, relu, c)
     else:
-        loop = partial(_by_rows, *_strided(a), rows(b), bias, c.reshape(-1), n, 1)
-    if finish is None:
-        _share(loop, m, m * n * depth)
-        return
-
-    def loop_and_finish(start: int, stop: int) -> None:
-        loop(start, stop)
-        finish(start, stop)
-
-    _share(loop_and_finish, m, m * n * depth)
+        _by_rows(
+            m, _step(m, n * depth, _ROWS), *_strided(a), contiguous(b), bias, 1, relu, line(c), n, 1
+        )
 
 
-def _share(loop: Callable[[int, int], None], count: int, work: int) -> None:
-    """Run the loop over `count` rows, in blocks that depend on the shapes alone."""
-    if work < 2 * _BLOCK:
-        loop(0, count)
-        return
-    step = -(-count * _BLOCK // work // _TILE_ROWS) * _TILE_ROWS
-    parallel_blocks(loop, [(i, min(i + step, count)) for i in range(0, count, step)])
+def _step(count: int, work: int, height: int) -> int:
+    """Return how many rows a block has, of which each takes so much work: a number of tiles."""
+    if count * work < _WORTH_SHARING:
+        return count or 1
+    return -(-_BLOCK // (work * height)) * height
 
 
 def _strided(a: FloatArray) -> tuple[FloatArray, int, int]:
     """Return a flat, and the steps from row to row and from column to column."""
     if a.flags.f_contiguous and not a.flags.c_contiguous:
-        return flat(a.T), 1, a.shape[0]
-    return flat(a), a.shape[1], 1
+        return line(a.T), 1, a.shape[0]
+    return line(a), a.shape[1], 1
 
 
-@kernel
+@block_kernel
 def _by_rows(
+    start: int,
+    stop: int,
     a: FloatArray,
     a_row: int,
     a_depth: int,
     b: FloatArray,
     bias: FloatArray,
+    bias_column: int,
+    relu: bool,
     c: FloatArray,
     c_row: int,
     c_column: int,
-    start: int,
-    stop: int,
 ) -> None:
     """Write rows start to stop of c, six at a time, each as a sum of rows of b, four at a time.
 
@@ -164,12 +159,13 @@ def _by_rows(
     c0, c1, c2, c3, c4, c5 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5]
     fours = depth - depth % 4
     for left in range(0, n, _WIDTH):
-        first, last = np.uintp(left), np.uintp(min(left + _WIDTH, n))
+        low, high = np.uintp(left), np.uintp(min(left + _WIDTH, n))
         for i in range(start, stop, 6):
             for r in range(6):
                 row = tile[r]
-                for j in range(first, last):
-                    row[j] = bias[j] if bias.size else zero
+                offset = bias[min(i + r, stop - 1)] if bias.size and not bias_column else zero
+                for j in range(low, high):
+                    row[j] = bias[j] if bias.size and bias_column else offset
             # A tile at the lower edge computes the last row several times.
             i0, i1, i2 = i * a_row, min(i + 1, stop - 1) * a_row, min(i + 2, stop - 1) * a_row
             i3, i4 = min(i + 3, stop - 1) * a_row, min(i + 4, stop - 1) * a_row
@@ -184,7 +180,7 @@ def _by_rows(
                 a30, a31, a32, a33 = a[i3 + k0], a[i3 + k1], a[i3 + k2], a[i3 + k3]
                 a40, a41, a42, a43 = a[i4 + k0], a[i4 + k1], a[i4 + k2], a[i4 + k3]
                 a50, a51, a52, a53 = a[i5 + k0], a[i5 + k1], a[i5 + k2], a[i5 + k3]
-                for j in range(first, last):
+                for j in range(low, high):
                     x0, x1, x2, x3 = b0[j], b1[j], b2[j], b3[j]  # loaded once for six rows
                     c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
                     c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
@@ -196,7 +192,7 @@ def _by_rows(
                 b0, k0 = b[k], k * a_depth
                 a00, a10, a20 = a[i0 + k0], a[i1 + k0], a[i2 + k0]
                 a30, a40, a50 = a[i3 + k0], a[i4 + k0], a[i5 + k0]
-                for j in range(first, last):
+                for j in range(low, high):
                     x0 = b0[j]
                     c0[j] = c0[j] + a00 * x0
                     c1[j] = c1[j] + a10 * x0
@@ -206,17 +202,26 @@ def _by_rows(
                     c5[j] = c5[j] + a50 * x0
             for r in range(min(6, stop - i)):
                 row, to = tile[r], np.uintp((i + r) * c_row)
+                if relu:
+                    for j in range(low, high):
+                        row[j] = zero if row[j] < zero else row[j]
                 if c_column == 1:
-                    for j in range(first, last):
+                    for j in range(low, high):
                         c[to + j] = row[j]
                 else:
-                    for j in range(first, last):
+                    for j in range(low, high):
                         c[to + j * np.uintp(c_column)] = row[j]
 
 
-@summing_kernel
+@summing_block_kernel
 def _by_dots(
-    a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, start: int, stop: int
+    start: int,
+    stop: int,
+    a: FloatArray,
+    b: FloatArray,
+    bias: FloatArray,
+    relu: bool,
+    c: FloatArray,
 ) -> None:
     """Write rows start to stop of c, whose elements are products of rows of a and rows of b."""
     n, depth = b.shape
@@ -255,4 +260,5 @@ def _by_dots(
             for r in range(min(4, stop - i)):
                 for s in range(min(4, n - j)):
                     offset = bias[j + s] if bias.size else zero
-                    c[i + r, j + s] = tile[r, s] + offset
+                    value = tile[r, s] + offset
+                    c[i + r, j + s] = zero if relu and value < zero else value

@@ -4,12 +4,10 @@ The moments are updated in place; the new parameters go to `out`, which may be `
 must not overlap it otherwise. All arrays have one shape and one dtype, float32 or float64.
 """
 
-from functools import partial
-
 import numpy as np
 
-from minivae_kernels._arrays import FloatArray, as_float, flat, refuse, run_flat
-from minivae_kernels._jit import kernel
+from minivae_kernels._arrays import FloatArray, as_float, line, refuse, run_flat
+from minivae_kernels._jit import block_kernel
 
 
 def adam_update(
@@ -47,8 +45,11 @@ def adam_update(
     # lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
     rate = learning_rate / (1 - beta1**step)
     correction = 1 / (1 - beta2**step)
-    loop = partial(_adam, rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
-    run_flat(loop, flat(param), flat(grad), m.reshape(-1), v.reshape(-1), out.reshape(-1))
+    run_flat(
+        _adam,
+        *(line(x) for x in (param, grad, m, v, out)),
+        *(rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon),
+    )
 
 
 def sgd_update(
@@ -75,8 +76,8 @@ def sgd_update(
         If dtypes or shapes differ, or an array written to is not C-contiguous.
     """
     _check("sgd_update", param, grad, velocity=velocity, out=out)
-    loop = partial(_sgd, learning_rate, momentum)
-    run_flat(loop, flat(param), flat(grad), velocity.reshape(-1), out.reshape(-1))
+    arrays = (line(x) for x in (param, grad, velocity, out))
+    run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
 
 
 def _check(operation: str, param: FloatArray, grad: FloatArray, **written: FloatArray) -> None:
@@ -95,8 +96,15 @@ def _check(operation: str, param: FloatArray, grad: FloatArray, **written: Float
             )
 
 
-@kernel
+@block_kernel
 def _adam(
+    start: int,
+    stop: int,
+    param: FloatArray,
+    grad: FloatArray,
+    m: FloatArray,
+    v: FloatArray,
+    out: FloatArray,
     rate: float,
     correction: float,
     beta1: float,
@@ -104,16 +112,11 @@ def _adam(
     beta2: float,
     rest2: float,
     epsilon: float,
-    param: FloatArray,
-    grad: FloatArray,
-    m: FloatArray,
-    v: FloatArray,
-    out: FloatArray,
 ) -> None:
     of_dtype = param.dtype.type
     keep1, take1, keep2, take2 = of_dtype(beta1), of_dtype(rest1), of_dtype(beta2), of_dtype(rest2)
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
-    for i in range(param.size):
+    for i in range(np.uintp(start), np.uintp(stop)):
         first = keep1 * m[i] + take1 * grad[i]
         second = keep2 * v[i] + take2 * (grad[i] * grad[i])
         m[i] = first
@@ -121,17 +124,19 @@ def _adam(
         out[i] = param[i] - step * first / (np.sqrt(second * unbias) + floor)
 
 
-@kernel
+@block_kernel
 def _sgd(
-    learning_rate: float,
-    momentum: float,
+    start: int,
+    stop: int,
     param: FloatArray,
     grad: FloatArray,
     velocity: FloatArray,
     out: FloatArray,
+    learning_rate: float,
+    momentum: float,
 ) -> None:
     rate, keep = param.dtype.type(learning_rate), param.dtype.type(momentum)
-    for i in range(param.size):
+    for i in range(np.uintp(start), np.uintp(stop)):
         moved = keep * velocity[i] + grad[i]
         velocity[i] = moved
         out[i] = param[i] - rate * moved

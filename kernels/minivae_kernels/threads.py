@@ -140,7 +140,8 @@ def parallel_blocks(function: Callable[..., object], blocks: Sequence[tuple[Any,
         raise job.error
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
+    """Return the number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -149,7 +150,7 @@ def _available_cpus() -> int:
 def _threads_from_environment() -> int:
     text = os.environ.get("MINIVAE_NUM_THREADS", "").strip()
     if not text:
-        return min(_available_cpus(), _MOST_THREADS)
+        return min(available_cpus(), _MOST_THREADS)
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"MINIVAE_NUM_THREADS must be a positive integer, not {text!r}")
     return int(text)

@@ -105,7 +105,7 @@ def test_without_a_folder_for_the_cache_kernels_still_work(monkeypatch):
     np.testing.assert_array_equal(out, [1, 2, 3])
 
 
-@pytest.mark.skipif(_jit._INTERPRETED, reason="nothing is compiled")
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
 def test_one_compilation_for_a_dtype():
     x = np.ones((4, 6), np.float32)
     locked = x.copy()

@@ -1,0 +1,220 @@
+"""Helper threads that join a kernel which is already running, and take blocks of its work.
+
+The work is cut into the same blocks whatever the number of threads: the result has the same bits
+on one thread or many.
+
+To hand work over through Python's locks takes 30 to 60 microseconds, for the operating system has
+to wake the other thread; two threads would pay only in long kernels. So a helper that has just
+worked stays awake for a moment in compiled code, and watches a number in memory. The caller, also
+in compiled code, writes there which function it is in and with what arguments, changes the
+number and begins to work; the helper calls the same function with the same arguments. Both take
+the numbers of blocks from one counter until none is left. This costs a microsecond or two, and
+neither Python nor the operating system has a part in it. A helper that sees nothing to do for a
+while goes to sleep.
+"""
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minivae_kernels import threads
+from minivae_kernels._native import (
+    CALL_SIZE,
+    INTERPRETED,
+    add,
+    call,
+    call_again,
+    callback,
+    load,
+    pause,
+    scalar,
+    store,
+)
+
+_MOST_HELPERS = 31
+
+# How long a helper stays awake, in seconds: longer than the gap between two kernels of a training
+# step, shorter than anybody would notice.
+_AWAKE = 200e-6
+
+# Positions on the board, 64 bytes or more apart where several threads write: they would take the
+# cache line from each other.
+_TURN = 0  # changes when there is work
+_NEXT = 8  # the number of the next block
+_INSIDE = 16  # helpers that are inside the kernel, plus _SHUT if no more may come
+_INVITED = 24  # helpers with lower numbers than this may come
+_COUNT, _STEP = 25, 26  # how much there is to do, and how much of it is a block
+_FAILED = 27  # whether a block ended with an exception
+_LATE = 28  # whether the last caller was kept waiting for a helper
+_REST, _REST_ARGUMENT = 29, 30  # the system's function for a short sleep
+LEAD = 31  # the function that shares out what is written behind
+CALL = 32  # the caller's function and arguments
+_ASLEEP = CALL + CALL_SIZE + 8  # for each helper whether it sleeps
+_SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
+_SHUT = 1 << 32
+
+_PATIENCE = 20_000  # looks at the board until the caller believes that a helper was interrupted
+_ALONE = 0.2  # seconds that it then works alone: on a busy machine helpers do more harm than good
+
+
+# In compiled code ------------------------------------------------------------------------------
+
+
+@scalar
+def _work(board: int) -> None:
+    """Do blocks of the written call until none is left."""
+    count, step = load(board, _COUNT), load(board, _STEP)
+    while True:
+        start = add(board, _NEXT, 1) * step
+        if start >= count:
+            break
+        status = call_again(board, CALL, start, min(start + step, count))
+        if status != 0:
+            store(board, _FAILED, 1)
+
+
+def _join(board: int, number: int, looks: int, turn: int) -> int:
+    """Lead the written call, as number -1, or help until there was nothing to do for some looks.
+
+    Who leads lets the helpers in, works with them, and waits until they have left. A helper joins
+    every call that it is invited to, and returns the turn when it falls asleep.
+    """
+    if number < 0:
+        store(board, _NEXT, 0)
+        add(board, _INSIDE, -_SHUT)
+        add(board, _TURN, 1)
+        _work(board)
+        add(board, _INSIDE, _SHUT)
+        waited = 0
+        while load(board, _INSIDE) != _SHUT:
+            pause()
+            waited += 1
+            if waited > _PATIENCE:  # another process has the helper's processor: give it this one
+                store(board, _LATE, 1)
+                call(load(board, _REST), load(board, _REST_ARGUMENT), 0, 0, 0)
+        return 0
+    idle = 0
+    while idle < looks:
+        now: int = load(board, _TURN)
+        if now == turn or number >= load(board, _INVITED):
+            pause()
+            idle += 1
+        else:
+            if add(board, _INSIDE, 1) < _SHUT:
+                _work(board)
+                idle = 0
+            add(board, _INSIDE, -1)
+        turn = now
+    store(board, _ASLEEP + 8 * number, 1)
+    return turn
+
+
+@functools.cache
+def _compiled_join() -> Any:
+    return callback(_join)
+
+
+# In Python -------------------------------------------------------------------------------------
+
+
+class _Pool:
+    """Daemon threads, started when first needed: they never keep the interpreter from ending."""
+
+    def __init__(self) -> None:
+        # The board begins at an address that is a multiple of 64: the helpers' part of it
+        # shares no cache line with anything else.
+        self._memory = np.zeros(8 + _SIZE, np.int64)
+        self.board = -(-self._memory.ctypes.data // 64) * 64
+        self.numbers = (ctypes.c_int64 * _SIZE).from_address(self.board)
+        self.numbers[_INSIDE] = _SHUT
+        self.numbers[_REST], self.numbers[_REST_ARGUMENT] = _short_sleep()
+        self._bells: list[threading.Lock] = []
+        self.free = threading.Lock()  # held by the caller that the helpers work for
+        self._alone_until = 0.0
+
+    def call_helpers(self, count: int) -> bool:
+        """Wake the first `count` helpers, unless they are not to be relied on."""
+        numbers, bells = self.numbers, self._bells
+        if not numbers[LEAD]:
+            numbers[LEAD] = _compiled_join().address
+        if numbers[_LATE]:
+            numbers[_LATE] = 0
+            self._alone_until = time.perf_counter() + _ALONE
+        if self._alone_until:
+            if time.perf_counter() < self._alone_until:
+                return False
+            self._alone_until = 0.0
+        if numbers[_INVITED] != count:
+            numbers[_INVITED] = count
+        for number in range(count):
+            if number == len(bells):
+                bells.append(threading.Lock())
+                threading.Thread(
+                    target=self._help, args=(number,), name="minivae", daemon=True
+                ).start()
+            elif numbers[_ASLEEP + 8 * number]:
+                numbers[_ASLEEP + 8 * number] = 0
+                bells[number].release()
+        return True
+
+    def _help(self, number: int) -> None:
+        join, bell = _compiled_join().ctypes, self._bells[number]
+        bell.acquire()
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            join(self.board, _MOST_HELPERS, 200, 0)  # a helper that is never invited
+            times.append(time.perf_counter() - begin)
+        looks, turn = int(200 * _AWAKE / min(times)), 0
+        while True:
+            turn = join(self.board, number, looks, turn)
+            bell.acquire()
+
+
+def share(kernel: Callable[..., None], count: int, step: int, arguments: tuple[Any, ...]) -> None:
+    """Run ``kernel(0, count, *arguments)``, in blocks with helpers if they are free."""
+    helpers = min(threads.get_num_threads(), _CPUS, _MOST_HELPERS + 1) - 1
+    pool = _pool
+    if INTERPRETED or helpers < 1 or not pool.free.acquire(blocking=False):
+        kernel(0, count, *arguments)
+        return
+    try:
+        if not pool.call_helpers(helpers):
+            kernel(0, count, *arguments)
+            return
+        numbers = pool.numbers
+        numbers[_COUNT], numbers[_STEP] = count, step
+        kernel(-pool.board, 0, *arguments)
+        if numbers[_FAILED]:
+            numbers[_FAILED] = 0
+            raise MemoryError("a kernel found no room for what it works with")
+    finally:
+        pool.free.release()
+
+
+def _short_sleep() -> tuple[int, int]:
+    """Return the address of a function of the system, and with what number it sleeps shortly."""
+    if sys.platform == "win32":
+        function, argument = ctypes.windll.kernel32.Sleep, 1  # milliseconds
+    else:
+        function, argument = ctypes.CDLL(None).usleep, 20  # microseconds
+    return ctypes.cast(function, ctypes.c_void_p).value or 0, argument
+
+
+def _renew_pool() -> None:
+    """Start afresh in a forked process, which has none of its parent's threads."""
+    global _pool
+    _pool = _Pool()
+
+
+_CPUS = threads.available_cpus()
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_pool)

@@ -1,0 +1,134 @@
+"""Helpers that join a kernel: every block once, sleep when idle, failures, ends of processes."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import minivae_kernels as kernels
+from minivae_kernels import _sharing
+from minivae_kernels._jit import INTERPRETED, block_kernel
+
+BLOCKS = 64
+
+pytestmark = [
+    pytest.mark.skipif(INTERPRETED, reason="nothing is shared"),
+    pytest.mark.skipif(_sharing._CPUS < 2, reason="helpers need a processor of their own"),
+]
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = kernels.get_num_threads()
+    kernels.set_num_threads(2)
+    yield
+    kernels.set_num_threads(before)
+
+
+@block_kernel
+def count(start, stop, out, work):
+    for i in range(start, stop):
+        for _ in range(work):
+            out[i] = out[i] * 0.5 + 1.0
+
+
+@block_kernel
+def fail(start, stop, out):
+    if out[start] == 0:
+        raise MemoryError("no room")
+    out[start] += 1
+
+
+def blocks_asked_for():
+    return _sharing._pool.numbers[_sharing._NEXT]
+
+
+def test_every_block_is_done_once_and_helpers_do_some():
+    deadline = time.monotonic() + 60
+    calls = joined = 0
+    while joined < 100 and time.monotonic() < deadline:
+        out = np.zeros(BLOCKS)
+        count(BLOCKS, 1, out, 200)
+        calls += 1
+        assert (out == 2 * (1 - 0.5**200)).all()
+        # whoever finds no block left has asked for one too many
+        joined += blocks_asked_for() == BLOCKS + 2
+        if calls % 50 == 0:
+            time.sleep(0.002)  # let them fall asleep
+    assert joined
+
+
+def test_fewer_threads_leave_the_helpers_alone():
+    kernels.set_num_threads(1)
+    before = _sharing._pool.numbers[_sharing._TURN]
+    out = np.zeros(BLOCKS)
+    count(BLOCKS, 1, out, 1)
+    assert (out == 1).all()
+    assert _sharing._pool.numbers[_sharing._TURN] == before
+
+
+def test_idle_helpers_sleep():
+    count(BLOCKS, 1, np.zeros(BLOCKS), 200)
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.05
+
+
+def test_a_failure_in_any_block_reaches_the_caller_and_closes_the_kernel():
+    for i in range(50):
+        out = np.ones(BLOCKS)
+        out[i] = 0
+        with pytest.raises(MemoryError):
+            fail(BLOCKS, 1, out)
+        assert _sharing._pool.numbers[_sharing._INSIDE] == _sharing._SHUT
+        out = np.ones(BLOCKS)
+        fail(BLOCKS, 1, out)
+        assert (out == 2).all()
+
+
+def test_after_waiting_for_a_late_helper_the_caller_works_alone_for_a_while():
+    pool = _sharing._pool
+    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
+    pool.numbers[_sharing._LATE] = 1
+    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
+    turn = pool.numbers[_sharing._TURN]
+    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
+    assert pool.numbers[_sharing._TURN] == turn
+    time.sleep(1.1 * _sharing._ALONE)
+    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
+    assert pool.numbers[_sharing._TURN] == turn + 1
+
+
+@block_kernel
+def crowded(start, stop, a, b, c, d, e, f, g, h, i, j, k, L, m, n, o, p, q, r, s, t):
+    a[start] = 1
+
+
+def test_too_many_arguments_are_refused_when_compiling():
+    with pytest.raises(Exception, match="too many arguments"):
+        crowded(4, 1, *[np.zeros(4)] * 20)
+
+
+def test_a_process_may_end_while_helpers_are_awake():
+    code = """
+import sys, numpy as np, minivae_kernels as kernels
+kernels.set_num_threads(2)
+x = np.ones(200_000, np.float32)
+for _ in range(300):
+    kernels.exp(x)
+"""
+    path = os.pathsep.join(p for p in sys.path if p)
+    for _ in range(5):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (run.returncode, run.stderr) == (0, "")

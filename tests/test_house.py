@@ -238,4 +238,4 @@ def test_no_test_sees_the_home_of_the_user(home):
 def test_every_command_of_the_makefile_is_listed_by_its_help():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
-    assert commands == re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
+    assert commands == re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)

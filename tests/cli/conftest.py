@@ -70,8 +70,8 @@ def minivae(capsys, monkeypatch):
 def few_digits(tmp_path_factory) -> Path:
     """A file with a few hundred of the digits."""
     digits, path = load("optdigits"), tmp_path_factory.mktemp("data") / "few-digits.npz"
-    few = {"x_train": digits.x_train[:600], "x_test": digits.x_test[:200]}
-    np.savez(path, **few, y_train=digits.y_train[:600], y_test=digits.y_test[:200])
+    few = {"x_train": digits.x_train[:600], "x_test": digits.x_test[:60]}
+    np.savez(path, **few, y_train=digits.y_train[:600], y_test=digits.y_test[:60])
     return path
 
 

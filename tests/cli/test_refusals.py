@@ -181,7 +181,7 @@ def fill_the_disk_after(monkeypatch, writes):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders are synchronised as well only there")
-@pytest.mark.parametrize("writes", [0, 2, 3, 5, 8, 11, 20])
+@pytest.mark.parametrize("writes", [0, 2, 3, 8, 20])
 def test_a_full_disk_leaves_the_last_checkpoint(
     minivae, monkeypatch, tmp_path, small, small_run, writes
 ):

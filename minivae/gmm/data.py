@@ -1,0 +1,257 @@
+"""The rows that a mixture is fitted to: in memory, on disk or in chunks, with weights and labels.
+
+- `Data`: goes through the rows piece by piece, as often as EM asks;
+- `as_rows`: an array of data at the door, float32 kept and everything else float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minivae.errors import ShapeError
+from minivae.estimator import check_data
+from minivae.tensor import Array, Tensor
+
+__all__ = ["Data", "Piece", "as_rows"]
+
+Labels = npt.NDArray[np.int64]
+
+_NUMBERS = 2**22  # in a piece of an array: what is checked or converted at once
+_LARGEST = 1e150  # its square is finite
+
+
+class Piece(NamedTuple):
+    """Some rows, C-contiguous, with what belongs to them."""
+
+    X: Array
+    weight: Array | None
+    labels: Labels | None
+
+
+def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "X") -> Array:
+    """Finite data of shape ``(N, D)``, in float32 if that is what they are, else in float64.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ValueError
+        If they are not that; the first offending row is named.
+    """
+    given = getattr(X, "dtype", None)
+    dtype = np.float32 if given == np.float32 else np.float64
+    rows = check_data(X, operation, dtype=dtype, n_features=n_features, name=name)
+    if dtype is np.float64 and max(rows.max(), -rows.min()) > _LARGEST:
+        row, column = np.argwhere(np.abs(rows) > _LARGEST)[0]
+        raise ValueError(
+            f"{operation}: {name}[{row}, {column}] = {rows[row, column]} is too large: its square "
+            "is no number of float64; divide the data by their scale"
+        )
+    return rows
+
+
+class Data:
+    """Rows that can be gone through as often as EM asks, by ``for piece in data``.
+
+    Parameters
+    ----------
+    operation
+        What messages call the operation.
+    X
+        An array, a ``numpy.memmap`` (read piece by piece), or an iterable of arrays that can be
+        iterated again, all ``(n, D)``.
+    sample_weight
+        w_n, not negative, of shape ``(N,)``; None for 1.
+    labels
+        The components of the rows where they are known, -1 where not, ``(N,)``; None for unknown.
+    K
+        The number of components, for checking labels.
+    n_features
+        D, if it is known already.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ValueError
+        If the rows, the weights or the labels are not what they must be.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        X: Any,
+        *,
+        sample_weight: Any = None,
+        labels: Any = None,
+        K: int = 1,
+        n_features: int | None = None,
+    ) -> None:
+        self.operation = operation
+        self._chunks: Iterable[Any] | None = _chunks(X, operation)
+        self._array: Array | None = None
+        if self._chunks is not None:
+            self.n_rows, self.n_features = self._count_rows(self._chunks, n_features)
+        elif isinstance(X, np.memmap) and X.ndim == 2 and X.dtype.kind in "iuf":
+            self._array = X
+            self.n_rows, self.n_features = X.shape
+            for start, part in self._parts(X):
+                as_rows(part, operation, n_features, name=f"X[{start}:{start + len(part)}]")
+        else:
+            self._array = as_rows(X, operation, n_features)
+            self.n_rows, self.n_features = self._array.shape
+        self._weight = self._check_weight(sample_weight)
+        self._labels = self._check_labels(labels, K)
+        self.total_weight = float(self.n_rows if self._weight is None else self._weight.sum())
+        self.n_weighted = self.n_rows if self._weight is None else int((self._weight > 0).sum())
+
+    def __iter__(self) -> Iterator[Piece]:
+        if self._array is not None:
+            for start, part in self._parts(self._array):
+                if isinstance(part, np.memmap):
+                    dtype = np.float32 if part.dtype == np.float32 else np.float64
+                    part = np.ascontiguousarray(part, dtype=dtype).view(np.ndarray)
+                yield self._piece(start, part)
+            return
+        start = 0
+        for start, chunk in self._checked_chunks():
+            if start + len(chunk) > self.n_rows:
+                break
+            yield self._piece(start, chunk)
+            start += len(chunk)
+        else:
+            if start == self.n_rows:
+                return
+        raise ValueError(
+            f"{self.operation}: the chunks gave {self.n_rows} rows at first and another number "
+            "when gone through again; X must give the same rows each time"
+        )
+
+    def _piece(self, start: int, X: Array) -> Piece:
+        part = slice(start, start + len(X))
+        return Piece(
+            X,
+            None if self._weight is None else self._weight[part],
+            None if self._labels is None else self._labels[part],
+        )
+
+    def _parts(self, X: Array) -> Iterator[tuple[int, Array]]:
+        step = max(1, _NUMBERS // X.shape[1])
+        return ((start, X[start : start + step]) for start in range(0, len(X), step))
+
+    def _checked_chunks(self) -> Iterator[tuple[int, Array]]:
+        start, width = 0, getattr(self, "n_features", None)
+        for i, chunk in enumerate(self._chunks or ()):
+            rows = as_rows(chunk, self.operation, width, name=f"chunk {i}")
+            yield start, rows
+            start, width = start + len(rows), rows.shape[1]
+
+    def _count_rows(self, chunks: Iterable[Any], n_features: int | None) -> tuple[int, int]:
+        if n_features is not None:
+            self.n_features = n_features
+        count, width = 0, 0
+        for start, rows in self._checked_chunks():
+            count, width = start + len(rows), rows.shape[1]
+        if not count:
+            raise ShapeError(f"{self.operation}: X gave no chunks; it must give at least one")
+        return count, width
+
+    def _check_weight(self, sample_weight: Any) -> Array | None:
+        if sample_weight is None:
+            return None
+        name = f"{self.operation}: sample_weight"
+        weight: Array = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        if weight.shape != (self.n_rows,):
+            raise ShapeError(f"{name} has shape {weight.shape}; it must be ({self.n_rows},)")
+        bad = ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(f"{name}[{row}] = {weight[row]}; weights must not be negative")
+        if not weight.any():
+            raise ValueError(f"{name} is 0 for all {self.n_rows} rows; some must count")
+        return weight
+
+    def _check_labels(self, labels: Any, K: int) -> Labels | None:
+        if labels is None:
+            return None
+        name = f"{self.operation}: labels"
+        given = np.asarray(labels)
+        if given.shape != (self.n_rows,):
+            raise ShapeError(f"{name} have shape {given.shape}; they must be ({self.n_rows},)")
+        with np.errstate(invalid="ignore"):
+            whole = given.astype(np.int64) if given.dtype.kind in "iufb" else None
+        if whole is None or (whole != given).any():
+            raise ValueError(f"{name} must be whole numbers: -1 (unknown) or a component's number")
+        bad = (whole < -1) | (whole >= K)
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(
+                f"{name}[{row}] = {whole[row]} is out of range: -1 (unknown), or from 0 to {K - 1}"
+            )
+        return np.ascontiguousarray(whole)
+
+    # ---- for the initialisation ----
+
+    def sample(self, limit: int, rng: np.random.Generator) -> Piece:
+        """All rows if there are no more than `limit`, else so many drawn without replacement."""
+        if self.n_rows <= limit:
+            pieces = list(self)
+            return pieces[0] if len(pieces) == 1 else _joined(pieces)
+        chosen = np.sort(rng.choice(self.n_rows, limit, replace=False, shuffle=False))
+        picked, start = [], 0
+        for piece in self:
+            first, last = np.searchsorted(chosen, [start, start + len(piece.X)])
+            index = chosen[first:last] - start
+            picked.append(_select(piece, index))
+            start += len(piece.X)
+        return _joined(picked)
+
+    def labelled_means(self, K: int) -> tuple[Labels, Array]:
+        """The components that have labelled rows, and the means of those rows."""
+        counts, means = np.zeros(K), np.zeros((K, self.n_features))
+        if self._labels is None:
+            return np.empty(0, np.int64), means[:0]
+        for piece in self:
+            for k in range(K):
+                mine = _select(piece, np.flatnonzero(piece.labels == k))
+                w = np.ones(len(mine.X)) if mine.weight is None else mine.weight
+                if w.sum() > 0:  # the running mean, without large sums
+                    counts[k] += w.sum()
+                    means[k] += (w @ (mine.X - means[k])) / counts[k]
+        known = np.flatnonzero(counts)
+        return known, means[known]
+
+
+def _select(piece: Piece, index: Labels) -> Piece:
+    X, weight, labels = piece
+    return Piece(
+        X[index],
+        None if weight is None else weight[index],
+        None if labels is None else labels[index],
+    )
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    weights = [p.weight for p in pieces if p.weight is not None]
+    labels = [p.labels for p in pieces if p.labels is not None]
+    return Piece(
+        np.concatenate([p.X for p in pieces]),
+        np.concatenate(weights) if weights else None,
+        np.concatenate(labels) if labels else None,
+    )
+
+
+def _chunks(X: Any, operation: str) -> Iterable[Any] | None:
+    """X if it gives arrays when iterated, None if it is data itself."""
+    if isinstance(X, Iterator):
+        raise ValueError(
+            f"{operation}: X is a {type(X).__name__}, which can be gone through only once, and EM "
+            "goes through the data in each iteration; hand over a list of arrays, or an object "
+            "whose __iter__ begins afresh each time"
+        )
+    if isinstance(X, list | tuple):
+        return X if X and getattr(X[0], "ndim", 0) == 2 else None
+    is_data = isinstance(X, str | bytes | dict | Tensor) or any(
+        hasattr(X, name) for name in ("__array__", "__array_interface__", "toarray", "__dlpack__")
+    )
+    return X if isinstance(X, Iterable) and not is_data else None

@@ -1,0 +1,272 @@
+"""EM: an E-step that makes the bound tight, an M-step that raises it, and the climb.
+
+- `e_step`: the responsibilities, at once summed into what the M-step needs;
+- `m_step`: the parameters that maximise the bound given those sums;
+- `climb`: the two in turn until the bound stands still;
+- `stepwise`: one update from a batch, of sums that forget.
+
+References
+----------
+Dempster, Laird and Rubin (1977); Neal and Hinton (1998) for the bound; Bishop (2006), chapter 9;
+Cappé and Moulines (2009) for stepwise EM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from minivae.gmm.data import Data, Piece
+from minivae.gmm.parameters import Parameters, SingularError, constrained
+from minivae.tensor import Array
+from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
+
+__all__ = ["Climb", "Step", "add", "climb", "e_step", "em_statistics", "m_step", "stepwise"]
+
+_NONE = 1e-200  # a component with less than this share of the data has none
+_FAR = 1e6  # squared shift of a mean, in variances, that costs the variance six digits
+
+Report = Callable[[int, float, float], None]
+
+
+class Step(NamedTuple):
+    """What an M-step arrives at."""
+
+    parameters: Parameters
+
+    scatter: Array
+    """S_k about the new means, before any eigenvalue is raised; in the covariances' shape."""
+
+    raised: Array
+    """How many eigenvalues of each covariance were raised to the floor, ``(K,)`` or ``(1,)``."""
+
+
+def e_step(
+    data: Iterable[Piece], theta: Parameters, centres: Array | None = None
+) -> MixtureStatistics:
+    """The E-step: q(z_n = k) = r_nk makes the bound equal to the log-likelihood.
+
+    The density is Eq. GMM.1, the responsibilities r_nk = p(z_n = k | x_n; theta) are Eq. GMM.2, and
+    the bound with them is Eq. GMM.3. A row whose label is known has r_nk = 1 for it.
+
+    Parameters
+    ----------
+    data
+        Rows, with weights w_n and labels.
+    theta
+        The parameters.
+    centres
+        c_k, of shape ``(K, D)``, about which the sums are taken; the means if left out.
+
+    Returns
+    -------
+    sum_n w_n log p(x_n) in nats, and for each k the sums over n of w_n r_nk times 1, (x_n - c_k)
+    and (x_n - c_k)(x_n - c_k)^T.
+    """
+    return add(
+        mixture_statistics(
+            piece.X,
+            *theta.mixture,
+            centres=centres,
+            sample_weight=piece.weight,
+            labels=piece.labels,
+        )
+        for piece in data
+    )
+
+
+def m_step(statistics: MixtureStatistics, centres: Array, before: Parameters, floor: float) -> Step:
+    """The M-step: the parameters that maximise the bound with the responsibilities held.
+
+    It is exact, the floor under the eigenvalues included, and so never lowers the log-likelihood.
+    A component without data keeps its mean and covariance: any would do.
+
+    Parameters
+    ----------
+    statistics
+        Of the E-step.
+    centres
+        c_k, about which they were taken, ``(K, D)``.
+    before
+        The parameters of the E-step.
+    floor
+        The least eigenvalue of a covariance.
+
+    Raises
+    ------
+    SingularError
+        If the floor is 0 and a component has collapsed: the likelihood has no maximum.
+    """
+    _, N, first, second = statistics  # N_k = sum_n w_n r_nk
+    kind, D = before.covariance_type, first.shape[1]
+    some = _with_data(N)
+    safe = np.where(some, N, 1.0)
+
+    weights = N / N.sum()  # Eq. GMM.4: pi_k = N_k / sum_j N_j
+    shift = np.where(some[:, None], first / safe[:, None], 0.0)
+    means = np.where(some[:, None], centres + shift, before.means)  # Eq. GMM.5: the weighted mean
+
+    # Eq. GMM.6: S_k = sum_n w_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k, moved from c_k to mu_k
+    if kind == "full":
+        scatter = second / safe[:, None, None] - shift[:, :, None] * shift[:, None, :]
+    elif kind == "tied":
+        scatter = (second - (N[:, None] * shift).T @ shift) / N.sum()
+    elif kind == "diag":
+        scatter = second / safe[:, None] - shift**2
+    else:
+        scatter = (second / safe - (shift**2).sum(axis=1)) / D
+    if kind != "tied":
+        scatter[~some] = before.covariances[~some]
+
+    covariances, factors, raised = constrained(scatter, kind, floor)  # Eq. GMM.7
+    return Step(Parameters(kind, weights, means, covariances, factors), scatter, raised)
+
+
+def em_statistics(
+    data: Iterable[Piece], theta: Parameters, floor: float
+) -> tuple[MixtureStatistics, Array]:
+    """The E-step, and the centres of its sums: the means, or where these are about to move.
+
+    Sums about a centre many standard deviations from the new mean would lose the variance's digits,
+    so they are then taken again, with the same responsibilities, about the new mean.
+    """
+    statistics = e_step(data, theta)
+    _, N, first, second = statistics
+    some = _with_data(N)
+    shift = first[some] / N[some, None]
+    if theta.covariance_type == "tied":
+        N_some, total = N[some, None], N.sum()
+        variances = (np.diagonal(second) - (N_some * shift**2).sum(axis=0))[None] / total
+    elif theta.covariance_type == "spherical":
+        D = shift.shape[1]
+        variances = ((second[some] / N[some] - (shift**2).sum(axis=1)) / D)[:, None]
+    else:
+        full = theta.covariance_type == "full"
+        squares = np.diagonal(second, axis1=1, axis2=2) if full else second
+        variances = squares[some] / N[some, None] - shift**2
+    if not (shift**2 > _FAR * np.maximum(variances, floor)).any():
+        return statistics, theta.means
+    centres = theta.means.copy()
+    centres[some] += shift
+    return e_step(data, theta, centres), centres
+
+
+class Climb(NamedTuple):
+    """Where EM arrives."""
+
+    step: Step
+    bounds: list[float]
+    """The bound after each iteration, in nats per datum."""
+
+    bound: float
+    """The bound of the parameters."""
+
+    bound_before: float
+    """The bound one iteration earlier."""
+
+    converged: bool
+    n_iter: int
+    collapsed: list[int]
+    """The components whose collapse ended the climb, where no floor holds covariances up."""
+
+
+def climb(
+    data: Data,
+    start: Step,
+    *,
+    floor: float,
+    tol: float,
+    max_iter: int,
+    bound_before: float = -math.inf,
+    report: Report = lambda iteration, bound, change: None,
+) -> Climb:
+    """Coordinate ascent on the bound, until an iteration's E-step finds it risen by less than tol.
+
+    Parameters
+    ----------
+    data
+        Rows that can be gone through many times.
+    start
+        The parameters to begin with.
+    floor, tol, max_iter
+        The least eigenvalue, the least rise in nats per datum, the most iterations.
+    bound_before
+        The bound one iteration before the start, if there was one.
+    report
+        Called after each iteration with its number, the bound that its E-step found, and the rise.
+    """
+    step, bounds, collapsed = start, [], []
+    n_iter, converged, bound = 0, False, math.nan
+    for n in range(1, max_iter + 1):
+        statistics, centres = em_statistics(data, step.parameters, floor)
+        bound = statistics.log_likelihood / data.total_weight
+        if n > 1:
+            bounds.append(bound)
+        try:
+            step = m_step(statistics, centres, step.parameters, floor)
+        except SingularError as error:
+            collapsed = error.components
+            break
+        n_iter, change, bound_before = n, bound - bound_before, bound
+        report(n, bound, change)
+        if abs(change) < tol:
+            converged = True
+            break
+    if not collapsed:
+        bound = e_step(data, step.parameters).log_likelihood / data.total_weight
+        if n_iter:
+            bounds.append(bound)
+    return Climb(step, bounds, bound, bound_before, converged, n_iter, collapsed)
+
+
+def stepwise(statistics: MixtureStatistics, before: Step, rate: float, floor: float) -> Step:
+    """One update from a batch: s <- (1 - rate) s + rate s_batch, then an M-step, Eq. GMM.8.
+
+    s are the sums for one datum. Those so far are known from the parameters that came of them:
+    about the current means they are pi_k, 0 and pi_k S_k.
+
+    Parameters
+    ----------
+    statistics
+        Of the batch, about the current means.
+    before
+        The last step.
+    rate
+        gamma, between 0 and 1.
+    floor
+        The least eigenvalue of a covariance.
+
+    Raises
+    ------
+    SingularError
+        If the floor is 0 and a component has collapsed.
+    """
+    _, N, first, second = statistics
+    theta, scatter = before.parameters, before.scatter
+    share = rate / N.sum()
+    pi = theta.weights.reshape(-1, *[1] * (scatter.ndim - 1))
+    so_far = scatter if theta.covariance_type == "tied" else pi * scatter
+    if theta.covariance_type == "spherical":
+        so_far = so_far * theta.means.shape[1]  # the sum over features
+    mixed = MixtureStatistics(
+        math.nan,
+        (1 - rate) * theta.weights + share * N,
+        share * first,
+        (1 - rate) * so_far + share * second,
+    )
+    return m_step(mixed, theta.means, theta, floor)
+
+
+def add(statistics: Iterable[MixtureStatistics]) -> MixtureStatistics:
+    """The statistics of several data sets together."""
+    likelihoods, counts, first, second = zip(*statistics, strict=True)
+    return MixtureStatistics(math.fsum(likelihoods), sum(counts), sum(first), sum(second))
+
+
+def _with_data(counts: Array) -> Array:
+    """Which components have any data worth dividing by."""
+    least = _NONE * counts.sum()
+    return np.asarray(counts > least)

@@ -1,0 +1,257 @@
+"""Where the climb begins: k-means, k-means++ seeds, rows of the data, or chance.
+
+All work on the data if they have no more than `LIMIT` rows, and else on so many of them drawn at
+random: more rows would not make a better start, and the memory stays bounded.
+
+References
+----------
+Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minivae.gmm.data import Data, Labels, Piece
+from minivae.gmm.em import Step, add, e_step, m_step
+from minivae.gmm.parameters import Parameters, constrained, factors_of_precisions
+from minivae.tensor import Array
+from minivae_kernels.clustering import kmeans_plus_plus, lloyd_step
+from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
+
+__all__ = ["LIMIT", "METHODS", "Given", "Start", "initialise", "k_means"]
+
+METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+LIMIT = 2**17
+
+_LLOYD_STEPS = 100
+_STILL = 1e-4  # squared shift of all centres, in mean variances of a feature, that ends k-means
+_TABLE = 2**20  # numbers in a table of random responsibilities
+
+
+class Given(NamedTuple):
+    """What the user has said of the start; None for what is to be found."""
+
+    weights: Array | None
+    means: Array | None
+    precisions: Array | None
+
+
+class Start(NamedTuple):
+    """The first parameters, and how many rows they were found on that differ, if too few."""
+
+    step: Step
+    too_few: int | None
+
+
+def initialise(
+    data: Data, K: int, kind: str, method: str, given: Given, floor: float, rng: np.random.Generator
+) -> Start:
+    """The parameters that EM begins with.
+
+    ``"kmeans"``: weights, means and covariances of k-means' clusters. ``"k-means++"``: its seeds as
+    means, and for every covariance the mean scatter of the rows about their nearest seed.
+    ``"random_from_data"``: the same about rows drawn at random. ``"random"``: the M-step on random
+    responsibilities. Components with labelled rows begin at these rows' mean, or with k-means at
+    their cluster.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    K, kind
+        The number of components, the covariance type.
+    method
+        One of `METHODS`.
+    given
+        Weights, means and precisions from the user, which go before what is found.
+    floor
+        The least eigenvalue of a covariance.
+    rng
+        What is drawn from.
+
+    Raises
+    ------
+    SingularError
+        If the floor is 0 and a covariance is singular.
+    """
+    weights, means, precisions = given
+    if weights is not None and means is not None and precisions is not None:
+        covariances, factors = factors_of_precisions(precisions, kind)
+        theta = Parameters(kind, weights, means, covariances, factors)
+        return Start(Step(theta, covariances, np.zeros(1, np.int64)), None)
+    sample = data.sample(LIMIT, rng)
+    known, centres_known = data.labelled_means(K)
+    too_few = None
+    if method == "random":
+        step = _at_random(sample, K, kind, floor, rng)
+    else:
+        others = np.setdiff1d(np.arange(K), known)
+        draws = rng.random((len(others), 2 + int(np.log(K))))
+        if method == "random_from_data":
+            seeds = _distinct_rows(sample, len(others), rng)
+        else:
+            seeds = kmeans_plus_plus(
+                sample.X, draws, centres=centres_known, sample_weight=sample.weight
+            )
+        if len(seeds) < len(others):
+            too_few = len(known) + len(seeds)
+            seeds = np.append(seeds, rng.choice(len(sample.X), len(others) - len(seeds)))
+        centres = np.empty((K, data.n_features))
+        centres[known], centres[others] = centres_known, sample.X[seeds]
+        if method == "kmeans":
+            step = _of_clusters(sample, *k_means(sample, centres), kind, floor)
+        else:
+            step = _about(sample, centres, kind, floor)
+    return Start(_with(step, kind, given), too_few)
+
+
+def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
+    """Lloyd's steps from the centres, until they stand still; labelled rows stay where they belong.
+
+    A cluster without rows takes the row that is farthest from its centre.
+
+    Returns
+    -------
+    The centres ``(K, D)``, and the labels that go with them ``(N,)``.
+    """
+    labels, still = None, None
+    for _ in range(_LLOYD_STEPS):
+        clusters = lloyd_step(
+            rows.X, centres, sample_weight=rows.weight, labels=rows.labels
+        )
+        empty = clusters.counts == 0
+        moves = clusters.first / np.where(empty, 1.0, clusters.counts)[:, None]
+        if empty.any():
+            away = clusters.distances
+            if rows.weight is not None:
+                away = np.where(rows.weight > 0, away, 0)
+            if rows.labels is not None:
+                away = np.where(rows.labels < 0, away, 0)
+            farthest = np.argsort(-away, kind="stable")
+            for k, row in zip(np.flatnonzero(empty), farthest, strict=False):
+                if away[row] > 0:
+                    moves[k] = rows.X[row] - centres[k]
+        if labels is not None and (labels == clusters.labels).all():
+            break
+        labels = clusters.labels
+        if still is None:
+            still = _STILL * _variance(rows.X)
+        centres = centres + moves
+        if (moves**2).sum() <= still:
+            break
+    return centres, lloyd_step(rows.X, centres, labels=rows.labels).labels
+
+
+def _variance(X: Array) -> float:
+    """The mean variance of a feature, from rows spread over the data."""
+    some = X[:: -(-len(X) // 4096)].astype(np.float64)
+    return float(some.var(axis=0).mean())
+
+
+def _distinct_rows(rows: Piece, n: int, rng: np.random.Generator) -> Labels:
+    """n row numbers drawn at random, of rows that differ; fewer if there are no more."""
+    order = rng.permutation(len(rows.X))
+    if rows.weight is not None:
+        order = order[rows.weight[order] > 0]
+    drawn = n
+    while True:
+        first = np.sort(np.unique(rows.X[order[:drawn]], axis=0, return_index=True)[1])
+        if len(first) >= n or drawn >= len(order):
+            return order[first[:n]]
+        drawn *= 2
+
+
+def _at_random(rows: Piece, K: int, kind: str, floor: float, rng: np.random.Generator) -> Step:
+    """The M-step on responsibilities that are uniform random numbers, normalised."""
+    theta = _alike(rows, K, kind, floor)
+
+    def portion(part: slice) -> MixtureStatistics:
+        r = rng.random((len(rows.X[part]), K))
+        r /= r.sum(axis=1, keepdims=True)
+        return mixture_statistics(
+            rows.X[part],
+            *theta.mixture,
+            sample_weight=None if rows.weight is None else rows.weight[part],
+            labels=None if rows.labels is None else rows.labels[part],
+            responsibilities=r,
+        )
+
+    at_once = max(1, _TABLE // K)
+    parts = [slice(start, start + at_once) for start in range(0, len(rows.X), at_once)]
+    return m_step(add(portion(part) for part in parts), theta.means, theta, floor)
+
+
+def _of_clusters(
+    rows: Piece, centres: Array, labels: Labels, kind: str, floor: float
+) -> Step:
+    """The M-step on the clusters of k-means."""
+    theta = _alike(rows, len(centres), kind, floor)._replace(means=centres)
+    return m_step(e_step([rows._replace(labels=labels)], theta), centres, theta, floor)
+
+
+def _about(rows: Piece, centres: Array, kind: str, floor: float) -> Step:
+    """The centres as means, with one covariance for all: the mean scatter about the nearest."""
+    clusters = lloyd_step(rows.X, centres, sample_weight=rows.weight, labels=rows.labels)
+    theta = _alike(rows, len(centres), kind, floor)._replace(means=centres)
+    if kind == "full":
+        theta = theta._replace(
+            covariance_type="tied", precisions_cholesky=theta.precisions_cholesky[0]
+        )
+    sums = e_step([rows._replace(labels=clusters.labels)], theta)
+    total = sums.counts.sum()
+    if kind in ("full", "tied"):
+        scatter = sums.second / total
+    else:
+        scatter = sums.second.sum(axis=0) / total
+        scatter = scatter / centres.shape[1] if kind == "spherical" else scatter
+    return _shared(scatter, centres, sums.counts / total, kind, floor)
+
+
+def _alike(rows: Piece, K: int, kind: str, floor: float) -> Parameters:
+    """K components with the mean and the covariance of all rows."""
+    D = rows.X.shape[1]
+    centre = rows.X[:1].astype(np.float64)
+    one = "full" if kind == "tied" else kind
+    shape = {"full": (1, D, D), "diag": (1, D), "spherical": (1,)}[one]
+    unit = np.broadcast_to(np.eye(D) if one == "full" else 1.0, shape)
+    theta = Parameters(one, np.ones(1), centre, unit, unit)
+    everything = [rows._replace(labels=None)]
+    for _ in range(2):  # about the first row, and then about the mean
+        sums = e_step(everything, theta)
+        centre = theta.means + sums.first / sums.counts
+        theta = theta._replace(means=centre)
+    scatter = (sums.second / sums.counts.sum())[0]
+    if one == "spherical":
+        scatter = scatter / D
+    weights, means = np.full(K, 1 / K), np.repeat(centre, K, axis=0)
+    try:
+        return _shared(scatter, means, weights, kind, floor).parameters
+    except ValueError:  # without a floor: the data do not vary in some direction
+        return _shared(scatter, means, weights, kind, 1.0).parameters
+
+
+def _shared(scatter: Array, means: Array, weights: Array, kind: str, floor: float) -> Step:
+    """Components with one covariance."""
+    K = len(means)
+    if kind != "tied":
+        scatter = np.repeat(np.asarray(scatter)[None], K, axis=0)
+    covariances, factors, raised = constrained(scatter, kind, floor)
+    return Step(Parameters(kind, weights, means, covariances, factors), scatter, raised)
+
+
+def _with(step: Step, kind: str, given: Given) -> Step:
+    """The step with what the user has given in the place of what was found."""
+    weights, means, precisions = given
+    theta, scatter, raised = step
+    if weights is not None:
+        theta = theta._replace(weights=weights)
+    if means is not None:
+        theta = theta._replace(means=means)
+    if precisions is not None:
+        scatter, factors = factors_of_precisions(precisions, kind)
+        theta = theta._replace(covariances=scatter, precisions_cholesky=factors)
+        raised = np.zeros_like(raised)
+    return Step(theta, scatter, raised)

@@ -18,8 +18,10 @@ __all__ = ["Slope", "slope"]
 
 Array = NDArray[Any]
 
-# Powers of two, so that x + h and x - h have no rounding of their own.
-FEW = 2.0 ** np.array([-5, -8, -11, -14])
+# No step is a simple fraction: over whole periods of a function, or whole steps of a staircase, the
+# difference quotient would be a straight line's, at every such step the same, and wrong.
+ODD = 0.6180339887498949  # the golden section, of all numbers the worst to write as a fraction
+FEW = ODD * 2.0 ** np.array([-5, -8, -11, -14])
 SETTLED = 1e-7  # a relative spread at which the few steps are enough
 RESOLVED = 1e-2  # a relative spread above which a plateau says nothing but "close to zero"
 SHRINKS = 0.75  # how much one-sided slopes come together from step to step, unless at a kink
@@ -164,7 +166,7 @@ def _scale(x: float) -> float:
 
 
 def _steps(x: float, ratio: float) -> list[float]:
-    """Powers of a ratio, from far beyond x down to its last digits, the largest first."""
+    """Odd multiples of a ratio's powers, from far beyond x to its last digits, largest first."""
     size = float(np.log2(abs(x))) if x else -np.inf
     each = int(np.log2(ratio))
     # Whatever x is, a function has scales of its own; and a small x has others.
@@ -172,7 +174,8 @@ def _steps(x: float, ratio: float) -> list[float]:
     if x:
         low, high = max(-1070, int(size) - 52), int(size) + 4
         exponents |= {k for k in range(low, high) if k % each == 0}
-    return [2.0**k for k in sorted(exponents, reverse=True) if 2.0**k >= np.spacing(abs(x))]
+    steps = [ODD * 2.0**k for k in sorted(exponents, reverse=True)]
+    return [h for h in steps if h >= np.spacing(abs(x))]
 
 
 def _depends(outputs: Callable[[float], Array], here: Array) -> Array:

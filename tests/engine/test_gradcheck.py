@@ -614,3 +614,21 @@ def test_one_wrong_element_is_found_and_named(pair, data):
     report = gradcheck(primitive(pair.forward, vjp), *pair.inputs)
     assert report.verdict == "FAIL"
     assert (report.table[0].input, report.table[0].index) == (number, index)
+
+
+WAVES = {
+    "a wave of period 1": (lambda x: x + np.sin(2 * np.pi * x), lambda g, out, x: g),
+    "a wave of period 2": (lambda x: x + np.sin(np.pi * x), lambda g, out, x: g),
+    "a bowl with waves": (lambda x: x**2 - np.cos(2 * np.pi * x), lambda g, out, x: g * 2 * x),
+    "whole steps": (np.floor, lambda g, out, x: g),
+    "steps of 1/255": (lambda x: np.round(255 * x) / 255, lambda g, out, x: g),
+}
+
+
+@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_periods_do_not_pass_for_a_straight_line(name, seed):
+    forward, wrong = WAVES[name]
+    wave = primitive(lambda x: forward(x), wrong)
+    report = gradcheck(wave, np.random.default_rng(seed).standard_normal(3))
+    assert report.verdict == "FAIL"

@@ -45,11 +45,11 @@ def as_float(x: FloatArray, operation: str) -> FloatArray:
 def as_floats(operation: str, *arrays: FloatArray) -> tuple[FloatArray, ...]:
     """Return the arrays in one dtype: float64 if any of them is, else float32."""
     dtype = getattr(arrays[0], "dtype", None)
-    for x in arrays:
-        if type(x) is not np.ndarray or x.dtype is not dtype:
-            break
-    else:
-        if dtype in _FLOATS:
+    if dtype in _FLOATS:
+        for x in arrays:
+            if type(x) is not np.ndarray or x.dtype is not dtype:
+                break
+        else:
             return arrays
     checked = [as_float(x, operation) for x in arrays]
     common = np.result_type(*checked)
@@ -96,15 +96,24 @@ def line(x: FloatArray) -> FloatArray:
 def blocks_of_rows(x: FloatArray) -> int:
     """Return how many rows of x a block has that is given to a thread."""
     count, size = len(x), x.size
-    return count or 1 if size < _WORTH_SHARING else max(1, _BLOCK * count // size)
+    return count if size < _WORTH_SHARING else max(1, _BLOCK * count // size)
 
 
 def run_flat(loop: BlockKernel, x: FloatArray, *others: Any) -> None:
     """Run a loop over flat arrays, shared among threads if they are long."""
     size = x.size
-    loop(size, _BLOCK if size >= _WORTH_SHARING else size or 1, x, *others)
+    if size < _WORTH_SHARING:
+        entry = loop.entries.get(x.dtype) or loop.find((x, *others))
+        entry(0, size, x, *others)
+    else:
+        loop.run(size, _BLOCK, x, *others)
 
 
-def run_rows(loop: BlockKernel, by_row: FloatArray, *arguments: Any) -> None:
+def run_rows(loop: BlockKernel, by_row: FloatArray, x: FloatArray, *others: Any) -> None:
     """Run a loop over the rows of an array, in blocks that threads share if it is large."""
-    loop(len(by_row), blocks_of_rows(by_row), *arguments)
+    count = len(by_row)
+    if by_row.size < _WORTH_SHARING:
+        entry = loop.entries.get(x.dtype) or loop.find((x, *others))
+        entry(0, count, x, *others)
+    else:
+        loop.run(count, blocks_of_rows(by_row), x, *others)

@@ -16,6 +16,7 @@ from minivae_kernels._native import (
     INTERPRETED,
     call,
     compiled,
+    inner,
     load,
     scalar,
     write_this_call,
@@ -25,8 +26,10 @@ from minivae_kernels._sharing import CALL, LEAD, share
 __all__ = [
     "BlockKernel",
     "block_kernel",
+    "inner",
     "kernel",
     "scalar",
+    "strided_block_kernel",
     "summing_block_kernel",
     "summing_kernel",
 ]
@@ -50,26 +53,20 @@ class BlockKernel:
     It is written for arrays of one layout and nothing in it is checked: whoever calls it does that.
     """
 
-    def __init__(self, body: Callable[..., None], fastmath: set[str]) -> None:
+    def __init__(
+        self, body: Callable[..., None], fastmath: set[str], strided: bool = False
+    ) -> None:
         self.body = body
-        self._entries: dict[Any, Callable[..., None]] = {}
-        if INTERPRETED:
-            return
-        self.dispatcher: Any = compiled(_entry(body), fastmath=fastmath)
+        self.strided = strided
+        self.entries: dict[Any, Callable[..., None]] = {}
+        self.dispatcher: Any = None if INTERPRETED else compiled(_entry(body), fastmath=fastmath)
 
-    def __call__(self, count: int, step: int, *arguments: Any) -> None:
+    def run(self, count: int, step: int, *arguments: Any) -> None:
         """Run the body from 0 to count, in blocks of `step` that threads share if they are several.
 
         The first argument is an array, whose dtype is that of the rest.
         """
-        if INTERPRETED:
-            with np.errstate(all="ignore"):
-                for start in range(0, count, step):
-                    self.body(start, min(start + step, count), *arguments)
-            return
-        entry = self._entries.get(arguments[0].dtype)
-        if entry is None:
-            entry = self._compile(arguments)
+        entry = self.entries.get(arguments[0].dtype) or self.find(arguments)
         if count <= step:
             entry(0, count, *arguments)
         else:
@@ -85,18 +82,22 @@ class BlockKernel:
         """The types of arguments that the kernel has been compiled for."""
         return list(self.dispatcher.signatures)
 
-    def _compile(self, arguments: tuple[Any, ...]) -> Callable[..., None]:
+    def find(self, arguments: tuple[Any, ...]) -> Callable[..., None]:
         """Compile for these arguments' types, or read from the disk what was compiled before.
 
         The result is called directly: that Numba should look at every argument again takes
         longer than many loops. It also makes arrays that may and may not be written to the same.
         """
+        if INTERPRETED:
+            return _silent(self.body)
         kinds = [typeof(x) for x in arguments]
         kinds = [k.copy(readonly=False) if isinstance(k, numba.types.Array) else k for k in kinds]
+        if self.strided:
+            kinds[0] = kinds[0].copy(layout="A")
         signature = (numba.int64, numba.int64, *kinds)
         self.dispatcher.compile(signature)
         entry: Callable[..., None] = self.dispatcher.overloads[signature].entry_point
-        self._entries[arguments[0].dtype] = entry
+        self.entries[arguments[0].dtype] = entry
         return entry
 
 
@@ -116,6 +117,11 @@ def summing_kernel(function: Function) -> Function:
 def block_kernel(body: Callable[..., None]) -> BlockKernel:
     """Compile a loop over a range that threads share, ``body(start, stop, *arguments)``."""
     return BlockKernel(body, {"contract"})
+
+
+def strided_block_kernel(body: Callable[..., None]) -> BlockKernel:
+    """Compile such a loop whose first array may have any strides."""
+    return BlockKernel(body, {"contract"}, strided=True)
 
 
 def summing_block_kernel(body: Callable[..., None]) -> BlockKernel:

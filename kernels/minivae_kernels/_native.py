@@ -59,6 +59,27 @@ def scalar(function: Function, fastmath: Set[str] = _CONTRACT) -> Function:
     return result
 
 
+def inner(function: Function) -> Function:
+    """Compile a loop that compiled functions in the same file call."""
+    if INTERPRETED:
+        return function
+    result: Function = njit(fastmath=set(_CONTRACT), no_cpython_wrapper=True, **OPTIONS)(function)
+    return result
+
+
+@intrinsic
+def _mark_apart(typing: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+# Stands in a function whose loops need all registers: together with its caller's they would not do.
+keep_apart: Any = (lambda: None) if INTERPRETED else _mark_apart
+
+
 # Shared memory ---------------------------------------------------------------------------------
 #
 # A board is a row of 64-bit numbers that several threads read and write. It is known by its

@@ -61,7 +61,8 @@ _SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
 _SHUT = 1 << 32
 
 _PATIENCE = 20_000  # looks at the board until the caller believes that a helper was interrupted
-_ALONE = 0.2  # seconds that it then works alone: on a busy machine helpers do more harm than good
+# Seconds that it then works alone, at first and at most: on a busy machine helpers do harm.
+_ALONE, _MOST_ALONE = 0.01, 0.2
 
 
 # In compiled code ------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class _Pool:
         self.numbers[_REST], self.numbers[_REST_ARGUMENT] = _short_sleep()
         self._bells: list[threading.Lock] = []
         self.free = threading.Lock()  # held by the caller that the helpers work for
-        self._alone_until = 0.0
+        self._alone, self._alone_for, self._alone_until = False, _ALONE, 0.0
 
     def call_helpers(self, count: int) -> bool:
         """Wake the first `count` helpers, unless they are not to be relied on."""
@@ -146,11 +147,14 @@ class _Pool:
             numbers[LEAD] = _compiled_join().address
         if numbers[_LATE]:
             numbers[_LATE] = 0
-            self._alone_until = time.perf_counter() + _ALONE
-        if self._alone_until:
-            if time.perf_counter() < self._alone_until:
+            now = time.perf_counter()
+            again = now < self._alone_until + 10 * self._alone_for
+            self._alone_for = min(2 * self._alone_for, _MOST_ALONE) if again else _ALONE
+            self._alone, self._alone_until = True, now + self._alone_for
+        if self._alone:
+            self._alone = time.perf_counter() < self._alone_until
+            if self._alone:
                 return False
-            self._alone_until = 0.0
         if numbers[_INVITED] != count:
             numbers[_INVITED] = count
         for number in range(count):

@@ -118,7 +118,7 @@ def activation_loop(operation: str, name: str) -> BlockKernel | None:
 def _each(loop: BlockKernel, operation: str, x: FloatArray) -> FloatArray:
     x = as_float(x, operation)
     out = np.empty(x.shape, x.dtype)
-    run_flat(loop, line(x), line(out))
+    run_flat(loop, line(x), out if out.ndim == 1 else out.reshape(-1))
     return out
 
 

@@ -32,7 +32,7 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
     out = np.empty((len(index), X.shape[1]), X.dtype)
     bad = np.full(1, -1)
-    _take(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
+    _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:
         raise IndexError(
             f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but the rows of X {X.shape} are "

@@ -21,19 +21,19 @@ from minivae_kernels._arrays import (
     as_float,
     as_floats,
     contiguous,
-    line,
     refuse,
     run_flat,
 )
-from minivae_kernels._jit import block_kernel, summing_block_kernel
+from minivae_kernels._jit import block_kernel, inner, strided_block_kernel, summing_block_kernel
+from minivae_kernels._native import keep_apart
 from minivae_kernels.elementwise import activation_loop
 
 _ROWS = 6  # in a tile by rows
+_WIDTH = 512  # columns in it, at most: six such rows and four of b fit in a 32 kB cache
+_PART = 256  # terms that are summed one after the other: parts' sums lose fewer digits
 _DOTS = 4  # rows and columns in a tile by dots
-_WIDTH = 512  # columns in a tile by rows: six such rows and four of b fit in a 32 kB cache
 _NARROW = 48  # columns up to which dots are faster than rows,
-_DEEP = 64  # given this depth to run along; to leave a large b transposed takes more:
-_DEEP_TRANSPOSED = 256
+_DEEP = 64  # given this depth to run along
 
 # Multiplications in a block given to a thread, and from which on sharing pays.
 _BLOCK = 100_000
@@ -94,123 +94,203 @@ def matmul(
 def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
     """Write a @ b + bias into c, with the negative set to 0 if `relu`."""
     (m, depth), n = a.shape, b.shape[1]
-    a_transposed = a.flags.f_contiguous and not a.flags.c_contiguous
-    b_transposed = b.flags.f_contiguous and not b.flags.c_contiguous
-    narrow = n <= _NARROW
-    if a_transposed and (b_transposed or (narrow and n < m)):
-        # c.T = b.T @ a.T, by rows
-        _by_rows(
-            n,
-            _step(n, m * depth, _ROWS),
-            *_strided(b.T),
-            contiguous(a.T),
-            bias,
-            0,
-            relu,
-            line(c),
-            1,
-            n,
-        )
-    elif depth >= (_DEEP_TRANSPOSED if b_transposed else _DEEP) and (b_transposed or narrow):
-        _by_dots(m, _step(m, n * depth, _DOTS), contiguous(a), contiguous(b.T), bias, relu, c)
+    b_transposed = _is_transposed(b)
+    if n <= _NARROW and depth >= _DEEP and n < m and _is_transposed(a):
+        # c.T = b.T @ a.T, by rows, in two strips: a block is to write whole rows of c
+        strips, tiles = -(-m // _WIDTH), -(-n // _ROWS)
+        width = _even(m, 2 * strips)
+        count = tiles * -(-m // width)
+        step = tiles if m * n * depth >= _WORTH_SHARING else count
+        _sum_parts(count, step, b.T, n, a.T, width, bias, False, relu, c.ravel(), 1, n)
+    elif depth >= _DEEP and (n <= _NARROW or (depth >= 4 * m and b_transposed)):
+        step = _step(-(-m // _DOTS), _DOTS * n * depth) * _DOTS
+        _by_dots.run(m, step, contiguous(a), _turned(b), bias, relu, c)
     else:
-        _by_rows(
-            m, _step(m, n * depth, _ROWS), *_strided(a), contiguous(b), bias, 1, relu, line(c), n, 1
-        )
+        b = _turned(b.T) if b_transposed else contiguous(b)
+        width = _even(n, -(-n // _WIDTH)) if n > _WIDTH else n
+        count = -(-m // _ROWS) * -(-n // width) if n else 0
+        step = _step(count, _ROWS * width * min(depth, _PART))
+        _sum_parts(count, step, a, m, b, width, bias, True, relu, c.ravel(), n, 1)
 
 
-def _step(count: int, work: int, height: int) -> int:
-    """Return how many rows a block has, of which each takes so much work: a number of tiles."""
-    if count * work < _WORTH_SHARING:
-        return count or 1
-    return -(-_BLOCK // (work * height)) * height
+def _sum_parts(
+    count: int,
+    step: int,
+    a: FloatArray,
+    rows: int,
+    b: FloatArray,
+    width: int,
+    bias: FloatArray,
+    bias_along: bool,
+    relu: bool,
+    *c: Any,
+) -> None:
+    """Multiply by rows, a part of the depth after the other."""
+    depth, added = len(b), False
+    if depth > _PART:
+        part = _even(depth, -(-depth // _PART))
+        for first in range(0, depth - part, part):
+            pair = a[:, first : first + part], rows, b[first : first + part]
+            _by_rows.run(count, step, *pair, added, width, bias, bias_along, False, *c)
+            added, bias = True, bias[:0]
+        a, b = a[:, first + part :], b[first + part :]
+    _by_rows.run(count, step, a, rows, b, added, width, bias, bias_along, relu, *c)
 
 
-def _strided(a: FloatArray) -> tuple[FloatArray, int, int]:
-    """Return a flat, and the steps from row to row and from column to column."""
-    if a.flags.f_contiguous and not a.flags.c_contiguous:
-        return line(a.T), 1, a.shape[0]
-    return line(a), a.shape[1], 1
+def _even(n: int, parts: int) -> int:
+    """Return the width of so many parts of n, about even: multiples of 16."""
+    return max(16, -(-n // (16 * max(1, parts))) * 16)
+
+
+def _step(count: int, work: int) -> int:
+    """Return how many tiles a block has, of which each takes so much work."""
+    return count if count * work < _WORTH_SHARING else -(-_BLOCK // work)
+
+
+def _is_transposed(x: FloatArray) -> bool:
+    flags = x.flags
+    return not flags.c_contiguous and flags.f_contiguous
+
+
+def _turned(x: FloatArray) -> FloatArray:
+    """Return x.T as an array whose rows are contiguous."""
+    if _is_transposed(x):
+        return x.T
+    out = np.empty((x.shape[1], x.shape[0]), x.dtype)
+    _turn.run(-(-len(x) // _LINES), 4 if x.size >= _WORTH_TURNING else len(x), contiguous(x), out)
+    return out
+
+
+_LINES = 8  # rows that are turned together
+_WORTH_TURNING = 20_000  # elements from which on threads share that
 
 
 @block_kernel
+def _turn(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
+    """Write the eights of rows numbered start to stop of x into the columns of out."""
+    last = np.uintp(x.shape[0] - 1)
+    for eight in range(start, stop):
+        i = np.uintp(8 * eight)
+        # At the end the last row is written several times.
+        i1, i2, i3 = (
+            min(i + np.uintp(1), last),
+            min(i + np.uintp(2), last),
+            min(i + np.uintp(3), last),
+        )
+        i4, i5, i6 = (
+            min(i + np.uintp(4), last),
+            min(i + np.uintp(5), last),
+            min(i + np.uintp(6), last),
+        )
+        i7 = min(i + np.uintp(7), last)
+        x0, x1, x2, x3, x4, x5, x6, x7 = x[i], x[i1], x[i2], x[i3], x[i4], x[i5], x[i6], x[i7]
+        for j in range(np.uintp(x.shape[1])):
+            to = out[j]
+            to[i], to[i1], to[i2], to[i3] = x0[j], x1[j], x2[j], x3[j]
+            to[i4], to[i5], to[i6], to[i7] = x4[j], x5[j], x6[j], x7[j]
+
+
+@inner
+def _add_products(
+    tile: FloatArray,
+    a: FloatArray,
+    i: int,
+    rows: int,
+    b: FloatArray,
+    low: Any,
+    columns: Any,
+) -> None:
+    """Add to a tile the numbers of six rows of a, times rows of b, four at a time.
+
+    j is unsigned: Numba would otherwise look in each iteration whether it is negative and counts
+    from the end.
+    """
+    keep_apart()
+    c0, c1, c2, c3, c4, c5 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5]
+    # A tile at the lower edge computes the last row several times.
+    a0, a1, a2 = a[i], a[min(i + 1, rows - 1)], a[min(i + 2, rows - 1)]
+    a3, a4 = a[min(i + 3, rows - 1)], a[min(i + 4, rows - 1)]
+    a5 = a[min(i + 5, rows - 1)]
+    depth = len(b)
+    fours = depth - depth % 4
+    for k in range(0, fours, 4):
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        a00, a01, a02, a03 = a0[k], a0[k + 1], a0[k + 2], a0[k + 3]
+        a10, a11, a12, a13 = a1[k], a1[k + 1], a1[k + 2], a1[k + 3]
+        a20, a21, a22, a23 = a2[k], a2[k + 1], a2[k + 2], a2[k + 3]
+        a30, a31, a32, a33 = a3[k], a3[k + 1], a3[k + 2], a3[k + 3]
+        a40, a41, a42, a43 = a4[k], a4[k + 1], a4[k + 2], a4[k + 3]
+        a50, a51, a52, a53 = a5[k], a5[k + 1], a5[k + 2], a5[k + 3]
+        for j in range(columns):
+            x0, x1, x2, x3 = b0[low + j], b1[low + j], b2[low + j], b3[low + j]
+            c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+            c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+            c2[j] = c2[j] + a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
+            c3[j] = c3[j] + a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
+            c4[j] = c4[j] + a40 * x0 + a41 * x1 + a42 * x2 + a43 * x3
+            c5[j] = c5[j] + a50 * x0 + a51 * x1 + a52 * x2 + a53 * x3
+    for k in range(fours, depth):
+        b0 = b[k]
+        a00, a10, a20, a30, a40, a50 = a0[k], a1[k], a2[k], a3[k], a4[k], a5[k]
+        for j in range(columns):
+            x0 = b0[low + j]
+            c0[j] = c0[j] + a00 * x0
+            c1[j] = c1[j] + a10 * x0
+            c2[j] = c2[j] + a20 * x0
+            c3[j] = c3[j] + a30 * x0
+            c4[j] = c4[j] + a40 * x0
+            c5[j] = c5[j] + a50 * x0
+
+
+@strided_block_kernel
 def _by_rows(
     start: int,
     stop: int,
     a: FloatArray,
-    a_row: int,
-    a_depth: int,
+    rows: int,
     b: FloatArray,
+    added: bool,
+    width: int,
     bias: FloatArray,
-    bias_column: int,
+    bias_along: bool,
     relu: bool,
     c: FloatArray,
     c_row: int,
     c_column: int,
 ) -> None:
-    """Write rows start to stop of c, six at a time, each as a sum of rows of b, four at a time.
+    """Write the tiles start to stop of c: six rows, each a sum of rows of b.
 
-    a and c are flat, with the steps between their rows and columns. j is unsigned: Numba would
-    otherwise look in each iteration whether it is negative and counts from the end.
+    Or, if `added`, that sum and what is there. Tiles are counted down the first strip of `width`
+    columns, then down the next. c is flat, with the steps between its rows and columns; bias lies
+    along the rows or down the columns.
     """
-    depth, n = b.shape
+    n = b.shape[1]
     zero = a.dtype.type(0)
-    tile = np.empty((6, n + 16), a.dtype)  # + 16: rows 4 kB apart would evict each other
-    c0, c1, c2, c3, c4, c5 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5]
-    fours = depth - depth % 4
-    for left in range(0, n, _WIDTH):
-        low, high = np.uintp(left), np.uintp(min(left + _WIDTH, n))
-        for i in range(start, stop, 6):
-            for r in range(6):
-                row = tile[r]
-                offset = bias[min(i + r, stop - 1)] if bias.size and not bias_column else zero
-                for j in range(low, high):
-                    row[j] = bias[j] if bias.size and bias_column else offset
-            # A tile at the lower edge computes the last row several times.
-            i0, i1, i2 = i * a_row, min(i + 1, stop - 1) * a_row, min(i + 2, stop - 1) * a_row
-            i3, i4 = min(i + 3, stop - 1) * a_row, min(i + 4, stop - 1) * a_row
-            i5 = min(i + 5, stop - 1) * a_row
-            for k in range(0, fours, 4):
-                b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-                k0, k1 = k * a_depth, (k + 1) * a_depth
-                k2, k3 = (k + 2) * a_depth, (k + 3) * a_depth
-                a00, a01, a02, a03 = a[i0 + k0], a[i0 + k1], a[i0 + k2], a[i0 + k3]
-                a10, a11, a12, a13 = a[i1 + k0], a[i1 + k1], a[i1 + k2], a[i1 + k3]
-                a20, a21, a22, a23 = a[i2 + k0], a[i2 + k1], a[i2 + k2], a[i2 + k3]
-                a30, a31, a32, a33 = a[i3 + k0], a[i3 + k1], a[i3 + k2], a[i3 + k3]
-                a40, a41, a42, a43 = a[i4 + k0], a[i4 + k1], a[i4 + k2], a[i4 + k3]
-                a50, a51, a52, a53 = a[i5 + k0], a[i5 + k1], a[i5 + k2], a[i5 + k3]
-                for j in range(low, high):
-                    x0, x1, x2, x3 = b0[j], b1[j], b2[j], b3[j]  # loaded once for six rows
-                    c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
-                    c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
-                    c2[j] = c2[j] + a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
-                    c3[j] = c3[j] + a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
-                    c4[j] = c4[j] + a40 * x0 + a41 * x1 + a42 * x2 + a43 * x3
-                    c5[j] = c5[j] + a50 * x0 + a51 * x1 + a52 * x2 + a53 * x3
-            for k in range(fours, depth):
-                b0, k0 = b[k], k * a_depth
-                a00, a10, a20 = a[i0 + k0], a[i1 + k0], a[i2 + k0]
-                a30, a40, a50 = a[i3 + k0], a[i4 + k0], a[i5 + k0]
-                for j in range(low, high):
-                    x0 = b0[j]
-                    c0[j] = c0[j] + a00 * x0
-                    c1[j] = c1[j] + a10 * x0
-                    c2[j] = c2[j] + a20 * x0
-                    c3[j] = c3[j] + a30 * x0
-                    c4[j] = c4[j] + a40 * x0
-                    c5[j] = c5[j] + a50 * x0
-            for r in range(min(6, stop - i)):
-                row, to = tile[r], np.uintp((i + r) * c_row)
-                if relu:
-                    for j in range(low, high):
-                        row[j] = zero if row[j] < zero else row[j]
-                if c_column == 1:
-                    for j in range(low, high):
-                        c[to + j] = row[j]
-                else:
-                    for j in range(low, high):
-                        c[to + j * np.uintp(c_column)] = row[j]
+    tile = np.empty((6, width + 16), a.dtype)  # + 16: rows 4 kB apart would evict each other
+    tiles = (rows + 5) // 6
+    for t in range(start, stop):
+        left, i = t // tiles * width, t % tiles * 6
+        low, columns = np.uintp(left), np.uintp(min(width, n - left))
+        for r in range(6):
+            row = tile[r]
+            offset = bias[min(i + r, rows - 1)] if bias.size and not bias_along else zero
+            for j in range(columns):
+                row[j] = bias[low + j] if bias.size and bias_along else offset
+        _add_products(tile, a, i, rows, b, low, columns)
+        for r in range(min(6, rows - i)):
+            row, to = tile[r], np.uintp((i + r) * c_row + left * c_column)
+            if added:
+                for j in range(columns):
+                    row[j] += c[to + j * np.uintp(c_column)]
+            if relu:
+                for j in range(columns):
+                    row[j] = zero if row[j] < zero else row[j]
+            if c_column == 1:
+                for j in range(columns):
+                    c[to + j] = row[j]
+            else:
+                for j in range(columns):
+                    c[to + j * np.uintp(c_column)] = row[j]
 
 
 @summing_block_kernel

@@ -46,8 +46,7 @@ def adam_update(
     rate = learning_rate / (1 - beta1**step)
     correction = 1 / (1 - beta2**step)
     run_flat(
-        _adam,
-        *(line(x) for x in (param, grad, m, v, out)),
+        *(_adam, line(param), line(grad), line(m), line(v), line(out)),
         *(rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon),
     )
 
@@ -76,24 +75,31 @@ def sgd_update(
         If dtypes or shapes differ, or an array written to is not C-contiguous.
     """
     _check("sgd_update", param, grad, velocity=velocity, out=out)
-    arrays = (line(x) for x in (param, grad, velocity, out))
+    arrays = (line(param), line(grad), line(velocity), line(out))
     run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
 
 
 def _check(operation: str, param: FloatArray, grad: FloatArray, **written: FloatArray) -> None:
     as_float(param, operation)
-    for name, x in (("grad", grad), *written.items()):
-        if x.dtype != param.dtype:
-            raise TypeError(
-                f"{operation}: {name} is {x.dtype} and param {param.dtype}; use one dtype for all"
-            )
-        if x.shape != param.shape:
-            raise refuse(operation, "all must have one shape", param=param, **{name: x})
+    dtype, shape = param.dtype, param.shape
+    if grad.dtype != dtype or grad.shape != shape:
+        raise _misfit(operation, param, "grad", grad)
     for name, x in written.items():
-        if not (x.flags.c_contiguous and x.flags.writeable):
+        if x.dtype != dtype or x.shape != shape:
+            raise _misfit(operation, param, name, x)
+        flags = x.flags
+        if not (flags.c_contiguous and flags.writeable):
             raise ValueError(
                 f"{operation}: {name} is written to, so it must be C-contiguous and writable"
             )
+
+
+def _misfit(operation: str, param: FloatArray, name: str, x: FloatArray) -> Exception:
+    if x.dtype != param.dtype:
+        return TypeError(
+            f"{operation}: {name} is {x.dtype} and param {param.dtype}; use one dtype for all"
+        )
+    return refuse(operation, "all must have one shape", param=param, **{name: x})
 
 
 @block_kernel

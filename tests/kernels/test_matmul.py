@@ -131,3 +131,17 @@ def test_refusals_name_every_shape():
         kernels.matmul(np.ones((2, 3), np.int64), b)
     with pytest.raises(ValueError, match=r"matmul: got a \(3,\)"):
         kernels.matmul(np.ones(3), b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout_b", "CF")
+@pytest.mark.parametrize("shape", [(128, 784, 400), (128, 400, 40), (60, 4000, 50)])
+def test_errors_are_no_larger_than_those_of_blas(shape, layout_b, dtype):
+    a, b, _ = operands(*shape, dtype)
+    exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
+
+    def error(c):
+        return np.sqrt(np.mean((c - exact).astype(np.float64) ** 2))
+
+    ours, theirs = error(kernels.matmul(a, LAYOUTS[layout_b](b))), error(a @ b)
+    assert ours < 1.25 * theirs

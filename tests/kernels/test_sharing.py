@@ -1,5 +1,6 @@
 """Helpers that join a kernel: every block once, sleep when idle, failures, ends of processes."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def test_every_block_is_done_once_and_helpers_do_some():
     calls = joined = 0
     while joined < 100 and time.monotonic() < deadline:
         out = np.zeros(BLOCKS)
-        count(BLOCKS, 1, out, 200)
+        count.run(BLOCKS, 1, out, 200)
         calls += 1
         assert (out == 2 * (1 - 0.5**200)).all()
         # whoever finds no block left has asked for one too many
@@ -65,13 +66,13 @@ def test_fewer_threads_leave_the_helpers_alone():
     kernels.set_num_threads(1)
     before = _sharing._pool.numbers[_sharing._TURN]
     out = np.zeros(BLOCKS)
-    count(BLOCKS, 1, out, 1)
+    count.run(BLOCKS, 1, out, 1)
     assert (out == 1).all()
     assert _sharing._pool.numbers[_sharing._TURN] == before
 
 
 def test_idle_helpers_sleep():
-    count(BLOCKS, 1, np.zeros(BLOCKS), 200)
+    count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
     time.sleep(0.05)
     before = time.process_time()
     time.sleep(0.3)
@@ -83,24 +84,28 @@ def test_a_failure_in_any_block_reaches_the_caller_and_closes_the_kernel():
         out = np.ones(BLOCKS)
         out[i] = 0
         with pytest.raises(MemoryError):
-            fail(BLOCKS, 1, out)
+            fail.run(BLOCKS, 1, out)
         assert _sharing._pool.numbers[_sharing._INSIDE] == _sharing._SHUT
         out = np.ones(BLOCKS)
-        fail(BLOCKS, 1, out)
+        fail.run(BLOCKS, 1, out)
         assert (out == 2).all()
 
 
-def test_after_waiting_for_a_late_helper_the_caller_works_alone_for_a_while():
+def test_after_waiting_for_a_late_helper_the_caller_works_alone_ever_longer():
     pool = _sharing._pool
-    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
-    pool.numbers[_sharing._LATE] = 1
-    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
-    turn = pool.numbers[_sharing._TURN]
-    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
-    assert pool.numbers[_sharing._TURN] == turn
-    time.sleep(1.1 * _sharing._ALONE)
-    count(BLOCKS, 1, np.zeros(BLOCKS), 1)
-    assert pool.numbers[_sharing._TURN] == turn + 1
+    time.sleep(11 * _sharing._MOST_ALONE)
+    count.run(BLOCKS, 1, np.zeros(BLOCKS), 1)
+    alone = []
+    for _ in range(4):
+        turn = pool.numbers[_sharing._TURN]
+        pool.numbers[_sharing._LATE] = 1
+        start = time.perf_counter()
+        while pool.numbers[_sharing._TURN] == turn:
+            count.run(BLOCKS, 1, np.zeros(BLOCKS), 1)
+        alone.append(time.perf_counter() - start)
+    for first, second in itertools.pairwise(alone):
+        assert second > 1.2 * first
+    assert 0.5 < alone[0] / _sharing._ALONE < 5
 
 
 @block_kernel
@@ -110,7 +115,7 @@ def crowded(start, stop, a, b, c, d, e, f, g, h, i, j, k, L, m, n, o, p, q, r, s
 
 def test_too_many_arguments_are_refused_when_compiling():
     with pytest.raises(Exception, match="too many arguments"):
-        crowded(4, 1, *[np.zeros(4)] * 20)
+        crowded.run(4, 1, *[np.zeros(4)] * 20)
 
 
 def test_a_process_may_end_while_helpers_are_awake():

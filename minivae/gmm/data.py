@@ -1,7 +1,8 @@
 """The rows that a mixture is fitted to: in memory, on disk or in chunks, with weights and labels.
 
 - `Data`: goes through the rows piece by piece, as often as EM asks;
-- `as_rows`: an array of data at the door, float32 kept and everything else float64.
+- `as_rows`: an array of data at the door, float32 kept and everything else float64;
+- `as_floats`: weights and initial values at the door.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from minivae.errors import ShapeError
 from minivae.estimator import check_data
 from minivae.tensor import Array, Tensor
 
-__all__ = ["Data", "Piece", "as_rows"]
+__all__ = ["Data", "Piece", "as_floats", "as_rows"]
 
 Labels = npt.NDArray[np.int64]
 
@@ -52,6 +53,20 @@ def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "
     return rows
 
 
+def as_floats(values: Any, name: str) -> Array:
+    """A float64 array of its own, or a word that these are no numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not; it begins with the name.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of real numbers: {error}") from error
+
+
 class Data:
     """Rows that can be gone through as often as EM asks, by ``for piece in data``.
 
@@ -68,8 +83,6 @@ class Data:
         The components of the rows where they are known, -1 where not, ``(N,)``; None for unknown.
     K
         The number of components, for checking labels.
-    n_features
-        D, if it is known already.
 
     Raises
     ------
@@ -85,20 +98,19 @@ class Data:
         sample_weight: Any = None,
         labels: Any = None,
         K: int = 1,
-        n_features: int | None = None,
     ) -> None:
         self.operation = operation
         self._chunks: Iterable[Any] | None = _chunks(X, operation)
         self._array: Array | None = None
         if self._chunks is not None:
-            self.n_rows, self.n_features = self._count_rows(self._chunks, n_features)
+            self.n_rows, self.n_features = self._count_rows()
         elif isinstance(X, np.memmap) and X.ndim == 2 and X.dtype.kind in "iuf":
             self._array = X
             self.n_rows, self.n_features = X.shape
             for start, part in self._parts(X):
-                as_rows(part, operation, n_features, name=f"X[{start}:{start + len(part)}]")
+                as_rows(part, operation, name=f"X[{start}:{start + len(part)}]")
         else:
-            self._array = as_rows(X, operation, n_features)
+            self._array = as_rows(X, operation)
             self.n_rows, self.n_features = self._array.shape
         self._weight = self._check_weight(sample_weight)
         self._labels = self._check_labels(labels, K)
@@ -140,15 +152,19 @@ class Data:
         return ((start, X[start : start + step]) for start in range(0, len(X), step))
 
     def _checked_chunks(self) -> Iterator[tuple[int, Array]]:
-        start, width = 0, getattr(self, "n_features", None)
+        start, width = 0, getattr(self, "n_features", 0)
         for i, chunk in enumerate(self._chunks or ()):
-            rows = as_rows(chunk, self.operation, width, name=f"chunk {i}")
+            rows = as_rows(chunk, self.operation, name=f"chunk {i}")
+            width = width or rows.shape[1]
+            if rows.shape[1] != width:
+                raise ShapeError(
+                    f"{self.operation}: chunk {i} has shape {rows.shape}; all chunks must have "
+                    f"{width} columns, as the first has"
+                )
             yield start, rows
-            start, width = start + len(rows), rows.shape[1]
+            start += len(rows)
 
-    def _count_rows(self, chunks: Iterable[Any], n_features: int | None) -> tuple[int, int]:
-        if n_features is not None:
-            self.n_features = n_features
+    def _count_rows(self) -> tuple[int, int]:
         count, width = 0, 0
         for start, rows in self._checked_chunks():
             count, width = start + len(rows), rows.shape[1]
@@ -160,16 +176,20 @@ class Data:
         if sample_weight is None:
             return None
         name = f"{self.operation}: sample_weight"
-        weight: Array = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        weight = as_floats(sample_weight, name)
         if weight.shape != (self.n_rows,):
             raise ShapeError(f"{name} has shape {weight.shape}; it must be ({self.n_rows},)")
         bad = ~(np.isfinite(weight) & (weight >= 0))
         if bad.any():
             row = int(bad.argmax())
-            raise ValueError(f"{name}[{row}] = {weight[row]}; weights must not be negative")
+            raise ValueError(f"{name}[{row}] = {weight[row]}; weights must be finite numbers from 0")
         if not weight.any():
-            raise ValueError(f"{name} is 0 for all {self.n_rows} rows; some must count")
-        return weight
+            raise ValueError(f"{name} is 0 for all {self.n_rows} rows; some must not be zero")
+        with np.errstate(over="ignore"):
+            total = weight.sum()
+        if not np.isfinite(total):
+            raise ValueError(f"{name} adds up to infinity; divide the weights by their largest")
+        return np.ascontiguousarray(weight)
 
     def _check_labels(self, labels: Any, K: int) -> Labels | None:
         if labels is None:

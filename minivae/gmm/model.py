@@ -518,12 +518,12 @@ class GaussianMixture(Estimator):
     def _check_hyper_parameters(self) -> None:
         rules: list[tuple[str, Callable[[Any], bool], str]] = [
             ("n_components", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
-            ("covariance_type", lambda v: v in COVARIANCE_TYPES, f"one of {COVARIANCE_TYPES}"),
+            ("covariance_type", _one_of(COVARIANCE_TYPES), f"one of {COVARIANCE_TYPES}"),
             ("tol", lambda v: is_real(v) and v >= 0, "a number from 0"),
             ("reg_covar", lambda v: is_real(v) and 0 <= v < math.inf, "a number from 0"),
             ("max_iter", lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
             ("n_init", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
-            ("init_params", lambda v: v in METHODS, f"one of {METHODS}"),
+            ("init_params", _one_of(METHODS), f"one of {METHODS}"),
             ("verbose", lambda v: isinstance(v, bool) or (is_whole(v) and v >= 0), "0, 1 or 2"),
             ("verbose_interval", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
         ]
@@ -615,6 +615,10 @@ _SAVED_ARRAYS = (
 _SAVED_NUMBERS = (
     "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_", "_bound_before",
 )  # fmt: skip
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in words
 
 
 def _name(components: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from minivae.gmm.data import as_floats
 from minivae.tensor import Array
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+
+_LEAST = np.finfo(np.float64).tiny  # of a precision: the inverse of less is no number
 
 
 class SingularError(ValueError):
@@ -214,7 +217,7 @@ def check_initial(
 def _as_numbers(value: Any, name: str, shape: tuple[int, ...]) -> Array | None:
     if value is None:
         return None
-    array: Array = np.array(value, dtype=np.float64)
+    array = as_floats(value, f"fit: The parameter '{name}'")
     if array.shape != shape:
         raise ValueError(
             f"fit: The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
@@ -242,8 +245,8 @@ def _check_probabilities(weights: Array) -> None:
 
 def _check_positive(precisions: Array, covariance_type: str) -> None:
     if covariance_type in ("diag", "spherical"):
-        if not (precisions > 0).all():
-            place = np.argwhere(~(precisions > 0))[0]
+        if not (precisions > _LEAST).all():
+            place = np.argwhere(~(precisions > _LEAST))[0]
             raise ValueError(
                 f"fit: '{covariance_type} precision' should be positive; that of component "
                 f"{place[0]} is {precisions[tuple(place)]}"
@@ -254,6 +257,7 @@ def _check_positive(precisions: Array, covariance_type: str) -> None:
         rule = f"fit: '{covariance_type} precision' should be symmetric, positive-definite; "
         if not np.allclose(P, P.T):
             raise ValueError(f"{rule}that of {which} is not symmetric")
-        least = np.linalg.eigvalsh(P)[0]
-        if not least > 0:
+        values = np.linalg.eigvalsh(P)
+        least = values[0]
+        if not least > max(len(P) * np.finfo(float).eps * values[-1], _LEAST):
             raise ValueError(f"{rule}that of {which} has the eigenvalue {least:.6g}")

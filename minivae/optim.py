@@ -63,7 +63,7 @@ class Optimiser:
                 f"step: {len(gradients)} gradients for {len(self.parameters)} parameters"
             )
         for p, g in zip(self.parameters, gradients, strict=True):
-            if g is not None and g.shape != p.shape:
+            if g is not None and g.shape != p._data.shape:
                 raise ShapeError(
                     f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}"
                 )
@@ -71,12 +71,13 @@ class Optimiser:
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             if g is None:
                 continue
+            old = p._data
             if not self._is_free(i):
-                self._spares[i] = np.empty(p.shape, p.dtype)
-            out, old = self._spares[i], p._data
-            out.flags.writeable = True
-            self._update(i, old, np.asarray(g, dtype=p.dtype), out)
-            out.flags.writeable = False
+                self._spares[i] = np.empty(old.shape, old.dtype)
+            out = self._spares[i]
+            out.setflags(write=True)
+            self._update(i, old, np.asarray(g, old.dtype), out)
+            out.setflags(write=False)
             p._data, self._spares[i] = out, old
 
     def _is_free(self, i: int) -> bool:

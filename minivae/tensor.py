@@ -370,7 +370,7 @@ class Primitive:
 
     def fitted(self, part: Any, g: Value, x: Tensor, differentiable: bool) -> Value:
         """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
-        part = _value(part, differentiable)
+        part = part if type(part) is np.ndarray else _value(part, differentiable)
         if self.broadcasts and part.shape == g.shape != x._data.shape:
             part = unbroadcast(part, x.shape)
         if part.shape != x._data.shape:

@@ -42,7 +42,7 @@ _MOST_HELPERS = 31
 
 # How long a helper stays awake, in seconds: longer than the gap between two kernels of a training
 # step, shorter than anybody would notice.
-_AWAKE = 200e-6
+_AWAKE = 2e-3
 
 # Positions on the board, 64 bytes or more apart where several threads write: they would take the
 # cache line from each other.

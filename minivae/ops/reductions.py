@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -45,7 +46,7 @@ def _squeezed(x: Array, shape: Shape, axis: Axis, keepdims: bool) -> Array:
 
 def _count(shape: Shape, axis: Axis) -> int:
     """How many numbers go into each result."""
-    return int(np.prod([shape[i] for i in _axes(shape, axis)], dtype=np.int64))
+    return math.prod([shape[i] for i in _axes(shape, axis)])
 
 
 # ---- sums and moments ----
@@ -53,12 +54,12 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 def _sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum along axes."""
-    return np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
+    return np.asarray(x.sum(axis=axis, keepdims=keepdims))
 
 
 def _sum_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d sum(x) = sum(dx): every element gets the cotangent of its sum
-    return broadcast_to(reshape(g, _kept(x.shape, axis)), x.shape)
+    return broadcast_to(g.reshape(_kept(x.shape, axis)), x.shape)
 
 
 sum = primitive(_sum, _sum_vjp)
@@ -66,13 +67,13 @@ sum = primitive(_sum, _sum_vjp)
 
 def _mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean along axes; NaN of nothing."""
-    total = np.sum(x, axis=axis, keepdims=keepdims)
+    total = x.sum(axis=axis, keepdims=keepdims)
     return np.asarray(np.divide(total, _count(x.shape, axis)))
 
 
 def _mean_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
     # d mean(x) = sum(dx) / n
-    return _sum_vjp(divide(g, _count(x.shape, axis)), out, x, axis, keepdims)
+    return _sum_vjp(g / _count(x.shape, axis), out, x, axis, keepdims)
 
 
 mean = primitive(_mean, _mean_vjp)

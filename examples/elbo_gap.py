@@ -1,0 +1,67 @@
+"""The gap between the ELBO and log p(x) as q leaves the posterior: Eq. ELBO.5.
+
+The model is x = w z + sigma noise with z ~ N(0, 1), where all three are known. It draws
+``examples/elbo_gap.png``: moving q's mean costs the same on both sides, widening q costs more than
+narrowing it.
+"""
+
+# %%
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minivae.distributions import Gaussian
+from minivae.objectives import elbo_terms
+
+
+def log_marginal(x, w, sigma):
+    """log p(x) = log N(x; 0, w^2 + sigma^2), Eq. LVM.6 of one dimension."""
+    var = w**2 + sigma**2
+    return -0.5 * (np.log(2 * np.pi * var) + x**2 / var)
+
+
+def posterior(x, w, sigma):
+    """The mean and log-variance of p(z | x), Eq. LVM.7."""
+    return w * x / (w**2 + sigma**2), np.log(sigma**2 / (w**2 + sigma**2))
+
+
+def kl_of_gaussians(mu, log_var, mu_p, log_var_p):
+    """KL(N(mu, exp(log_var)) || N(mu_p, exp(log_var_p))) in nats, Eq. KL.5."""
+    ratio = log_var - log_var_p
+    return 0.5 * ((mu - mu_p) ** 2 / np.exp(log_var_p) + np.expm1(ratio) - ratio)
+
+
+def elbo(x, w, sigma, mu, log_var):
+    """The ELBO of q = N(mu, exp(log_var)); noise of 1 and -1 makes the expectation exact."""
+    q = np.array([[mu]]), np.array([[log_var]])
+    eps = np.array([1.0, -1.0]).reshape(2, 1, 1)
+    return elbo_terms(lambda _: q, lambda z: (w * z,), Gaussian(sigma), np.array([[x]]), eps).elbo[
+        0
+    ]
+
+
+# %%
+def main(path):
+    x, w, sigma = 1.5, 1.0, 0.5
+    log_p, (mu, log_var) = log_marginal(x, w, sigma), posterior(x, w, sigma)
+    shift, ratio = np.linspace(-1, 1, 81), np.linspace(-2, 2, 81)
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, t, q in (
+        (left, shift, [(mu + s, log_var) for s in shift]),
+        (right, ratio, [(mu, log_var + r) for r in ratio]),
+    ):
+        bound = [elbo(x, w, sigma, *each) for each in q]
+        gap = [kl_of_gaussians(*each, mu, log_var) for each in q]
+        axes.axhline(log_p, color="#7c0300", label="log p(x)")
+        axes.plot(t, bound, color="#1b45b4", lw=2, label="ELBO")
+        axes.fill_between(t, bound, np.add(bound, gap), color="#cfd9e4", label="KL(q || posterior)")
+    left.set(xlabel="q's mean, less the posterior's", ylabel="nats")
+    right.set(xlabel="log of q's variance over the posterior's")
+    left.legend(loc="lower center", frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main(Path(__file__).with_suffix(".png"))

@@ -1,0 +1,62 @@
+"""The importance-weighted bound climbs to log p(x) as it gets more samples: Eq. IWAE.2.
+
+A datum of twelve pixels, one latent, and two encoders: one near the posterior, one that misses most
+of it. log p(x) is an integral over one dimension, so the gap is seen, and not guessed. Below, the
+share of samples that carry the estimate, Eq. IWAE.3: it warns of the second encoder.
+"""
+
+# %%
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import logsumexp
+
+from minivae.distributions import Bernoulli
+from minivae.objectives import effective_sample_size, importance_weighted_bound, sample_terms
+
+rng = np.random.default_rng(3)
+weight, bias = 2.5 * rng.standard_normal(12), rng.standard_normal(12)
+x = (rng.random((1, 12)) < 0.5).astype(float)
+
+
+def decode(z):
+    return (z * weight + bias,)
+
+
+# %% The truth: log of the integral of p(x | z) p(z)
+z = np.linspace(-8, 8, 4001)[:, None]
+log_joint = Bernoulli().log_prob(decode(z), np.repeat(x, len(z), axis=0))
+log_joint = log_joint - 0.5 * (z[:, 0] ** 2 + np.log(2 * np.pi))
+log_p = logsumexp(log_joint) + np.log(z[1, 0] - z[0, 0])
+posterior = np.exp(log_joint - logsumexp(log_joint))
+mean = posterior @ z[:, 0]
+sd = np.sqrt(posterior @ (z[:, 0] - mean) ** 2)
+encoders = {"near the posterior": (mean + 0.3 * sd, 1.2 * sd), "too narrow": (mean + sd, 0.4 * sd)}
+
+
+# %%
+def main(folder=Path(__file__).parent, repeats=2000, sizes=(1, 2, 5, 10, 20, 50, 100)):
+    figure = Figure(figsize=(6, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for name, (mu, sigma) in encoders.items():
+        q = np.full((1, 1), mu), np.full((1, 1), 2 * np.log(sigma))
+        eps = rng.standard_normal((repeats * max(sizes), 1, 1))
+        log_w = sample_terms(lambda _, q=q: q, decode, Bernoulli(), x, eps).log_weights
+        bounds, shares = [], []
+        for K in sizes:
+            parts = np.asarray(log_w).reshape(-1, max(sizes))[:, :K].T  # (K, repeats)
+            bounds.append(np.mean(importance_weighted_bound(parts)))
+            shares.append(np.mean(effective_sample_size(parts)) / K)
+        above.plot(sizes, bounds, "o-", label=f"q {name}")
+        below.plot(sizes, shares, "o-")
+    above.axhline(log_p, color="black", linestyle="--", label="log p(x), by integration")
+    above.set(ylabel="nats", title="mean bound of K samples; K = 1 is the ELBO")
+    above.legend()
+    below.set(xlabel="K", ylabel="effective share", xscale="log", ylim=(0, 1.05))
+    figure.savefig(folder / "iwae.png", dpi=150)
+
+
+# %%
+if __name__ == "__main__":
+    main()

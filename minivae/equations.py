@@ -1,0 +1,338 @@
+r"""The book's equations, the functions that compute them and the tests that check them.
+
+- `read_registry`: all of it, read from the files themselves;
+- `find_sources`: where those files are, in a checkout or in an installed package;
+- `fences`, `prose`, `links`: the parts of a page that are read by rule;
+- `locate`: an object of a source file, by its name.
+
+There is no list to keep: an equation is a fence with a ``\tag`` in ``derivations/``, a function is
+one whose docstring or comment cites the label, a test is one with the marker ``equation``. The form
+of a page is in ``derivations/README.md``.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = [
+    "Citation",
+    "Equation",
+    "Fence",
+    "Link",
+    "Place",
+    "Registry",
+    "Sources",
+    "fences",
+    "find_sources",
+    "links",
+    "locate",
+    "prose",
+    "read_registry",
+]
+
+LABEL = r"[A-Z]+\.[1-9][0-9]*"
+_CITATION = re.compile(rf"\bEq\.\s+({LABEL})\b")
+_TAG = re.compile(r"\\tag\{([^}]*)\}")
+_LINK = re.compile(r"\[`([\w.]+(?:/[\w.]+)*)`\]\(([^)\s]+\.py)\)")
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class Sources(NamedTuple):
+    """The folders that the registry is read from; ``packages`` by import name."""
+
+    book: Path
+    packages: Mapping[str, Path]
+    examples: Path
+    tests: Path
+
+
+class Fence(NamedTuple):
+    """A fenced block of a page: its language, the line after the opening fence, what it holds."""
+
+    language: str
+    line: int
+    body: str
+
+
+class Link(NamedTuple):
+    """A link to an object of a source file, by its dotted name."""
+
+    name: str
+    target: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A numbered equation; nothing computes a ``definition``."""
+
+    label: str
+    tex: str
+    definition: bool
+    path: Path
+    line: int
+    chapter: str
+    section: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """An object in a source file: a function, a class, or a whole module if ``name`` is one's."""
+
+    name: str
+    path: Path
+    line: int
+    end: int
+    docstrings: tuple[tuple[int, int], ...] = ()
+
+    def source(self) -> list[tuple[int, str]]:
+        """Its lines with their numbers; of a docstring, the first line only."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = {n: lines[n - 1] for n in range(self.line, min(self.end, len(lines)) + 1)}
+        for first, last in self.docstrings:
+            if first < last:
+                kept[first] = kept[first].rstrip() + lines[last - 1].strip()[-3:]
+                for n in range(first + 1, last + 1):
+                    del kept[n]
+        return list(kept.items())
+
+
+class Citation(NamedTuple):
+    """``Eq. LABEL`` in a docstring, a comment or a page, or a test's marker."""
+
+    label: str
+    path: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Equations in the order of the book; by label, what computes, checks and draws them."""
+
+    equations: tuple[Equation, ...]
+    functions: Mapping[str, tuple[Place, ...]]
+    tests: Mapping[str, tuple[Place, ...]]
+    figures: Mapping[str, tuple[Place, ...]]
+    citations: tuple[Citation, ...]
+
+
+def find_sources() -> Sources:
+    """The folders of this checkout, or those that an installed package carries."""
+    package = Path(__file__).parent
+    kernels = find_spec("minivae_kernels")
+    if kernels is None or kernels.origin is None:
+        raise ModuleNotFoundError("minivae_kernels is not installed; it comes with minivae")
+    installed = package / "_book"
+    root = installed if installed.is_dir() else package.parent
+    return Sources(
+        root / "derivations",
+        {"minivae": package, "minivae_kernels": Path(kernels.origin).parent},
+        root / "examples",
+        root / "tests",
+    )
+
+
+def read_registry(sources: Sources | None = None) -> Registry:
+    """Read all equations and whatever cites them.
+
+    Parameters
+    ----------
+    sources
+        Where to read; what `find_sources` finds if None.
+
+    Returns
+    -------
+    Registry
+        A label that two fences claim is there twice; a citation of a label that no fence claims is
+        there too.
+    """
+    sources = find_sources() if sources is None else sources
+    equations: list[Equation] = []
+    citations: list[Citation] = []
+    for path in sorted(sources.book.glob("[0-9][0-9]_*.md")):
+        text = path.read_text(encoding="utf-8")
+        equations += _equations(path, text)
+        citations += [Citation(label, path, line) for label, line in _cited(prose(text))]
+    functions: dict[str, list[Place]] = {}
+    figures: dict[str, list[Place]] = {}
+    tests: dict[str, list[Place]] = {}
+    for name, folder in [*sources.packages.items(), ("examples", sources.examples)]:
+        for module in _modules(name, folder):
+            for label, line, place in module.citations():
+                citations.append(Citation(label, module.path, line))
+                if place.name != module.name:
+                    _add(functions, label, place)
+                elif name == "examples":
+                    _add(figures, label, place)
+    for module in _modules("tests", sources.tests):
+        citations += [Citation(label, module.path, line) for label, line, _ in module.citations()]
+        for label, line, place in module.marks():
+            citations.append(Citation(label, module.path, line))
+            _add(tests, label, place)
+    return Registry(
+        tuple(equations), _frozen(functions), _frozen(tests), _frozen(figures), tuple(citations)
+    )
+
+
+def _add(table: dict[str, list[Place]], label: str, place: Place) -> None:
+    if place not in table.setdefault(label, []):
+        table[label].append(place)
+
+
+def _frozen(table: dict[str, list[Place]]) -> dict[str, tuple[Place, ...]]:
+    return {label: tuple(places) for label, places in table.items()}
+
+
+def _cited(text: str) -> Iterator[tuple[str, int]]:
+    for match in _CITATION.finditer(text):
+        yield match[1], text.count("\n", 0, match.start()) + 1
+
+
+# Pages -------------------------------------------------------------------------------------------
+
+
+def fences(text: str) -> Iterator[Fence]:
+    """The fenced blocks of a page, from top to bottom."""
+    opened: tuple[str, str, int] | None = None
+    body: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        mark = re.match(r"(`{3,})\s*(\S*)\s*$", line)
+        if opened is None:
+            if mark:
+                opened, body = (mark[1], mark[2], number + 1), []
+        elif mark and len(mark[1]) >= len(opened[0]) and not mark[2]:
+            yield Fence(opened[1], opened[2], "\n".join(body))
+            opened = None
+        else:
+            body.append(line)
+    if opened is not None:
+        yield Fence(opened[1], opened[2], "\n".join(body))
+
+
+def prose(text: str) -> str:
+    """The page with its fenced blocks blank, line for line."""
+    lines = text.splitlines()
+    for fence in fences(text):
+        for i in range(fence.line - 2, min(fence.line + fence.body.count("\n") + 1, len(lines))):
+            lines[i] = ""
+    return "\n".join(lines)
+
+
+def links(text: str) -> Iterator[Link]:
+    """The links of a page to objects of source files."""
+    readable = prose(text)
+    for match in _LINK.finditer(readable):
+        yield Link(match[1], match[2], readable.count("\n", 0, match.start()) + 1)
+
+
+def _equations(path: Path, text: str) -> Iterator[Equation]:
+    """The tagged fences; a fence with two tags is two equations."""
+    headings = [
+        (number, match[1], match[2])
+        for number, line in enumerate(prose(text).splitlines(), start=1)
+        if (match := re.match(r"(#+) +(.*?)\s*$", line))
+    ]
+    chapter = next((title for _, marks, title in headings if marks == "#"), path.stem)
+    for fence in fences(text):
+        if fence.language != "math":
+            continue
+        lines = fence.body.splitlines()
+        definition = bool(lines) and lines[0].strip() == "% definition"
+        section = next((title for n, _, title in reversed(headings) if n < fence.line), chapter)
+        tex = _TAG.sub("", "\n".join(lines[definition:])).strip()
+        for label in _TAG.findall(fence.body):
+            yield Equation(label, tex, definition, path, fence.line, chapter, section)
+
+
+# Sources -----------------------------------------------------------------------------------------
+
+
+class _Module:
+    """A source file whose definitions can be found by name and by line."""
+
+    def __init__(self, name: str, path: Path, text: str) -> None:
+        self.name, self.path, self.text = name, path, text
+        self.tree = ast.parse(text)
+        whole = Place(name, path, 1, max(1, text.count("\n")))
+        self.places = [(whole, self.tree), *self._inside(self.tree, name)]
+
+    def _inside(
+        self, node: ast.AST, prefix: str
+    ) -> Iterator[tuple[Place, ast.Module | _Definition]]:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, _Definition):
+                yield from self._inside(child, prefix)
+                continue
+            name = f"{prefix}.{child.name}"
+            first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+            docstrings = tuple(
+                (node.body[0].lineno, node.body[0].end_lineno or 0)
+                for node in ast.walk(child)
+                if isinstance(node, _Definition) and ast.get_docstring(node) is not None
+            )
+            end = child.end_lineno or child.lineno
+            yield Place(name, self.path, first, end, docstrings), child
+            yield from self._inside(child, name)
+
+    def citations(self) -> Iterator[tuple[str, int, Place]]:
+        """Each ``Eq. LABEL`` of a docstring or a comment, its line, and what it is written in."""
+        for place, node in self.places:
+            if (docstring := ast.get_docstring(node, clean=False)) is not None:
+                start = node.body[0].lineno
+                for label, line in _cited(docstring):
+                    yield label, start + line - 1, place
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type == tokenize.COMMENT:
+                for label, _ in _cited(token.string):
+                    line = token.start[0]
+                    around = [place for place, _ in self.places if place.line <= line <= place.end]
+                    yield label, line, max(around, key=lambda place: (place.line, -place.end))
+
+    def marks(self) -> Iterator[tuple[str, int, Place]]:
+        """Each ``@pytest.mark.equation("LABEL")``, its line, and the test."""
+        for place, node in self.places[1:]:
+            for mark in getattr(node, "decorator_list", []):
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
+                    for argument in mark.args:
+                        yield ast.literal_eval(argument), mark.lineno, place
+
+
+def _modules(name: str, folder: Path) -> Iterator[_Module]:
+    """The source files under a folder that cite or mark an equation."""
+    for path in sorted(folder.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "Eq." in text or "mark.equation" in text:
+            yield _Module(_module_name(name, path.relative_to(folder)), path, text)
+
+
+def _module_name(package: str, path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+def locate(name: str, path: Path, module: str) -> Place | None:
+    """The object that is called ``name`` in a source file, or None if there is none.
+
+    Parameters
+    ----------
+    name
+        Its full dotted name; ``module`` itself for the whole file.
+    path
+        The source file.
+    module
+        The dotted name of the file, with which ``name`` begins.
+
+    Returns
+    -------
+    Place or None
+        The last definition of that name.
+    """
+    found = _Module(module, path, path.read_text(encoding="utf-8")).places
+    return next((place for place, _ in reversed(found) if place.name == name), None)

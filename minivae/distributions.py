@@ -16,7 +16,7 @@ from scipy.special import gammaln
 
 from minivae import ops
 from minivae.errors import DtypeError
-from minivae.tensor import Array, Tensor
+from minivae.tensor import Array, Tensor, Value, primitive
 
 __all__ = [
     "Bernoulli",
@@ -24,9 +24,12 @@ __all__ = [
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",
+    "Prior",
     "StandardNormal",
     "gaussian_entropy",
     "kl_divergence",
+    "mixture_log_joint",
+    "mixture_log_prob",
     "standard_normal_log_prob",
 ]
 
@@ -58,6 +61,28 @@ def standard_normal_log_prob(z: Any) -> Any:
     return -0.5 * ops.sum(ops.square(z), -1) - 0.5 * z.shape[-1] * LOG_2PI
 
 
+class Prior(Protocol):
+    """What a VAE asks of p(z)."""
+
+    def log_prob(self, z: Any) -> Any:
+        """log p(z) in nats, one number a row."""
+
+    def kl_divergence(self, mu: Any, log_var: Any, z: Any) -> Any:
+        """KL(N(mu, exp(log_var)) || p) in nats, one number a row of mu.
+
+        ``z`` ``(S*N, K)`` are samples from that Gaussian, for a prior without a closed form.
+        """
+
+    def sample(self, eps: Array, rng: np.random.Generator) -> Array:
+        """A draw of z for each row of standard normal noise ``(n, K)``; ``rng`` for other chance.
+
+        Noise that is larger gives draws as much farther from their centres.
+        """
+
+    def moments(self, latent_dim: int) -> tuple[Array, Array]:
+        """The mean and the covariance of z."""
+
+
 class StandardNormal:
     """The prior p(z) = N(0, I)."""
 
@@ -65,18 +90,62 @@ class StandardNormal:
         """log p(z) in nats, one number a row."""
         return standard_normal_log_prob(z)
 
-    def kl_divergence(self, mu: Any, log_var: Any) -> Any:
-        """KL(N(mu, exp(log_var)) || p) in nats, one number a row, Eq. KL.4."""
+    def kl_divergence(self, mu: Any, log_var: Any, z: Any = None) -> Any:
+        """KL(N(mu, exp(log_var)) || p) in nats, one number a row, Eq. KL.4; no sample needed."""
         return kl_divergence(mu, log_var)
 
-    def sample(self, n: int, latent_dim: int, rng: np.random.Generator) -> Array:
-        """``n`` draws of z, of shape ``(n, latent_dim)``."""
-        return rng.standard_normal((n, latent_dim))
+    def sample(self, eps: Array, rng: np.random.Generator) -> Array:
+        """A draw of z for each row of standard normal noise ``(n, K)``: the noise itself."""
+        return eps
+
+    def moments(self, latent_dim: int) -> tuple[Array, Array]:
+        """The mean 0 and the covariance I."""
+        return np.zeros(latent_dim), np.eye(latent_dim)
 
 
 def gaussian_entropy(log_var: Any) -> Any:
     """The entropy of N(mu, exp(log_var)) in nats, one number a row, Eq. GAUSS.3."""
     return 0.5 * ops.sum(log_var, -1) + 0.5 * log_var.shape[-1] * (1.0 + LOG_2PI)
+
+
+# ---- mixtures of Gaussians ----
+
+
+def _inverse_vjp(g: Value, out: Value, L: Value) -> Value:
+    # d(L^-1) = -L^-1 dL L^-1, so L gets -L^-T G L^-T
+    transposed = ops.swapaxes(out, -1, -2)
+    return -ops.matmul(ops.matmul(transposed, g), transposed)
+
+
+_inverse = primitive(lambda L: np.linalg.inv(L), _inverse_vjp)
+
+
+def mixture_log_joint(z: Any, log_weights: Any, means: Any, factors: Any) -> Any:
+    """log pi_c + log N(z; m_c, L_c L_c^T) in nats for each row and component, ``(N, C)``.
+
+    Parameters
+    ----------
+    z
+        Of shape ``(N, K)``.
+    log_weights, means
+        log pi and m, of shapes ``(C,)`` and ``(C, K)``.
+    factors
+        L, lower triangular with a positive diagonal, of shape ``(C, K, K)``.
+    """
+    K = means.shape[-1]
+    # L e = z - m turns N(z; m, L L^T) into N(e; 0, I) / |L|
+    e = ops.matmul(z - ops.expand_dims(means, 1), ops.swapaxes(_inverse(factors), -1, -2))
+    log_det = ops.sum(ops.log(ops.sum(factors * np.eye(K, dtype=factors.dtype), -1)), -1)
+    heights = log_weights - log_det - 0.5 * K * LOG_2PI
+    return ops.swapaxes(ops.expand_dims(heights, 1) - 0.5 * ops.sum(ops.square(e), -1), 0, 1)
+
+
+def mixture_log_prob(z: Any, log_weights: Any, means: Any, factors: Any) -> Any:
+    """log p(z) = log sum_c pi_c N(z; m_c, L_c L_c^T) in nats, one number a row, Eq. PRIOR.1.
+
+    The arguments are those of :func:`mixture_log_joint`.
+    """
+    return ops.logsumexp(mixture_log_joint(z, log_weights, means, factors), -1)
 
 
 # ---- likelihoods: p(x | z) ----

@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import ops
-from minivae.distributions import Likelihood, StandardNormal
+from minivae.distributions import Likelihood, Prior, StandardNormal
 from minivae.tensor import Array
 
 __all__ = [
     "ElboTerms",
     "SampleTerms",
+    "categorical_log_prob",
     "effective_sample_size",
     "elbo_terms",
+    "expected_log_joint",
     "importance_weighted_bound",
     "minibatch_estimate",
     "posterior_sample",
@@ -31,7 +33,6 @@ __all__ = [
 
 Encode = Callable[[Any], tuple[Any, Any]]
 Decode = Callable[[Any], tuple[Any, ...]]
-Prior = StandardNormal
 STANDARD = StandardNormal()
 
 
@@ -104,16 +105,16 @@ def elbo_terms(
 ) -> ElboTerms:
     """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.3.
 
-    The KL is in closed form. Its twin with a Monte-Carlo KL is ``sample_terms(...).means``, Eq.
-    ELBO.4; for the joint form, the mean of log p(x, z) - log q(z | x), average
-    ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
+    The KL is in closed form, if the prior has one. Its twin with a Monte-Carlo KL is
+    ``sample_terms(...).means``, Eq. ELBO.4; for the joint form, the mean of log p(x, z) -
+    log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     mu, log_var = encode(x)
     z = posterior_sample(mu, log_var, eps)
     reconstruction = likelihood.log_prob(decode(z), x)
     if len(eps) > 1:
         reconstruction = ops.mean(ops.reshape(reconstruction, eps.shape[:2]), 0)
-    return ElboTerms(reconstruction, prior.kl_divergence(mu, log_var))
+    return ElboTerms(reconstruction, prior.kl_divergence(mu, log_var, z))
 
 
 def importance_weighted_bound(log_weights: Any) -> Any:
@@ -133,6 +134,51 @@ def effective_sample_size(log_weights: Array) -> Array:
     w: Array = ops.softmax(log_weights, 0)
     sizes: Array = 1.0 / np.square(w).sum(axis=0)
     return sizes
+
+
+def expected_log_joint(log_joint: Any, responsibilities: Array) -> Any:
+    """sum_k r_nk log p(x_n, z_n = k), the expected complete-data log-likelihood of each datum.
+
+    Its gradient, with the responsibilities of the same parameters held, is the gradient of
+    log p(x_n): Fisher's identity, Eq. GMM.9. So the M-step's objective leads uphill, and where EM
+    stands still the likelihood is level. Dempster, Laird and Rubin (1977).
+
+    Parameters
+    ----------
+    log_joint
+        log p(x_n, z_n = k), of shape ``(N, K)``.
+    responsibilities
+        p(z_n = k | x_n), of shape ``(N, K)``; numbers that no gradient passes through.
+    """
+    return ops.sum(responsibilities * log_joint, -1)
+
+
+def categorical_log_prob(log_weights: Any, decode: Decode, likelihood: Likelihood, x: Any) -> Any:
+    """log p(x) = log sum_k pi_k p(x | z = k), one number a row: z summed out, Eq. GMM.10.
+
+    Parameters
+    ----------
+    log_weights
+        log pi, of shape ``(K,)``: p(z) over K categories.
+    decode
+        Takes the K categories as one-hot rows ``(K, K)``. With a Gaussian likelihood the model is
+        a mixture of K Gaussians with diagonal covariances.
+    likelihood, x
+        p(x | z), and data of shape ``(N, D)``.
+    """
+    K, (N, D) = log_weights.shape[0], x.shape
+    parameters = tuple(
+        _repeat_each(p, N) if p.shape == (K, D) else p  # else a scale that all share
+        for p in decode(np.eye(K, dtype=log_weights.dtype))
+    )
+    log_likelihood = ops.reshape(likelihood.log_prob(parameters, x), (K, N))
+    return ops.logsumexp(ops.expand_dims(log_weights, 1) + log_likelihood, 0)
+
+
+def _repeat_each(p: Any, times: int) -> Any:
+    """Each row that many times in a row."""
+    K, D = p.shape
+    return ops.reshape(ops.broadcast_to(ops.expand_dims(p, 1), (K, times, D)), (K * times, D))
 
 
 def minibatch_estimate(terms: Any, n_total: int) -> Any:

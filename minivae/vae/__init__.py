@@ -2,5 +2,6 @@
 
 from minivae.vae.model import VAE, Posterior, resume
 from minivae.vae.networks import Decoder, Encoder
+from minivae.vae.prior import MixturePrior
 
-__all__ = ["VAE", "Decoder", "Encoder", "Posterior", "resume"]
+__all__ = ["VAE", "Decoder", "Encoder", "MixturePrior", "Posterior", "resume"]

@@ -25,6 +25,7 @@ from minivae.objectives import elbo_terms, importance_weighted_bound, sample_ter
 from minivae.optim import Adam
 from minivae.tensor import Array, wrap
 from minivae.training import EarlyStopping, TrainingLoop
+from minivae.vae.prior import MixturePrior
 
 if TYPE_CHECKING:
     from minivae.vae.model import VAE
@@ -36,7 +37,7 @@ __all__ = [
 OnEpoch = Callable[["VAE", int], object]
 
 # The numbered random streams: training, evaluation and sampling never disturb each other.
-WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES = range(7)
+WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR = range(8)
 
 
 class Fitting:
@@ -106,6 +107,8 @@ class Fitting:
     def step(self, index: Array, progress: float) -> dict[str, float]:
         """One step of Adam on a minibatch's loss, beta KL - reconstruction, Eq. VAE.4."""
         vae, settings = self.vae, self.settings
+        if progress == settings.prior_warmup:
+            self._start_prior()
         x = kernels.take_rows(self.X, index)
         if settings.grey == "sample":
             x = sample_pixels(x, self.noise)
@@ -129,6 +132,8 @@ class Fitting:
                 f"learning_rate than {settings.learning_rate}, or data divided by their scale"
             )
         loss.backward()
+        if progress < settings.prior_warmup:
+            self._hold_prior()
         self.optimiser.step()
         for p in self.parameters:
             p.grad = None
@@ -140,6 +145,20 @@ class Fitting:
             "reconstruction": reconstruction,
             "kl": kl,
         }
+
+    def _start_prior(self) -> None:
+        """After the warm-up, begin with a mixture prior where the encoder has put the data."""
+        vae, prior = self.vae, self.vae.prior_
+        if isinstance(prior, MixturePrior):
+            prior.start_at(*vae._posterior(vae._pixels(self.X)), stream(vae._entropy_, PRIOR))
+            # The loss is another one from here on, of which Adam's averages know nothing.
+            self.optimiser = Adam(self.parameters, self.settings.learning_rate)
+
+    def _hold_prior(self) -> None:
+        """During the warm-up, leave a mixture prior at N(0, I)."""
+        if isinstance(self.vae.prior_, MixturePrior):
+            for p in self.vae.prior_.parameters():
+                p.grad = None
 
     def validate(self) -> dict[str, float]:
         """The ELBO of the held-out data."""

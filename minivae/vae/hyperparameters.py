@@ -10,6 +10,7 @@ import numpy as np
 
 from minivae import ops
 from minivae.distributions import Bernoulli, Binomial, ContinuousBernoulli, Gaussian, Likelihood
+from minivae.errors import ShapeError
 from minivae.estimator import is_real, is_whole
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "activation": tuple(ops.ACTIVATIONS),
     "likelihood": ("bernoulli", "binomial", "continuous-bernoulli", "gaussian"),
     "grey": ("threshold", "sample", "cross-entropy"),
-    "prior": ("standard",),
+    "prior": ("standard", "mixture"),
     "kl": ("analytic", "monte-carlo"),
     "objective": ("elbo", "importance-weighted"),
 }
@@ -39,7 +40,8 @@ def check_hyper_parameters(vae: VAE) -> None:
             value = getattr(vae, name)
             raise ValueError(f"VAE: {name}={value!r} makes no sense; it must be {rule}")
 
-    for name in ("latent_dim", "n_samples", "epochs", "batch_size", "patience"):
+    whole = ("latent_dim", "prior_components", "prior_warmup", "n_samples", "epochs", "batch_size")
+    for name in (*whole, "patience"):
         value = getattr(vae, name)
         require(name, is_whole(value) and value >= 1, "a whole number from 1")
     for name in ("beta", "beta_warmup"):
@@ -62,6 +64,7 @@ def check_hyper_parameters(vae: VAE) -> None:
         "None or a share between 0 and 1",
     )
     _check_likelihood(vae, require)
+    _check_prior(vae)
 
 
 def _check_likelihood(vae: VAE, require: Any) -> None:
@@ -85,6 +88,36 @@ def _check_likelihood(vae: VAE, require: Any) -> None:
     if vae.likelihood == "binomial":
         counts = is_whole(vae.n_trials) and vae.n_trials >= 1  # type: ignore[operator]
         require("n_trials", counts, "the largest count that a feature can take, such as 16")
+
+
+def _check_prior(vae: VAE) -> None:
+    """Refuse what only a mixture has: a student who forgot ``prior`` is told."""
+    defaults = vae._defaults()
+    for name in ("prior_components", "prior_warmup"):
+        value = getattr(vae, name)
+        if value != defaults[name] and vae.prior != "mixture":
+            raise ValueError(f"VAE: {name}={value!r} goes with prior='mixture', not {vae.prior!r}")
+
+
+def check_mixture(vae: VAE, n: int) -> None:
+    """Refuse a mixture prior that would never begin, or on fewer data than components.
+
+    Raises
+    ------
+    ValueError, ShapeError
+        It names the numbers that do not fit.
+    """
+    if vae.prior != "mixture":
+        return
+    if vae.prior_warmup >= vae.epochs:
+        raise ValueError(
+            f"VAE: with prior_warmup={vae.prior_warmup} and epochs={vae.epochs} the mixture would "
+            "never be fitted; prior_warmup must be less than epochs"
+        )
+    if n < vae.prior_components:
+        raise ShapeError(
+            f"fit: {n} data to train on are fewer than prior_components={vae.prior_components}"
+        )
 
 
 def make_likelihood(vae: VAE) -> Likelihood:

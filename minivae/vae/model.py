@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from minivae.errors import (
     ShapeError,
 )
 from minivae.estimator import Estimator, check_data, entropy_from, is_whole, stream
+from minivae.gmm import GaussianMixture
 from minivae.objectives import (
     ElboTerms,
     effective_sample_size,
@@ -50,8 +52,9 @@ from minivae.vae.fitting import (
     threshold_pixels,
     under,
 )
-from minivae.vae.hyperparameters import check_hyper_parameters, make_likelihood
+from minivae.vae.hyperparameters import check_hyper_parameters, check_mixture, make_likelihood
 from minivae.vae.networks import Decoder, Encoder, Networks
+from minivae.vae.prior import MixturePrior
 from minivae.vae.proposal import PEAKS, laplace_proposal
 
 __all__ = ["VAE", "Posterior", "resume"]
@@ -66,9 +69,21 @@ class Posterior(NamedTuple):
     mu: Array
     log_var: Array
 
+    def sample(self, random_state: Any = None) -> Array:
+        """One draw of z for each datum, ``(N, K)``: together, draws from the aggregate posterior.
+
+        Parameters
+        ----------
+        random_state
+            An int, a ``RandomState``, a ``Generator`` or None.
+        """
+        eps = stream(entropy_from(random_state), 0).standard_normal(self.mu.shape)
+        z: Array = self.mu + np.exp(0.5 * self.log_var) * eps.astype(self.mu.dtype)
+        return z
+
 
 class VAE(Estimator):
-    """A variational autoencoder with Gaussian q(z | x) and prior N(0, I).
+    """A variational autoencoder with Gaussian q(z | x), and a prior that is Gaussian or a mixture.
 
     Hyper-parameters that are changed after ``fit`` count from the next ``fit`` on, but for
     ``n_samples`` and ``kl``, which say how :meth:`elbo` is evaluated as well.
@@ -97,7 +112,13 @@ class VAE(Estimator):
         (drawn on with that probability, afresh in each epoch) or ``"cross-entropy"`` (what many
         tutorials do; no likelihood).
     prior
-        ``"standard"``, N(0, I).
+        ``"standard"``, N(0, I), or ``"mixture"``, of Gaussians that are learnt (Eq. PRIOR.1). To
+        fit one to a trained model instead, see :meth:`with_prior`.
+    prior_components
+        C, the number of Gaussians in a mixture.
+    prior_warmup
+        For how many epochs a mixture is held at N(0, I). Then it begins where EM finds clusters of
+        the encoder's means, and is trained along.
     beta
         The weight of the KL in the loss. Higgins et al. (2017).
     beta_warmup
@@ -105,7 +126,8 @@ class VAE(Estimator):
     n_samples
         S, how many z are drawn for each datum, in each step and by ``elbo``.
     kl
-        ``"analytic"``, or ``"monte-carlo"`` from the same samples.
+        ``"analytic"``, or ``"monte-carlo"`` from the same samples. To a mixture, only the entropy
+        in it is analytic (Eq. PRIOR.2).
     objective
         ``"elbo"``, or ``"importance-weighted"``: the tighter bound of ``n_samples`` samples.
     epochs, batch_size, learning_rate
@@ -127,7 +149,8 @@ class VAE(Estimator):
     encoder_, decoder_
         The networks.
     likelihood_, prior_
-        p(x | z) and p(z).
+        p(x | z) and p(z). A mixture's ``prior_.responsibilities(z)`` say which component a code
+        belongs to.
     history_
         Lists with one number for each finished epoch: ``epoch``, ``loss`` (with beta and its
         warm-up), ``elbo``, ``reconstruction`` and ``kl`` (all with beta = 1), and
@@ -144,7 +167,7 @@ class VAE(Estimator):
     encoder_: Encoder
     decoder_: Decoder
     likelihood_: Likelihood
-    prior_: StandardNormal
+    prior_: StandardNormal | MixturePrior
     history_: dict[str, list[float]]
     n_features_in_: int
     _settings_: VAE  # the hyper-parameters as they were when `fit` was called
@@ -162,6 +185,8 @@ class VAE(Estimator):
         sigma_floor: float = 1e-3,
         grey: str | None = None,
         prior: str = "standard",
+        prior_components: int = 10,
+        prior_warmup: int = 5,
         beta: float = 1.0,
         beta_warmup: float = 0.0,
         n_samples: int = 1,
@@ -185,6 +210,8 @@ class VAE(Estimator):
         self.sigma_floor = sigma_floor
         self.grey = grey
         self.prior = prior
+        self.prior_components = prior_components
+        self.prior_warmup = prior_warmup
         self.beta = beta
         self.beta_warmup = beta_warmup
         self.n_samples = n_samples
@@ -245,7 +272,7 @@ class VAE(Estimator):
         likelihood = make_likelihood(self)
         X = check_data(X, "fit", dtype=self.dtype)
         _check_support(likelihood, self.grey, X)
-        n_held_out(len(X), self.validation)
+        check_mixture(self, len(X) - n_held_out(len(X), self.validation))
         self._build(likelihood, X.shape[1], entropy_from(self.random_state))
         fitting = Fitting(self, X, checkpoint, source, on_epoch)
         self._start_at(fitting.X)
@@ -258,8 +285,7 @@ class VAE(Estimator):
         params.update(hidden=tuple(self.hidden), dtype=np.dtype(self.dtype).name)
         settings = self._settings_ = type(self)(**params)
         self._entropy_, self._sampling_ = entropy, stream(entropy, SAMPLES)
-        self.likelihood_, self.prior_, self.history_ = likelihood, StandardNormal(), {}
-        self.n_features_in_ = D
+        self.likelihood_, self.history_, self.n_features_in_ = likelihood, {}, D
         style: dict[str, Any] = {
             "activation": settings.activation,
             "rng": stream(entropy, WEIGHTS),
@@ -271,6 +297,9 @@ class VAE(Estimator):
         self.decoder_ = Decoder(
             K, hidden[::-1], D, len(likelihood.heads), shared_scale=shared_scale, **style
         )
+        self.prior_ = StandardNormal()
+        if settings.prior == "mixture":
+            self.prior_ = MixturePrior.standard(settings.prior_components, K, settings.dtype)
 
     def _start_at(self, X: Array) -> None:
         """Set the decoder's last biases to the data's mean: it is what decodes from z = 0."""
@@ -301,7 +330,7 @@ class VAE(Estimator):
 
     def _networks(self, operation: str) -> Networks:
         self._require_fitted(operation, "encoder_")
-        return Networks(self.encoder_, self.decoder_)
+        return Networks(self.encoder_, self.decoder_, self.prior_)
 
     # ---- looking at data through the model: it leaves the training's random streams alone ----
 
@@ -329,7 +358,10 @@ class VAE(Estimator):
 
     def _at_once(self, S: int = 1) -> int:
         """How many data, with S samples each, an evaluation takes in one portion."""
-        widest = max(self.n_features_in_, self._settings_.latent_dim, *self._settings_.hidden, 1)
+        settings = self._settings_
+        components = settings.prior_components if settings.prior == "mixture" else 1
+        in_prior = components * settings.latent_dim
+        widest = max(self.n_features_in_, in_prior, *settings.hidden)
         return max(1, NUMBERS_AT_ONCE // (S * widest))
 
     def _portions(self, n: int, S: int = 1) -> Iterator[slice]:
@@ -507,7 +539,7 @@ class VAE(Estimator):
             generators = [
                 stream(self._entropy_, EVALUATION, i) for i in range(part.start, part.stop)
             ]
-            proposal = laplace_proposal(log_joint, *self._posterior(x), generators)
+            proposal = laplace_proposal(log_joint, self.prior_, *self._posterior(x), generators)
             z = proposal.sample(S, generators)
             by_sample = z.swapaxes(0, 1).astype(x.dtype)
             with no_grad():
@@ -578,9 +610,45 @@ class VAE(Estimator):
         self._require_fitted("sample", "decoder_")
         _require_count("sample", "n", n, least=1)
         rng, settings = self._sampling_, self._settings_
-        z = self.prior_.sample(n, settings.latent_dim, rng).astype(settings.dtype)
+        eps = rng.standard_normal((n, settings.latent_dim))
+        z = self.prior_.sample(eps, rng).astype(settings.dtype)
         with no_grad():
             return self.likelihood_.sample(self.decoder_(z), rng)
+
+    def with_prior(self, mixture: GaussianMixture) -> Self:
+        """A copy of this model with another prior, a mixture that was fitted to its codes.
+
+        The prior that serves the ELBO best is the aggregate posterior, whose draws
+        ``posterior(X).sample()`` gives::
+
+            mixture = GaussianMixture(10).fit(vae.posterior(X).sample(random_state=0))
+            better = vae.with_prior(mixture)
+
+        Parameters
+        ----------
+        mixture
+            Fitted, of ``latent_dim`` features and any covariance type.
+
+        Raises
+        ------
+        ShapeError
+            If it is a mixture over another number of dimensions.
+        NotFittedError
+            If one of the two is not fitted.
+        """
+        self._require_fitted("with_prior", "encoder_")
+        mixture._require_fitted("with_prior", "means_")
+        (C, D), K = mixture.means_.shape, self._settings_.latent_dim
+        if D != K:
+            raise ShapeError(
+                f"with_prior: the mixture is over {D} features, z has {K} dimensions; fit it to "
+                "posterior(X).sample()"
+            )
+        vae = copy.deepcopy(self)
+        vae.prior_ = MixturePrior.of(mixture, self._settings_.dtype)
+        for estimator in (vae, vae._settings_):
+            estimator.set_params(prior="mixture", prior_components=C)
+        return vae
 
     # ---- files ----
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae.distributions import Prior
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.tensor import Tensor
 
@@ -73,10 +74,10 @@ class Decoder(Module):
 
 
 class Networks(Module):
-    """The encoder phi and the decoder theta, with one list of parameters."""
+    """The encoder phi, the decoder theta, the prior: all that may be learnt, in one list."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
-        self.encoder, self.decoder = encoder, decoder
+    def __init__(self, encoder: Encoder, decoder: Decoder, prior: Prior) -> None:
+        self.encoder, self.decoder, self.prior = encoder, decoder, prior
 
 
 def _trunk(sizes: Sequence[int], activation: str, rng: np.random.Generator, dtype: Any) -> MLP:

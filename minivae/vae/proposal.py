@@ -24,6 +24,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from minivae import ops
+from minivae.distributions import Prior
 from minivae.optim import Adam
 from minivae.tensor import Array, Tensor, no_grad
 from minivae.transforms import hvp, vjp
@@ -80,7 +81,11 @@ class Proposal(NamedTuple):
 
 
 def laplace_proposal(
-    log_joint: LogJoint, mu: Array, log_var: Array, generators: Sequence[np.random.Generator]
+    log_joint: LogJoint,
+    prior: Prior,
+    mu: Array,
+    log_var: Array,
+    generators: Sequence[np.random.Generator],
 ) -> Proposal:
     """The proposal for n data.
 
@@ -88,25 +93,28 @@ def laplace_proposal(
     ----------
     log_joint
         log p(x, z) of z ``(C, n, K)``, computed with operations that can be differentiated.
+    prior
+        p(z).
     mu, log_var
         Of q(z | x), each ``(n, K)``.
     generators
         One for each datum, to draw where the climbs start.
     """
     K = mu.shape[-1]
-    starts = _good_points(log_joint, generators, K, mu.dtype)
+    starts = _good_points(log_joint, prior, generators, K, mu.dtype)
     peaks, heights = _climb(log_joint, np.concatenate([mu[None], starts]))
-    precisions, axes = _curvature(log_joint, peaks)
+    mean, covariance = prior.moments(K)
+    precisions, axes = _curvature(log_joint, peaks, 1.0 / np.linalg.eigvalsh(covariance)[-1])
     # The mass under a Gaussian of this height and width, up to a constant
     log_masses = heights - 0.5 * np.log(precisions).sum(axis=-1)
     log_shares = log_masses - logsumexp(log_masses, axis=0)
     log_shares += math.log(1.0 - Q_SHARE - PRIOR_SHARE)
     of_safety = np.broadcast_to(np.log([[Q_SHARE], [PRIOR_SHARE]]), (2, len(mu)))
     scale_of_q = np.exp(0.5 * log_var)[..., None] * np.eye(K)
-    scale_of_prior = np.broadcast_to(np.eye(K), scale_of_q.shape)
+    scale_of_prior = np.broadcast_to(np.linalg.cholesky(covariance), scale_of_q.shape)
     return Proposal(
         np.concatenate([log_shares, of_safety]),
-        np.concatenate([peaks, mu[None], np.zeros_like(mu)[None]]),
+        np.concatenate([peaks, mu[None], np.broadcast_to(mean, (1, *mu.shape))]),
         np.concatenate(
             [axes / np.sqrt(precisions)[..., None, :], scale_of_q[None], scale_of_prior[None]]
         ),
@@ -114,12 +122,19 @@ def laplace_proposal(
 
 
 def _good_points(
-    log_joint: LogJoint, generators: Sequence[np.random.Generator], K: int, dtype: Any
+    log_joint: LogJoint,
+    prior: Prior,
+    generators: Sequence[np.random.Generator],
+    K: int,
+    dtype: Any,
 ) -> Array:
     """Points to climb from, ``(PEAKS - 1, n, K)``, each the highest of several draws."""
-    shape = (DRAWS, PEAKS - 1, K)
-    draws = np.stack([rng.standard_normal(shape, dtype=dtype) for rng in generators], axis=2)
-    draws *= WIDER
+    shape = (DRAWS * (PEAKS - 1), K)
+    draws = np.stack(
+        [prior.sample(WIDER * rng.standard_normal(shape, dtype=dtype), rng) for rng in generators],
+        axis=1,
+    )
+    draws = draws.reshape(DRAWS, PEAKS - 1, -1, K).astype(dtype)
     with no_grad():
         heights = np.stack([log_joint(z).data for z in draws])
     best = heights.argmax(axis=0)[None, ..., None]
@@ -143,10 +158,11 @@ def _climb(log_joint: LogJoint, z: Array) -> tuple[Array, Array]:
     return peaks, heights
 
 
-def _curvature(log_joint: LogJoint, z: Array) -> tuple[Array, Array]:
+def _curvature(log_joint: LogJoint, z: Array, least: float) -> tuple[Array, Array]:
     """The eigenvalues ``(C, n, K)`` and axes ``(C, n, K, K)`` of minus the Hessian at each point.
 
-    At a peak no eigenvalue should lie below 1, for the prior alone has 1; beside one it may.
+    Eigenvalues are raised to ``least``, the prior's precision where it is widest: beside a peak, or
+    between the components of a prior, they may lie below.
     """
 
     def total(z: Any) -> Any:
@@ -155,4 +171,4 @@ def _curvature(log_joint: LogJoint, z: Array) -> tuple[Array, Array]:
     columns = [-hvp(total, z, np.broadcast_to(axis, z.shape)) for axis in np.eye(z.shape[-1])]
     hessian = np.stack(columns, axis=-1)
     precisions, axes = np.linalg.eigh(0.5 * (hessian + hessian.swapaxes(-1, -2)))
-    return np.maximum(precisions, 1.0), axes
+    return np.maximum(precisions, least), axes

@@ -298,7 +298,15 @@ def test_help_tells_the_defaults(minivae):
     words = " ".join(minivae("train", "--help")[1].split())
     params = VAE(**hyper_parameters(datasets.load("optdigits"), {})).get_params()
     told = {**params, "hidden": "200,100", "beta": 1, "beta_warmup": 0, "seed": 0}
-    for name in ("prior", "verbose", "grey", "validation", "random_state"):
+    for name in (
+        "prior",
+        "prior_components",
+        "prior_warmup",
+        "verbose",
+        "grey",
+        "validation",
+        "random_state",
+    ):
         del told[name]
     for name, value in told.items():
         flag = re.escape("--" + name.replace("_", "-"))

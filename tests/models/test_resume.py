@@ -30,6 +30,9 @@ RUNS = {
         {"grey": "sample", "validation": 0.3, "patience": 2, "learning_rate": 0.1, "epochs": 9},
         GREYS,
     ),
+    "mixture": (
+        {"grey": "sample", "prior": "mixture", "prior_components": 3, "prior_warmup": 1}, GREYS
+    ),
     "importance-weighted": (
         {"likelihood": "gaussian", "sigma": "shared", "dtype": "float64",
          "objective": "importance-weighted", "n_samples": 3},

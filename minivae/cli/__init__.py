@@ -2,7 +2,8 @@
 
 A command is a module with ``register``, which adds its flags to the parser, and a function from the
 parsed flags to nothing. Results go to standard output, progress and complaints to standard error.
-The exit status is 0, 1 after a broken pipe, 2 for what was refused, 130 after Ctrl-C.
+The exit status is 0, 1 after a broken pipe or a failing test, 2 for what was refused, 130 after
+Ctrl-C.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import minivae
-from minivae.cli import doctor, inspect, train
+from minivae.cli import doctor, equation, inspect, train
 from minivae.cli.terminal import (
     Interrupted,
     Parser,
@@ -80,7 +81,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (train, inspect, doctor):
+    for module in (train, inspect, equation, doctor):
         module.register(commands)
     return parser, commands.choices
 

@@ -32,6 +32,17 @@ FUNCTIONS = ["exp", "tanh", "sigmoid", "softplus", "log1p"]
 LAYERS = [(128, 784, 400), (128, 20, 400), (100, 64, 200)]
 STEPS = {"step": (784, 400, 20, 128), "small step": (64, 200, 2, 100)}
 PEERS = ["numpy", "torch", "jax"]
+# covariance type, N, D, K of a mixture, and how fast ours ought to be: reach, aim
+MIXTURES = [
+    ("full", 100_000, 10, 10, 1 / 12, 1 / 30),
+    ("full", 100_000, 2, 5, 1 / 8, 1 / 20),
+    ("full", 60_000, 20, 10, 1 / 12, 1 / 30),
+    ("full", 20_000, 64, 10, 1 / 6, 1 / 10),
+    ("diag", 100_000, 10, 10, 1 / 4, 1 / 8),
+    ("diag", 20_000, 64, 10, 1 / 2, 1 / 4),
+]
+SEEDINGS = [(100_000, 10, 10), (60_000, 20, 10), (20_000, 64, 10)]
+ITERATIONS = 10  # of a whole fit of a mixture
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,33 @@ def rows() -> list[Row]:
                 )
             )
     table.append(Row("one operation, 10 numbers, both ways", ("tape",), ("torch",), (2,), 1.5, 1.0))
+    peers = ("scikit-learn",)
+    for kind, N, D, K, reach, aim in MIXTURES:
+        size, quick = f"{kind} {N}x{D} K={K}", (N, D) == (100_000, 10)
+        table += [
+            Row(f"EM iteration, {size}", (f"em {size}",), peers, (2,), reach, aim, quick),
+            Row(f"{ITERATIONS} of EM, {size}", (f"fit {size}",), peers, (2,), reach, aim, False),
+        ]
+    seedings = tuple(f"k-means++ any {N}x{D} K={K}" for N, D, K in SEEDINGS)
+    table.append(Row("k-means++ seeds", seedings, peers, (1, 2), 1.0, 0.6))
     return table
+
+
+def tolerance(case: str) -> float:
+    """The relative difference allowed: sums over a batch in float32, or sums in float64."""
+    return 1e-8 if case.split()[0] in ("em", "fit", "k-means++") else 2e-3
+
+
+def mixture_data(case: str) -> tuple[str, np.ndarray, tuple[np.ndarray, ...]]:
+    """Covariance type, rows of overlapping clusters, and weights, means and precisions to begin."""
+    kind, shape, components = case.split()[1:]
+    (N, D), K = map(int, shape.split("x")), int(components.removeprefix("K="))
+    rng = np.random.default_rng(N + D)
+    centres = rng.standard_normal((K, D)) * 2
+    X = centres[rng.integers(K, size=N)] + rng.standard_normal((N, D)) * rng.uniform(0.5, 1.5, D)
+    unit = np.eye(D) if kind == "full" else np.ones(D)
+    means = centres + 0.5 * rng.standard_normal((K, D))
+    return kind, X, (np.full(K, 1 / K), means, np.repeat(unit[None], K, axis=0))
 
 
 def product_data(case: str) -> tuple[np.ndarray, np.ndarray, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import cases
@@ -9,11 +10,15 @@ import numpy as np
 
 import minivae
 import minivae_kernels as kernels
-from minivae import VAE, ops
+from minivae import VAE, GaussianMixture, ops
 from minivae.distributions import Bernoulli
+from minivae.gmm.data import Data
+from minivae.gmm.em import em_statistics, m_step
+from minivae.gmm.parameters import Parameters, factors_of_precisions
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor, wrap
 from minivae.vae.fitting import Fitting
+from minivae_kernels.clustering import kmeans_plus_plus
 
 VERSION = f"minivae {minivae.__version__}"
 
@@ -37,6 +42,9 @@ def prepare(case: str) -> Any:
         "function": _function,
         "bernoulli": _bernoulli,
         "tape": _tape,
+        "em": _iteration,
+        "fit": _fit,
+        "k-means++": _seeds,
     }.get(kind, _step)(case)
 
 
@@ -136,3 +144,55 @@ def _step(case: str) -> Any:
         return {"answer": [loss.item(), *cases.fingerprint(*gradients)]}
 
     return run, answer
+
+
+def _iteration(case: str) -> Any:
+    kind, X, (weights, means, precisions) = cases.mixture_data(case)
+    data = Data("fit", X)
+    theta = Parameters(kind, weights, means, *factors_of_precisions(precisions, kind))
+
+    def run() -> Any:
+        statistics, centres = em_statistics(data, theta, 0.0)
+        return statistics, m_step(statistics, centres, theta, 0.0).parameters
+
+    def answer() -> Any:
+        statistics, new = run()
+        numbers = cases.fingerprint(new.weights, new.means, new.covariances)
+        return {"answer": [statistics.log_likelihood / len(X), *numbers]}
+
+    return run, answer
+
+
+def _fit(case: str) -> Any:
+    warnings.simplefilter("ignore")  # ten iterations are not meant to converge
+    kind, X, (weights, means, precisions) = cases.mixture_data(case)
+    model = GaussianMixture(
+        len(weights),
+        covariance_type=kind,
+        weights_init=weights,
+        means_init=means,
+        precisions_init=precisions,
+        reg_covar=0,
+        max_iter=cases.ITERATIONS,
+        tol=0,
+    )
+
+    def answer() -> Any:
+        model.fit(X)
+        return {"answer": cases.fingerprint(model.weights_, model.means_, model.covariances_)}
+
+    return lambda: model.fit(X), answer
+
+
+def _seeds(case: str) -> Any:
+    _, X, (weights, *_) = cases.mixture_data(case)
+    K, trials = len(weights), 2 + int(np.log(len(weights)))
+
+    def run() -> Any:
+        # The numbers that scikit-learn draws: one for the first seed, and then all candidates.
+        state, draws = np.random.RandomState(0), np.empty((K, trials))
+        draws[0] = state.random_sample()
+        draws[1:] = state.random_sample((K - 1, trials))
+        return kmeans_plus_plus(X, draws)
+
+    return run, lambda: {"answer": run().tolist()}

@@ -182,7 +182,7 @@ class Data:
         bad = ~(np.isfinite(weight) & (weight >= 0))
         if bad.any():
             row = int(bad.argmax())
-            raise ValueError(f"{name}[{row}] = {weight[row]}; weights must be finite numbers from 0")
+            raise ValueError(f"{name}[{row}] = {weight[row]}; it must be a finite number from 0")
         if not weight.any():
             raise ValueError(f"{name} is 0 for all {self.n_rows} rows; some must not be zero")
         with np.errstate(over="ignore"):

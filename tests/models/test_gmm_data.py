@@ -301,7 +301,7 @@ def test_a_generator_is_refused_with_a_word_why():
 
 def test_chunks_that_change():
     X = clusters(D=3)
-    with pytest.raises(ShapeError, match=r"chunk 1 has shape \(10, 2\); all chunks must have 3 columns"):
+    with pytest.raises(ShapeError, match=r"1 has shape \(10, 2\); all chunks must have 3 columns"):
         GaussianMixture(2).fit([X, X[:10, :2]])
     with pytest.raises(ValueError, match=r"chunk 1\[2, 0\] = nan"):
         GaussianMixture(2).fit([X, np.where(np.arange(300)[:, None] == 2, np.nan, X)])

@@ -54,8 +54,9 @@ _COUNT, _STEP = 25, 26  # how much there is to do, and how much of it is a block
 _FAILED = 27  # whether a block ended with an exception
 _LATE = 28  # whether the last caller was kept waiting for a helper
 _REST, _REST_ARGUMENT = 29, 30  # the system's function for a short sleep
-LEAD = 31  # the function that shares out what is written behind
-CALL = 32  # the caller's function and arguments
+_YIELD = 31  # and the one that gives the processor to whoever wants it
+LEAD = 32  # the function that shares out what is written behind
+CALL = 33  # the caller's function and arguments
 _ASLEEP = CALL + CALL_SIZE + 8  # for each helper whether it sleeps
 _SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
 _SHUT = 1 << 32
@@ -107,6 +108,8 @@ def _join(board: int, number: int, looks: int, turn: int) -> int:
         if now == turn or number >= load(board, _INVITED):
             pause()
             idle += 1
+            if idle % 16 == 0:
+                call(load(board, _YIELD), 0, 0, 0, 0)
         else:
             if add(board, _INSIDE, 1) < _SHUT:
                 _work(board)
@@ -135,7 +138,7 @@ class _Pool:
         self.board = -(-self._memory.ctypes.data // 64) * 64
         self.numbers = (ctypes.c_int64 * _SIZE).from_address(self.board)
         self.numbers[_INSIDE] = _SHUT
-        self.numbers[_REST], self.numbers[_REST_ARGUMENT] = _short_sleep()
+        self.numbers[_REST], self.numbers[_REST_ARGUMENT], self.numbers[_YIELD] = _system()
         self._bells: list[threading.Lock] = []
         self.free = threading.Lock()  # held by the caller that the helpers work for
         self._alone, self._alone_for, self._alone_until = False, _ALONE, 0.0
@@ -203,13 +206,16 @@ def share(kernel: Callable[..., None], count: int, step: int, arguments: tuple[A
         pool.free.release()
 
 
-def _short_sleep() -> tuple[int, int]:
-    """Return the address of a function of the system, and with what number it sleeps shortly."""
+def _system() -> tuple[int, int, int]:
+    """Return the addresses of two functions: one that sleeps, with for how long, and a yielding."""
     if sys.platform == "win32":
-        function, argument = ctypes.windll.kernel32.Sleep, 1  # milliseconds
+        system = ctypes.windll.kernel32
+        sleep, shortly, yielding = system.Sleep, 1, system.SwitchToThread  # milliseconds
     else:
-        function, argument = ctypes.CDLL(None).usleep, 20  # microseconds
-    return ctypes.cast(function, ctypes.c_void_p).value or 0, argument
+        system = ctypes.CDLL(None)
+        sleep, shortly, yielding = system.usleep, 20, system.sched_yield  # microseconds
+    addresses = [ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (sleep, yielding)]
+    return addresses[0], shortly, addresses[1]
 
 
 def _renew_pool() -> None:

@@ -11,11 +11,13 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from PIL import Image
 from scipy.stats import norm
 
 from minivae import figures
 from minivae.errors import ShapeError
+from minivae.figures import latent
 
 RNG = np.random.default_rng(7)
 WEIGHTS = RNG.normal(size=(6, 64))
@@ -117,7 +119,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
     figure = figures.latent_scatter(np.zeros((3, 2)))
 
-    class Broken(figures.Circle):
+    class Broken(Circle):
         def draw(self, renderer):
             raise RuntimeError("half-way")
 
@@ -512,13 +514,13 @@ def test_animation_of_one_frame_without_an_elbo(tmp_path):
 
 def test_animation_axes_hold_start_and_end_in_spite_of_an_outlier(monkeypatch, tmp_path):
     limits = []
-    draw = figures._draw_latent
+    draw = latent._draw_latent
 
     def note(*args):
         limits.append(args[-1])
         return draw(*args)
 
-    monkeypatch.setattr(figures, "_draw_latent", note)
+    monkeypatch.setattr(latent, "_draw_latent", note)
     frames, labels = course(4, N=2000)
     frames[1][0][:] = 500.0  # one epoch went astray
     frames[3][0][0] = 1000.0  # and one datum
@@ -531,14 +533,14 @@ def test_a_failed_animation_leaves_the_old_file(tmp_path, monkeypatch):
     path.write_bytes(b"old")
     frames, labels = course(4)
     moves = iter(range(100))
-    move = figures._move
+    move = latent._move
 
     def fail_half_way(*args):
         if next(moves) == 3:
             raise RuntimeError("half-way")
         move(*args)
 
-    monkeypatch.setattr(figures, "_move", fail_half_way)
+    monkeypatch.setattr(latent, "_move", fail_half_way)
     with pytest.raises(RuntimeError, match="half-way"):
         figures.latent_animation(frames, labels, path)
     assert path.read_bytes() == b"old"

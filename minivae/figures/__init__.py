@@ -1,0 +1,41 @@
+"""Pictures of what a model learned, drawn from plain arrays.
+
+- `learning_curve`: the ELBO and its two terms, epoch by epoch;
+- `reconstructions`: data above what the decoder makes of their codes;
+- `latent_scatter`: posterior means, coloured by class, against the prior;
+- `prior_predictive_grid`: the decoder's means over the latent space;
+- `samples`: draws from the model;
+- `interpolation`: decoded images on the way from one code to another;
+- `latent_animation`: the latent scatter while training runs, as a GIF;
+- `image_grid`, `save_figure`: what the others are made with.
+
+Nothing here touches ``pyplot``: each call makes its own figure on its own Agg canvas, so pictures
+can be drawn without a display and from several threads, and nobody's settings change. An
+`image_shape` of None means that the data are no images: rows are then drawn as curves. An array of
+the wrong shape, empty, or with NaN or infinity in it is refused with a `ShapeError`.
+"""
+
+from minivae.figures.curves import learning_curve
+from minivae.figures.images import (
+    image_grid,
+    interpolation,
+    prior_predictive_grid,
+    reconstructions,
+    samples,
+)
+from minivae.figures.latent import MOST_CLASSES, latent_animation, latent_scatter
+from minivae.figures.page import PALETTE, save_figure
+
+__all__ = [
+    "MOST_CLASSES",
+    "PALETTE",
+    "image_grid",
+    "interpolation",
+    "latent_animation",
+    "latent_scatter",
+    "learning_curve",
+    "prior_predictive_grid",
+    "reconstructions",
+    "samples",
+    "save_figure",
+]

@@ -1,0 +1,73 @@
+"""Curves: the bound over training, and criteria over the number of components."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from minivae.figures.page import FAINT, INK, MINUS, PALETTE, Floats, dress, page, require
+
+__all__ = ["learning_curve"]
+
+
+def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> Figure:
+    """Draw the ELBO over the epochs, and beside it its two terms in training.
+
+    Parameters
+    ----------
+    history : mapping
+        Columns of one length in nats per datum: "elbo", "validation_elbo" or "test_elbo", and where
+        they are known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand
+        for values not measured; other columns are not looked at.
+    """
+    names = ("elbo", "validation_elbo", "test_elbo", "reconstruction", "kl")
+    columns = {k: np.asarray(history[k], dtype=np.float64) for k in names if k in history}
+    shapes = {k: column.shape for k, column in columns.items()}
+    longest = max((column.size for column in columns.values()), default=0)
+    epoch = np.asarray(history.get("epoch", 1 + np.arange(longest)))
+    known = {k: np.isfinite(column) for k, column in columns.items()}
+    found, mend = f"epochs of shape {epoch.shape}, columns {shapes}", "Hand in a fitted history_"
+    fits = epoch.ndim == 1 and set(shapes.values()) == {epoch.shape}
+    require(fits, "learning_curve", found, "all must be of one length", mend)
+    fits = any(known[k].any() for k in names[:3] if k in known)
+    rule = "there must be a finite elbo, validation_elbo or test_elbo"
+    require(fits, "learning_curve", found, rule, mend)
+
+    curves = {k: (epoch[known[k]], columns[k][known[k]]) for k in columns if known[k].any()}
+    terms = [k for k in names[3:] if k in curves]
+    figure = page(10.4 if terms else 7.0, 4.8)
+    grid = figure.add_gridspec(max(1, len(terms)), 2 if terms else 1)
+    main = figure.add_subplot(grid[:, 0])
+    dress(main, "ELBO, nats per datum", "epoch")
+    if "elbo" in curves:
+        _curve(main, *curves["elbo"], -1, PALETTE[0], _last("training", curves["elbo"][1]))
+    if "validation_elbo" in curves:
+        epochs, values = curves["validation_elbo"]
+        top = int(np.argmax(values))
+        best = f"validation, best {values[top]:.2f} at epoch {epochs[top]:g}".replace("-", MINUS)
+        _curve(main, epochs, values, top, PALETTE[1], best)
+    if "test_elbo" in curves:
+        _curve(main, *curves["test_elbo"], -1, PALETTE[2], _last("test", curves["test_elbo"][1]))
+    main.legend(loc="lower right", frameon=False, fontsize=12, labelcolor=INK)
+    words = {"reconstruction": r"$E_q[\log\,p(x|z)]$", "kl": r"$KL(q(z|x)\,\|\,p(z))$"}
+    for i, k in enumerate(terms):
+        panel = figure.add_subplot(grid[i, 1], sharex=main)
+        dress(panel, f"{words[k]}, nats per datum", "epoch" if i == len(terms) - 1 else "")
+        _curve(panel, *curves[k], -1, PALETTE[0], "")
+    return figure
+
+
+def _last(kind: str, values: Floats) -> str:
+    return f"{kind}, last {values[-1]:.2f}".replace("-", MINUS)
+
+
+def _curve(axes: Axes, epoch: Floats, values: Floats, dot: int, colour: str, label: str) -> None:
+    """A line with a dot on one of its epochs."""
+    axes.plot(epoch, values, color=colour, linewidth=2, label=label)
+    axes.plot(epoch[dot], values[dot], "o", color=colour, markersize=7)
+    axes.grid(axis="y", color=FAINT, alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))

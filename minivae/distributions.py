@@ -130,9 +130,11 @@ def mixture_log_joint(z: Any, log_weights: Any, means: Any, factors: Any) -> Any
     log_weights, means
         log pi and m, of shapes ``(C,)`` and ``(C, K)``.
     factors
-        L, lower triangular with a positive diagonal, of shape ``(C, K, K)``.
+        L, lower triangular with a positive diagonal, of shape ``(C, K, K)``; what is above the
+        diagonal is not looked at.
     """
     K = means.shape[-1]
+    factors = factors * np.tri(K, dtype=factors.dtype)
     # L e = z - m turns N(z; m, L L^T) into N(e; 0, I) / |L|
     e = ops.matmul(z - ops.expand_dims(means, 1), ops.swapaxes(_inverse(factors), -1, -2))
     log_det = ops.sum(ops.log(ops.sum(factors * np.eye(K, dtype=factors.dtype), -1)), -1)
@@ -140,12 +142,51 @@ def mixture_log_joint(z: Any, log_weights: Any, means: Any, factors: Any) -> Any
     return ops.swapaxes(ops.expand_dims(heights, 1) - 0.5 * ops.sum(ops.square(e), -1), 0, 1)
 
 
-def mixture_log_prob(z: Any, log_weights: Any, means: Any, factors: Any) -> Any:
+def _mixture_log_prob(z: Array, log_weights: Array, means: Array, factors: Array, /) -> Array:
     """log p(z) = log sum_c pi_c N(z; m_c, L_c L_c^T) in nats, one number a row, Eq. PRIOR.1.
 
     The arguments are those of :func:`mixture_log_joint`.
     """
+    log_joint, _, _ = _mixture_parts(z, log_weights, means, factors)
+    return np.asarray(ops.logsumexp(log_joint, 0))
+
+
+def _mixture_parts(
+    z: Array, log_weights: Array, means: Array, factors: Array
+) -> tuple[Array, Array, Array]:
+    """log pi_c + log N(z; m_c, L_c L_c^T) ``(C, N)``, e ``(C, K, N)`` with L e = z - m, and L^-1.
+
+    The rows lie along the last axis, for there are many of them and few of anything else.
+    """
+    inverses = np.linalg.inv(np.tril(factors))
+    e = np.matmul(inverses, z.T - means[..., None])
+    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    heights = log_weights - log_det - 0.5 * means.shape[1] * LOG_2PI
+    return heights[:, None] - 0.5 * np.square(e).sum(axis=1), e, inverses
+
+
+def _mixture_log_prob_vjp(
+    g: Array, out: Array, z: Array, log_weights: Array, means: Array, factors: Array
+) -> Value:
+    # d log p = sum_c r_c (dlog pi_c + (dm + dL e - dz) . L^-T e - sum_i dL_ii / L_ii) with
+    # r_c = p(c | z): the gradient of the expected log joint, by Fisher's identity
+    log_joint, e, inverses = _mixture_parts(z, log_weights, means, factors)
+    r = g * np.exp(log_joint - out)
+    counts = r.sum(axis=1)
+    pull = np.matmul(inverses.swapaxes(1, 2), r[:, None] * e)
+    g_factors = np.matmul(pull, e.swapaxes(1, 2))
+    i = np.arange(means.shape[1])
+    g_factors[:, i, i] -= counts[:, None] * inverses[:, i, i]
+    return -pull.sum(axis=0).T, counts, pull.sum(axis=2), np.tril(g_factors)
+
+
+def _mixture_log_prob_composed(z: Value, log_weights: Value, means: Value, factors: Value) -> Value:
     return ops.logsumexp(mixture_log_joint(z, log_weights, means, factors), -1)
+
+
+mixture_log_prob = primitive(
+    _mixture_log_prob, _mixture_log_prob_vjp, composed=_mixture_log_prob_composed
+)
 
 
 # ---- likelihoods: p(x | z) ----

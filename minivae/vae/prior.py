@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from minivae import ops
-from minivae.distributions import gaussian_entropy, mixture_log_joint
+from minivae.distributions import gaussian_entropy, mixture_log_joint, mixture_log_prob
 from minivae.errors import ConvergenceWarning
 from minivae.gmm import GaussianMixture
 from minivae.nn import Module
@@ -73,12 +73,12 @@ class MixturePrior(Module):
     def _theta(self) -> tuple[Any, Any, Any]:
         """log pi, m and L, as the density takes them."""
         eye = np.eye(self.means.shape[1], dtype=self.means.dtype)
-        L = self.factors * np.tril(1 - eye) + ops.exp(self.factors * eye) * eye
+        L = self.factors * (1 - eye) + ops.exp(self.factors * eye) * eye
         return ops.log_softmax(self.logits), self.means, L
 
     def log_prob(self, z: Any) -> Any:
         """log p(z) in nats, one number a row, Eq. PRIOR.1."""
-        return ops.logsumexp(mixture_log_joint(z, *self._theta()), -1)
+        return mixture_log_prob(z, *self._theta())
 
     def kl_divergence(self, mu: Any, log_var: Any, z: Any) -> Any:
         """KL(q || p) = -H(q) - E_q log p(z) for q = N(mu, exp(log_var)), Eq. PRIOR.2.

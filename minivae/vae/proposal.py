@@ -32,7 +32,7 @@ from minivae.transforms import hvp, vjp
 __all__ = ["PEAKS", "Proposal", "laplace_proposal"]
 
 PEAKS = 8  # climbs for each datum; several may end on the same peak
-DRAWS = 64  # of z, of which each climb starts from the best
+DRAWS = 64  # of z, of which each climb starts from a good one
 WIDER = 1.5  # are they spread than the prior, for the peaks of unusual data lie far out
 STEPS, RATE = 30, 0.1  # of Adam, whose rate falls to 0 on the way
 FREEDOM = 5.0  # degrees of freedom of Student's t
@@ -128,7 +128,7 @@ def _good_points(
     K: int,
     dtype: Any,
 ) -> Array:
-    """Points to climb from, ``(PEAKS - 1, n, K)``, each the highest of several draws."""
+    """Points to climb from, ``(PEAKS - 1, n, K)``, each one of several draws, chosen by p(x, z)."""
     shape = (DRAWS * (PEAKS - 1), K)
     draws = np.stack(
         [prior.sample(WIDER * rng.standard_normal(shape, dtype=dtype), rng) for rng in generators],
@@ -137,8 +137,11 @@ def _good_points(
     draws = draws.reshape(DRAWS, PEAKS - 1, -1, K).astype(dtype)
     with no_grad():
         heights = np.stack([log_joint(z).data for z in draws])
-    best = heights.argmax(axis=0)[None, ..., None]
-    points: Array = np.take_along_axis(draws, best, axis=0)[0]
+    # The highest of heights with Gumbel noise is a draw in proportion to p(x, z): so second peaks
+    # are climbed as well, each about as often as it has mass.
+    luck = np.stack([rng.gumbel(size=heights.shape[:2]) for rng in generators], axis=-1)
+    chosen = (heights + luck).argmax(axis=0)[None, ..., None]
+    points: Array = np.take_along_axis(draws, chosen, axis=0)[0]
     return points
 
 

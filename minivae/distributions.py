@@ -367,7 +367,7 @@ class ContinuousBernoulli:
         return ops.continuous_bernoulli_log_prob(parameters[0], x)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
-        """The mean grey value, which is nearer to 1/2 than p is."""
+        """The mean grey value, which is nearer to 1/2 than p is, Eq. LIK.6."""
         # E[x] = 1 / (1 - e^-l) - 1 / l, odd about 1/2; near 0 it is 1/2 + l/12 - l^3/720
         logits = _numbers(parameters[0])
         a = np.abs(logits.astype(np.float64))
@@ -435,7 +435,7 @@ class Gaussian:
         return 2.0 * math.log(self.floor)
 
     def log_var(self, raw: Any) -> Any:
-        """A log-variance that cannot fall below the floor: floor + softplus(raw - floor)."""
+        """A log-variance above the floor, floor + softplus(raw - floor), Eq. LIK.5."""
         return self.log_floor + ops.softplus(raw - self.log_floor)
 
     def _raw(self, log_var: Array) -> Array:

@@ -124,7 +124,7 @@ def _reparameterise_vjp(
     eps: Array,
     wanted: Sequence[bool] = (True, True, True),
 ) -> Value:
-    # dz = dmu + exp(log_var / 2) (eps dlog_var / 2 + deps)
+    # Eq. REP.2: dz = dmu + exp(log_var / 2) (eps dlog_var / 2 + deps)
     g_mu, g_log_var = kernels.reparameterise_backward(g, log_var, eps)
     g_eps = _reparameterise(np.zeros_like(mu), log_var, g) if wanted[2] else None
     return g_mu, g_log_var, g_eps

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test bench bench-quick lint types layers budget clean
+.PHONY: help train test bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -25,6 +25,9 @@ bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (hal
 
 bench-quick: $(VENV)/.bench ## the same with fewer rows and rounds (two minutes)
 	@$(PY) tests/benchmarks/run.py --quick $(ARGS)
+
+roofline: $(VENV)/.run ## what this machine can do, and what the kernels make of it
+	@$(PY) tests/benchmarks/roofline.py $(ARGS)
 
 lint: $(VENV)/.dev ## style and common mistakes (ruff)
 	@$(PY) -m ruff check $(ARGS) .

@@ -15,13 +15,25 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cases
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+
+
+class Pace(NamedTuple):
+    """How often every library is asked, for how long, and how long the machine rests before."""
+
+    rounds: int
+    seconds: float
+    rest: float
+
+
+QUICK, FULL = Pace(5, 0.1, 0.05), Pace(11, 0.2, 0.25)
 
 
 class Worker:
@@ -74,19 +86,20 @@ def agree(case: str, threads: int, workers: dict[str, Worker]) -> None:
             )
 
 
-def measure(
-    case: str, threads: int, workers: dict[str, Worker], rounds: int, seconds: float
-) -> dict[str, Any]:
-    """Times of one case, asked round by round in a changing order."""
+def measure(case: str, threads: int, workers: dict[str, Worker], pace: Pace) -> dict[str, Any]:
+    """Times of one case, asked round by round in a changing order.
+
+    A short rest before each: the threads of some libraries go on spinning for a while after their
+    last work, on the processors that the next library needs.
+    """
     agree(case, threads, workers)
     medians: dict[str, list[float]] = {name: [] for name in workers}
     names = list(workers)
-    for r in range(rounds):
+    for r in range(pace.rounds):
         for name in names[r % len(names) :] + names[: r % len(names)]:
-            times = workers[name].ask(do="time", case=case, threads=threads, seconds=seconds)[
-                "seconds"
-            ]
-            medians[name].append(statistics.median(times))
+            time.sleep(pace.rest)
+            answer = workers[name].ask(do="time", case=case, threads=threads, seconds=pace.seconds)
+            medians[name].append(statistics.median(answer["seconds"]))
     times = {name: statistics.median(values) for name, values in medians.items()}
     fastest = min((n for n in times if n != "minivae"), key=times.__getitem__)
     ratios = sorted(a / b for a, b in zip(medians["minivae"], medians[fastest], strict=True))
@@ -105,14 +118,12 @@ def geometric_mean(values: list[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def bench_row(
-    row: cases.Row, workers: dict[str, Worker], rounds: int, seconds: float
-) -> list[dict[str, Any]]:
+def bench_row(row: cases.Row, workers: dict[str, Worker], pace: Pace) -> list[dict[str, Any]]:
     """The results of one row, one for each thread count."""
     results = []
     for threads in row.threads:
         chosen = {name: workers[name] for name in ("minivae", *row.peers)}
-        measured = [measure(case, threads, chosen, rounds, seconds) for case in row.cases]
+        measured = [measure(case, threads, chosen, pace) for case in row.cases]
         label = f"{row.name}, 1 thread" if threads == 1 else row.name
         results.append(
             {
@@ -261,7 +272,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     options = parser.parse_args()
-    rounds, seconds = (5, 0.1) if options.quick else (11, 0.2)
+    pace = QUICK if options.quick else FULL
     chosen = [r for r in cases.rows() if options.only in r.name and (r.quick or not options.quick)]
     workers = {
         name: Worker(name) for name in ["minivae", *sorted({p for r in chosen for p in r.peers})]
@@ -270,7 +281,7 @@ def main() -> None:
     results = []
     for row in chosen:
         print(f"... {row.name}", file=sys.stderr)
-        results += bench_row(row, workers, rounds, seconds)
+        results += bench_row(row, workers, pace)
     for worker in workers.values():
         worker.close()
     if not options.only:

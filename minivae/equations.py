@@ -3,7 +3,7 @@ r"""The book's equations, the functions that compute them and the tests that che
 - `read_registry`: all of it, read from the files themselves;
 - `find_sources`: where those files are, in a checkout or in an installed package;
 - `fences`, `prose`, `links`: the parts of a page that are read by rule;
-- `locate`: an object of a source file, by its name.
+- `locate`: the object of a source file that a page links to.
 
 There is no list to keep: an equation is a fence with a ``\tag`` in ``derivations/``, a function is
 one whose docstring or comment cites the label, a test is one with the marker ``equation``. The form
@@ -317,22 +317,43 @@ def _module_name(package: str, path: Path) -> str:
     return ".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])
 
 
-def locate(name: str, path: Path, module: str) -> Place | None:
-    """The object that is called ``name`` in a source file, or None if there is none.
+def locate(link: Link, sources: Sources) -> Place | None:
+    """What a page links to, or None if it is not there.
 
     Parameters
     ----------
-    name
-        Its full dotted name; ``module`` itself for the whole file.
-    path
-        The source file.
-    module
-        The dotted name of the file, with which ``name`` begins.
+    link
+        Its name is the dotted name of a function, a class, a method or a module, whole or from the
+        module on, or the file's own name; its target is the file, from the book's folder.
+    sources
+        Where the files are.
 
     Returns
     -------
     Place or None
-        The last definition of that name.
+        The last definition of that name, or the whole file.
     """
-    found = _Module(module, path, path.read_text(encoding="utf-8")).places
-    return next((place for place, _ in reversed(found) if place.name == name), None)
+    path = (sources.book / link.target).resolve()
+    module = next(
+        (
+            _module_name(name, path.relative_to(folder.resolve()))
+            for name, folder in _folders(sources)
+            if path.is_relative_to(folder.resolve())
+        ),
+        None,
+    )
+    if module is None or not path.is_file():
+        return None
+    places = [place for place, _ in _Module(module, path, path.read_text(encoding="utf-8")).places]
+    if path.as_posix().endswith(f"/{link.name}"):
+        return places[0]
+    names = (link.name, f"{module}.{link.name}")
+    return next((place for place in reversed(places) if place.name in names), None)
+
+
+def _folders(sources: Sources) -> list[tuple[str, Path]]:
+    return [
+        *sources.packages.items(),
+        ("examples", sources.examples),
+        ("tests", sources.tests),
+    ]

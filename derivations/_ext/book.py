@@ -1,0 +1,468 @@
+r"""The book's own part of Sphinx: equations, listings and figures tied to the code.
+
+A page's form is in ``derivations/README.md``; what computes and checks an equation comes from
+`minivae.equations`. Here are
+
+- the reading of a chapter: its fences, ``Listing:`` and ``Figure:`` paragraphs become directives;
+- the domain that makes ``Eq. LABEL`` a link, in chapters and in docstrings alike;
+- the two columns, text and listings;
+- a page for each source file that something points to, with a link back at each label.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.domains import Domain, ObjType
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.fileutil import copy_asset
+from sphinx.util.nodes import make_refnode
+
+from minivae.equations import (
+    LABEL,
+    Equation,
+    Link,
+    Place,
+    Registry,
+    fences,
+    find_sources,
+    locate,
+    prose,
+    read_registry,
+)
+
+logger = logging.getLogger(__name__)
+
+SOURCES = find_sources()
+ROOT = SOURCES.book.parent
+CHAPTER = re.compile(r"[0-9][0-9]_\w+")
+CODE_LINK = r"\[`([\w./]+)`\]\((\.\./[^)\s]+\.py)\)"
+SHOWN = 2
+
+
+@cache
+def registry() -> Registry:
+    """What the files say, read once a build."""
+    return read_registry(SOURCES)
+
+
+@cache
+def by_label() -> dict[str, Equation]:
+    """The equations by label."""
+    return {equation.label: equation for equation in registry().equations}
+
+
+# A chapter's Markdown ----------------------------------------------------------------------------
+
+
+def read_chapter(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Turn the forms of a chapter into directives, keeping what they say."""
+    if not CHAPTER.fullmatch(docname):
+        return
+    lines = content[0].splitlines()
+    outside = prose(content[0]).splitlines()
+    for fence in fences(content[0]):
+        tag = re.search(rf"\\tag\{{({LABEL})\}}", fence.body)
+        if fence.language == "math" and tag:
+            lines[fence.line - 2] = f"```{{equation}} {tag[1]}"
+    for i, line in enumerate(outside):
+        if line.startswith("Listing:"):
+            end = i
+            while end < len(outside) and outside[end].strip():
+                end += 1
+            names = re.findall(CODE_LINK, " ".join(outside[i:end]))
+            listed = [f"{name} {target}" for name, target in names]
+            lines[i] = "\n".join(["```{listing}", *listed, "```"])
+            lines[i + 1 : end] = [""] * (end - i - 1)
+        elif match := re.match(rf"Figure: {CODE_LINK}\s*(.*)", line):
+            end = i + 1
+            while end < len(outside) and outside[end].strip():
+                end += 1
+            caption = "\n".join([match[3], *outside[i + 1 : end]])
+            lines[i] = f"```{{example}} {match[2]}\n{caption}\n```"
+            lines[i + 1 : end] = [""] * (end - i - 1)
+        elif line:
+            lines[i] = re.sub(CODE_LINK, r"{source}`\1 \2`", lines[i])
+    content[0] = "\n".join(lines) + "\n"
+
+
+# Links to sources --------------------------------------------------------------------------------
+
+
+def page_of(path: Path) -> str:
+    """The page that shows a source file."""
+    folders = [*SOURCES.packages.values(), SOURCES.examples, SOURCES.tests]
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return f"source/{path.relative_to(folder.parent).as_posix()}"
+    raise ValueError(f"{path} is in no folder of the book's sources")
+
+
+class source_link(nodes.Inline, nodes.TextElement):
+    """A link to a line of a source page, which exists only in the built book."""
+
+
+def link_to(place: Place, text: str) -> source_link:
+    """A link to where an object is written."""
+    link = source_link("", "", place=place)
+    link += nodes.literal(text=text)
+    return link
+
+
+def visit_source_link(self: Any, node: source_link) -> None:
+    """Open the link, relative to the page that it is on."""
+    place: Place = node["place"]
+    wanted(place.path)
+    uri = self.builder.get_relative_uri(self.builder.current_docname, page_of(place.path))
+    where = f"{page_of(place.path).removeprefix('source/')}:{place.line}"
+    self.body.append(f'<a class="source" href="{uri}#L{place.line}" title="{where}">')
+
+
+def depart_source_link(self: Any, node: source_link) -> None:
+    """Close it."""
+    self.body.append("</a>")
+
+
+_wanted: set[Path] = set()
+
+
+def wanted(path: Path) -> None:
+    """Note that a page for this file is needed."""
+    _wanted.add(path)
+
+
+def source_role(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Any, *rest: Any
+) -> tuple[list[nodes.Node], list[Any]]:
+    """A link in a sentence to an object of a source file."""
+    shown, target = text.split()
+    place = locate(Link(shown, target, lineno), SOURCES)
+    if place is None:
+        return [], [inliner.reporter.warning(f"there is no {shown} in {target}", line=lineno)]
+    return [link_to(place, shown)], []
+
+
+# Equations ---------------------------------------------------------------------------------------
+
+
+class equation(nodes.General, nodes.Element):
+    """A numbered formula: its number beside it, its links below."""
+
+
+class EquationDirective(SphinxDirective):
+    """A fence with a tag."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the formula and the links to its code and tests."""
+        known = by_label()[self.arguments[0]]
+        node = equation(label=known.label, tex=known.tex, ids=[known.label])
+        places = registry()
+        leads = nodes.container(classes=["leads"])
+        functions = places.functions.get(known.label, ())
+        if known.definition:
+            leads += nodes.inline(text="definition", classes=["definition"])
+        if functions:
+            leads += links("computed by", functions, lambda place: place.name)
+        tests = places.tests.get(known.label, ())
+        if tests:
+            leads += links("checked by", tests, lambda place: place.name.rpartition(".")[2])
+        figures = places.figures.get(known.label, ())
+        if figures:
+            leads += links("shown by", figures, lambda place: place.name)
+        node += leads
+        return [node]
+
+
+def links(what: str, places: tuple[Place, ...], name: Any) -> nodes.container:
+    """A line of links; beyond the first few they are folded."""
+    line = nodes.container(classes=["lead"])
+    line += nodes.inline(text=what, classes=["what"])
+    line += (items := nodes.container(classes=["items"]))
+    items += [link_to(place, name(place)) for place in places[:SHOWN]]
+    if rest := places[SHOWN:]:
+        items += nodes.raw("", f"<details><summary>{len(rest)} more</summary>", format="html")
+        items += [link_to(place, name(place)) for place in rest]
+        items += nodes.raw("", "</details>", format="html")
+    return line
+
+
+def visit_equation(self: Any, node: equation) -> None:
+    """The formula between MathJax's marks, and its number, which is a link to itself."""
+    label = node["label"]
+    self.body.append(
+        f'<div class="equation" id="{label}"><div class="formula math notranslate nohighlight">'
+        f"\\[{self.encode(node['tex'])}\\]</div>"
+        f'<a class="number" href="#{label}" title="Link to this equation">{label}</a></div>\n'
+    )
+
+
+def depart_equation(self: Any, node: equation) -> None:
+    """The links are the node's children, and stand below it."""
+
+
+class EquationDomain(Domain):
+    """``Eq. ELBO.3`` as a link, and the labels in the search."""
+
+    name = "eq"
+    label = "Equation"
+    object_types = {"equation": ObjType("equation", "eq")}  # noqa: RUF012
+
+    def resolve_xref(
+        self,
+        env: Any,
+        fromdocname: str,
+        builder: Any,
+        typ: str,
+        target: str,
+        node: pending_xref,
+        contnode: nodes.Element,
+    ) -> nodes.reference | None:
+        """Link to the equation, or None, which -n makes an error."""
+        known = by_label().get(target)
+        if known is None:
+            return None
+        return make_refnode(builder, fromdocname, known.path.stem, target, contnode, known.section)
+
+    def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
+        """What the search offers."""
+        for known in registry().equations:
+            yield known.label, known.label, "equation", known.path.stem, known.label, 1
+
+    def resolve_any_xref(self, *where: Any) -> list[Any]:
+        """Nothing: a label is cited as ``Eq. LABEL`` and in no other way."""
+        return []
+
+    def merge_domaindata(self, docnames: Any, otherdata: Any) -> None:
+        """Nothing: the data are the registry's."""
+
+
+def link_citations(app: Sphinx, doctree: nodes.document) -> None:
+    """Make each ``Eq. LABEL`` of a page's text a link."""
+    citation = re.compile(rf"\b(Eq\.\s+)({LABEL})\b")
+    closed = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.reference)
+    for text in list(doctree.findall(nodes.Text)):
+        parts = citation.split(text.astext())
+        parent = text.parent
+        if len(parts) == 1 or any(isinstance(a, closed) for a in ancestors(text)):
+            continue
+        new: list[nodes.Node] = []
+        for i in range(0, len(parts) - 1, 3):
+            new.append(nodes.Text(parts[i]))
+            reference = pending_xref(
+                "", refdomain="eq", reftype="eq", reftarget=parts[i + 2], refwarn=True,
+                refdoc=app.env.docname,
+            )  # fmt: skip
+            reference += nodes.inline(text=f"Eq. {parts[i + 2]}", classes=["eq"])
+            new.append(reference)
+        new.append(nodes.Text(parts[-1]))
+        parent.replace(text, new)
+
+
+def keep_together(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep the punctuation that follows a formula on the formula's line."""
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(siblings=True, descend=False)
+        if isinstance(after, nodes.Text) and (marks := re.match(r"[.,;:!?)]+|-\w+", after)):
+            whole = nodes.inline(classes=["together"])
+            after.parent.replace(after, nodes.Text(after[marks.end() :]))
+            formula.replace_self(whole)
+            whole += [formula, nodes.Text(marks[0])]
+
+
+def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
+    """What a node is in, from the inside outwards."""
+    while (node := node.parent) is not None:
+        yield node
+
+
+# Listings and figures ----------------------------------------------------------------------------
+
+
+class listing(nodes.General, nodes.Element):
+    """The source of an object, with the lines' own numbers."""
+
+
+class ListingDirective(SphinxDirective):
+    """A paragraph that begins with ``Listing:``."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return a listing for each line ``name path``."""
+        found: list[nodes.Node] = []
+        for line in self.content:
+            name, target = line.split()
+            place = locate(Link(name, target, self.lineno), SOURCES)
+            if place is None:
+                message = f"the listing's {name} is not in {target}"
+                found.append(self.state.document.reporter.warning(message, line=self.lineno))
+            else:
+                found.append(listing(place=place))
+        return found
+
+
+def visit_listing(self: Any, node: listing) -> None:
+    """The name, which leads to the file, and the lines."""
+    place: Place = node["place"]
+    wanted(place.path)
+    lines = highlighted(self.builder, place.path)
+    uri = self.builder.get_relative_uri(self.builder.current_docname, page_of(place.path))
+    written = place.path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    indent = len(written[place.line - 1]) - len(written[place.line - 1].lstrip())
+    for number, plain in place.source():
+        line = lines[number - 1]
+        if closing := plain.removeprefix(written[number - 1].rstrip()).strip():
+            line += f'<span class="sd">{html.escape(closing)}</span>'
+        line = re.sub(rf"^((?:<span[^>]*>)?) {{{indent}}}", r"\1", line) if indent else line
+        rows.append(numbered(number, line, f"{uri}#L{number}"))
+    self.body.append(
+        f'<div class="listing"><div class="title"><a class="source" href="{uri}#L{place.line}">'
+        f"<code>{html.escape(place.name)}</code></a></div>"
+        f'<div class="highlight"><pre>{"".join(rows)}</pre></div></div>\n'
+    )
+
+
+def numbered(number: int, line: str, uri: str, anchor: str = "") -> str:
+    """A line of a listing behind its number."""
+    return (
+        f'<span class="row"{anchor}><a class="at" href="{uri}">{number}</a>'
+        f'<span class="code">{line}\n</span></span>'
+    )
+
+
+def depart_listing(self: Any, node: listing) -> None:
+    """It has no children."""
+
+
+class ExampleDirective(SphinxDirective):
+    """A paragraph that begins with ``Figure:``: an example's picture, and its caption."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure, or only its caption if the gallery has not been made."""
+        script = (SOURCES.book / self.arguments[0]).resolve()
+        if not script.is_file():
+            return [self.state.document.reporter.warning(f"there is no {self.arguments[0]}")]
+        place = Place(f"examples/{script.name}", script, 1, 1)
+        figure = nodes.figure()
+        gallery = ROOT / "build" / "gallery"
+        picture = next(
+            (p for suffix in (".png", ".gif") if (p := gallery / (script.stem + suffix)).is_file()),
+            None,
+        )
+        caption = nodes.caption()
+        text, _ = self.parse_inline("\n".join(self.content), lineno=self.lineno)
+        caption += [*text, nodes.Text(" "), link_to(place, place.name)]
+        if picture is not None:
+            figure += nodes.image(uri=f"/../build/gallery/{picture.name}", alt=caption.astext())
+        else:
+            caption += nodes.Text(" (drawn by `make gallery`)")
+        figure += caption
+        return [figure]
+
+
+# Two columns -------------------------------------------------------------------------------------
+
+
+def two_columns(app: Sphinx, doctree: nodes.document) -> None:
+    """Put each section's listings beside its text."""
+    if not CHAPTER.fullmatch(app.env.docname):
+        return
+    for section in list(doctree.findall(nodes.section)):
+        listings = [child for child in section.children if isinstance(child, listing)]
+        if not listings:
+            continue
+        inner = [c for c in section.children if isinstance(c, nodes.section)]
+        text = [c for c in section.children if c not in inner and c not in listings]
+        row = nodes.container(classes=["beside"])
+        row += nodes.container("", *text[1:], classes=["words"])
+        row += nodes.container("", *listings, classes=["listings"])
+        section.children = []
+        section += [text[0], row, *inner]
+
+
+# Source pages ------------------------------------------------------------------------------------
+
+
+@cache
+def highlighted(builder: Any, path: Path) -> list[str]:
+    """A file's lines as HTML, each label in them a mark that `source_pages` makes a link."""
+    block = builder.highlighter.highlight_block(path.read_text(encoding="utf-8"), "python")
+    inside = block[block.index("<pre>") + len("<pre>") : block.rindex("</pre>")]
+    return inside.removeprefix("<span></span>").split("\n")
+
+
+def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """A page for each file that something points to, numbered, its labels leading back."""
+    label = re.compile(rf"(Eq\. |equation.*?&quot;)({LABEL})\b")
+    for path in sorted(_wanted):
+        page = page_of(path)
+
+        def back(match: re.Match[str], page: str = page) -> str:
+            known = by_label().get(match[2])
+            if known is None:
+                return match[0]
+            uri = app.builder.get_relative_uri(page, known.path.stem)
+            return f'{match[1]}<a href="{uri}#{known.label}">{known.label}</a>'
+
+        rows = [
+            numbered(n, label.sub(back, line), f"#L{n}", f' id="L{n}"')
+            for n, line in enumerate(highlighted(app.builder, path), start=1)
+        ]
+        title = page.removeprefix("source/")
+        body = (
+            f'<h1>{title}</h1><div class="listing whole"><div class="highlight">'
+            f"<pre>{''.join(rows)}</pre></div></div>"
+        )
+        yield page, {"title": title, "body": body}, "page.html"
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the one file of MathJax that is used."""
+    spec = find_spec("sphinx-mathjax-offline")
+    if exception is None and app.builder.format == "html" and spec and spec.origin:
+        file = Path(spec.origin).parent / "static" / "mathjax" / app.config.mathjax_path
+        copy_asset(file, app.outdir / "_static", force=True)
+
+
+def check_labels(app: Sphinx) -> None:
+    """Complain of what two fences claim."""
+    seen: set[str] = set()
+    for known in registry().equations:
+        if known.label in seen:
+            logger.warning("two equations have the tag %s", known.label, location=str(known.path))
+        seen.add(known.label)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect it all."""
+    app.add_node(equation, html=(visit_equation, depart_equation))
+    app.add_node(listing, html=(visit_listing, depart_listing))
+    app.add_node(source_link, html=(visit_source_link, depart_source_link))
+    app.add_directive("equation", EquationDirective)
+    app.add_directive("listing", ListingDirective)
+    app.add_directive("example", ExampleDirective)
+    app.add_role("source", source_role)
+    app.add_domain(EquationDomain)
+    app.connect("builder-inited", check_labels)
+    app.connect("source-read", read_chapter)
+    app.connect("doctree-read", link_citations)
+    app.connect("doctree-read", keep_together)
+    app.connect("doctree-read", two_columns)
+    app.connect("html-collect-pages", source_pages)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": False, "parallel_write_safe": False}

@@ -16,13 +16,13 @@ from minivae.objectives import elbo_terms
 
 
 def log_marginal(x, w, sigma):
-    """log p(x) = log N(x; 0, w^2 + sigma^2), Eq. LVM.6 of one dimension."""
+    """log p(x) = log N(x; 0, w^2 + sigma^2), Eq. LVM.5 of one dimension."""
     var = w**2 + sigma**2
     return -0.5 * (np.log(2 * np.pi * var) + x**2 / var)
 
 
 def posterior(x, w, sigma):
-    """The mean and log-variance of p(z | x), Eq. LVM.7."""
+    """The mean and log-variance of p(z | x), Eq. LVM.6."""
     return w * x / (w**2 + sigma**2), np.log(sigma**2 / (w**2 + sigma**2))
 
 

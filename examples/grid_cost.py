@@ -1,6 +1,6 @@
-"""What a grid costs: the error of log p(x) against the number of points, Eq. LVM.5.
+"""What a grid costs: the error of log p(x) against the number of points, Eq. LVM.7.
 
-The model is linear, x = W z + sigma noise, so that Eq. LVM.6 knows the answer. It draws
+The model is linear, x = W z + sigma noise, so that Eq. LVM.5 knows the answer. It draws
 ``examples/grid_cost.png``: twenty or thirty points for each dimension of z would do, but all their
 combinations are wanted.
 """
@@ -14,13 +14,13 @@ from scipy.special import logsumexp
 
 
 def log_marginal(x, W, sigma):
-    """log p(x) = log N(x; 0, W W^T + sigma^2 I), Eq. LVM.6, for one x of shape ``(D,)``."""
+    """log p(x) = log N(x; 0, W W^T + sigma^2 I), Eq. LVM.5, for one x of shape ``(D,)``."""
     cov = W @ W.T + sigma**2 * np.eye(len(x))
     return -0.5 * (np.linalg.slogdet(2 * np.pi * cov)[1] + x @ np.linalg.solve(cov, x))
 
 
 def grid_log_marginal(x, W, sigma, n, limit=6.0):
-    """log p(x) by n points a dimension of z from -limit to limit, n^K in all, Eq. LVM.5."""
+    """log p(x) by n points a dimension of z from -limit to limit, n^K in all, Eq. LVM.7."""
     axis, step = np.linspace(-limit, limit, n, retstep=True)
     K, D = W.shape[1], len(x)
     z = np.stack(np.meshgrid(*[axis] * K, indexing="ij"), axis=-1).reshape(-1, K)

@@ -133,7 +133,7 @@ def _polynomial(x: Number, table: tuple[Number, ...]) -> Number:
 
 @scalar
 def _split_exp(x: Number, shift: Number) -> tuple[Number, Number]:
-    """Return e^r - 1 and 2^(n + shift), where x = n log(2) + r and |r| <= log(2)/2."""
+    """Return e^r - 1 and 2^(n + shift), where x = n log(2) + r, |r| <= log(2)/2, Eq. KERNEL.4."""
     if isinstance(x, np.float32):
         rounded_32 = np.float32(x * _INV_LN2_32 + (_ROUND_32 + shift))
         power_32 = np.int32(rounded_32.view(np.int32) << np.int32(23)).view(np.float32)

@@ -320,6 +320,7 @@ def _compare(problem: Problem, run: _Run, k: int, i: int, thorough: bool = True)
 
 
 def _tolerance(analytic: float, numeric: float, slack: float) -> float:
+    """How far the two may lie apart, Eq. CHECK.6."""
     return max(TOLERANCE * max(abs(analytic), abs(numeric)), slack)
 
 

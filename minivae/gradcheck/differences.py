@@ -43,7 +43,7 @@ class _Quotient(NamedTuple):
     """What one step shows."""
 
     step: float
-    central: float  # the central difference quotient
+    central: float  # the central difference quotient, Eq. CHECK.1
     gap: float  # how far the one-sided quotients are apart
     noise: float  # what rounding of the outputs can do to the quotient
 
@@ -51,7 +51,7 @@ class _Quotient(NamedTuple):
 def slope(
     outputs: Callable[[float], Array], x: float, g: Array, claim: float, thorough: bool = True
 ) -> Slope:
-    """The derivative of ``g . outputs(t)`` at ``t = x``.
+    """The derivative of ``g . outputs(t)`` at ``t = x``, Eq. CHECK.5.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def _quotient(
 
 
 def _richardson(quotients: Sequence[_Quotient]) -> Array:
-    """Neighbouring quotients combined so that the leading error, of the step squared, cancels."""
+    """Neighbouring quotients combined so that the leading error cancels, Eq. CHECK.4."""
     h, d = np.array([q.step for q in quotients]), np.array([q.central for q in quotients])
     return d[1:] + (d[1:] - d[:-1]) / ((h[:-1] / h[1:]) ** 2 - 1) if len(d) > 1 else np.empty(0)
 

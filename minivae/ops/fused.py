@@ -84,7 +84,7 @@ def _linear_vjp(
     activation: str,
     wanted: Sequence[bool] = (True, True, True),
 ) -> Value:
-    # P = G * activation'(pre), read off the output: dX = P W^T, dW = X^T P, db = column sums of P
+    # Eq. MLP.4: P = G * activation'(pre), read off the output; P W^T, X^T P, column sums of P
     p = g if activation == "identity" else kernels.activation_backward(g, out, activation)
     return (
         kernels.matmul(p, weight.T) if wanted[0] else None,

@@ -32,7 +32,7 @@ def _matmul(x: Array, y: Array, /) -> Array:
 def _matmul_vjp(
     g: Value, out: Value, x: Value, y: Value, wanted: Sequence[bool] = (True, True)
 ) -> Value:
-    # d(X Y) = dX Y + X dY, so X gets G Y^T and Y gets X^T G; a vector is made a matrix first
+    # d(X Y) = dX Y + X dY, so X gets G Y^T and Y gets X^T G (Eq. AD.6); a vector is made a matrix
     row, column = x.ndim == 1, y.ndim == 1
     x2 = expand_dims(x, 0) if row else x
     y2 = expand_dims(y, 1) if column else y

@@ -175,7 +175,7 @@ def _prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _prod_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
-    # d prod(x) = sum_i (prod_{j != i} x_j) dx_i: no division, which would fail at 0
+    # d prod(x) = sum_i (prod_{j != i} x_j) dx_i (Eq. AD.9): no division, which would fail at 0
     return reshape(g, _kept(x.shape, axis)) * product_of_others(x, axis)
 
 
@@ -245,7 +245,7 @@ def _logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _logsumexp_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
-    # d logsumexp(x) = softmax(x) . dx
+    # d logsumexp(x) = softmax(x) . dx (Eq. AD.7)
     kept = _kept(x.shape, axis)
     nothing = np.equal(values(out), -np.inf).reshape(kept)
     return reshape(g, kept) * where(nothing, 0.0, softmax(where(nothing, 0.0, x), axis))
@@ -262,7 +262,7 @@ def _softmax(x: Array, /, axis: Axis = -1) -> Array:
 
 
 def _softmax_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:
-    # d s = s (dx - s . dx)
+    # d s = s (dx - s . dx) (Eq. AD.8)
     return out * (g - sum(multiply(g, out), axis, True))
 
 

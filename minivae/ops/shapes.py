@@ -141,7 +141,7 @@ def _getitem_forward(x: Array, /, index: Any) -> Array:
 
 
 def _getitem_vjp(g: Value, out: Value, x: Value, index: Any) -> Value:
-    # an element that was picked several times adds up its cotangents
+    # an element that was picked several times adds up its cotangents (Eq. AD.10)
     return _scatter_add(g, index, x.shape)
 
 

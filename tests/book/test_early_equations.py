@@ -398,7 +398,7 @@ def test_the_polynomials_of_exp_are_short_and_good():
 # Chapter 5: latent variables ---------------------------------------------------------------------
 
 
-@pytest.mark.equation("LVM.5")
+@pytest.mark.equation("LVM.7")
 @pytest.mark.parametrize("K", [1, 2])
 def test_a_grid_finds_the_marginal_of_a_linear_model(K):
     x, W, sigma = grid_cost.model(K)
@@ -408,7 +408,7 @@ def test_a_grid_finds_the_marginal_of_a_linear_model(K):
     assert abs(grid_cost.grid_log_marginal(x, W, sigma, 4) - exact) > 0.1
 
 
-@pytest.mark.equation("LVM.6")
+@pytest.mark.equation("LVM.5")
 @pytest.mark.parametrize("K", [1, 2, 3])
 def test_the_marginal_of_a_linear_model_is_a_gaussian(K):
     x, W, sigma = grid_cost.model(K)
@@ -416,8 +416,8 @@ def test_the_marginal_of_a_linear_model_is_a_gaussian(K):
     assert grid_cost.log_marginal(x, W, sigma) == pytest.approx(exact, rel=1e-12)
 
 
+@pytest.mark.equation("LVM.5")
 @pytest.mark.equation("LVM.6")
-@pytest.mark.equation("LVM.7")
 @given(x=st.floats(-4.0, 4.0), w=st.floats(-3.0, 3.0), sigma=st.floats(0.3, 2.0))
 def test_posterior_times_marginal_is_the_joint(x, w, sigma):
     mu, log_var = elbo_gap.posterior(x, w, sigma)

@@ -49,7 +49,7 @@ def matmul(
     bias: FloatArray | None = None,
     activation: str | None = None,
 ) -> FloatArray:
-    """Return ``activation(a @ b + bias)``, of shape ``(M, N)``.
+    """Return ``activation(a @ b + bias)``, of shape ``(M, N)``, Eq. KERNEL.1.
 
     Parameters
     ----------

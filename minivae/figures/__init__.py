@@ -7,6 +7,10 @@
 - `samples`: draws from the model;
 - `interpolation`: decoded images on the way from one code to another;
 - `latent_animation`: the latent scatter while training runs, as a GIF;
+- `mixture_map`: a mixture's density and responsibilities, with ellipses of its covariances;
+- `mixture_animation`: the path of EM, iteration by iteration, as a GIF;
+- `component_images`: the means of a mixture as images;
+- `information_criteria`: BIC and AIC against the number of components;
 - `image_grid`, `save_figure`: what the others are made with.
 
 Nothing here touches ``pyplot``: each call makes its own figure on its own Agg canvas, so pictures
@@ -15,7 +19,7 @@ can be drawn without a display and from several threads, and nobody's settings c
 the wrong shape, empty, or with NaN or infinity in it is refused with a `ShapeError`.
 """
 
-from minivae.figures.curves import learning_curve
+from minivae.figures.curves import information_criteria, learning_curve
 from minivae.figures.images import (
     image_grid,
     interpolation,
@@ -24,16 +28,21 @@ from minivae.figures.images import (
     samples,
 )
 from minivae.figures.latent import MOST_CLASSES, latent_animation, latent_scatter
+from minivae.figures.mixtures import component_images, mixture_animation, mixture_map
 from minivae.figures.page import PALETTE, save_figure
 
 __all__ = [
     "MOST_CLASSES",
     "PALETTE",
+    "component_images",
     "image_grid",
+    "information_criteria",
     "interpolation",
     "latent_animation",
     "latent_scatter",
     "learning_curve",
+    "mixture_animation",
+    "mixture_map",
     "prior_predictive_grid",
     "reconstructions",
     "samples",

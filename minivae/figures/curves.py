@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minivae.figures.page import FAINT, INK, MINUS, PALETTE, Floats, dress, page, require
 
-__all__ = ["learning_curve"]
+__all__ = ["information_criteria", "learning_curve"]
 
 
 def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> Figure:
@@ -71,3 +71,38 @@ def _curve(axes: Axes, epoch: Floats, values: Floats, dot: int, colour: str, lab
     axes.plot(epoch[dot], values[dot], "o", color=colour, markersize=7)
     axes.grid(axis="y", color=FAINT, alpha=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
+
+
+def information_criteria(
+    n_components: Sequence[int], criteria: Mapping[str, Sequence[float] | NDArray[Any]]
+) -> Figure:
+    """Draw criteria such as BIC and AIC against the number of components, each one's least marked.
+
+    Parameters
+    ----------
+    n_components : sequence of int
+        K of each fit.
+    criteria : mapping
+        A name, and a finite number for each K: the lower the better.
+    """
+    K = np.asarray(n_components)
+    columns = {name: np.asarray(values, np.float64) for name, values in criteria.items()}
+    found = f"K of shape {K.shape}, " + str({name: v.shape for name, v in columns.items()})
+    fits = K.ndim == 1 and K.size > 0 and {v.shape for v in columns.values()} == {K.shape}
+    rule = "there must be criteria, with a number for each K"
+    require(fits, "information_criteria", found, rule, "Fit a mixture for each K")
+    finite = all(np.isfinite(values).all() for values in columns.values())
+    found, rule = "criteria with NaN or infinity", "every value must be finite"
+    require(finite, "information_criteria", found, rule, "Leave such fits out")
+    figure = page(7.0, 4.8)
+    axes = figure.subplots()
+    dress(axes, "Information criteria: the lower the better", "components K", "nats")
+    for (name, values), colour, marker in zip(columns.items(), PALETTE, "os^Dv<>ph*", strict=False):
+        best = int(values.argmin())
+        label = f"{name}, least {values[best]:.1f} at K={K[best]}".replace("-", MINUS)
+        axes.plot(K, values, color=colour, linewidth=2, marker=marker, ms=5, label=label)
+        axes.plot(K[best], values[best], marker, color=colour, markersize=11)
+    axes.legend(frameon=False, fontsize=12, labelcolor=INK)
+    axes.grid(axis="y", color=FAINT, alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+    return figure

@@ -26,6 +26,8 @@ from minivae.figures.page import (
     dress,
     matrix,
     page,
+    principal_axes,
+    principal_labels,
     require,
 )
 
@@ -81,15 +83,7 @@ def _latent_view(mu: Floats, classes: _Classes) -> _View:
         return _View(np.eye(2), offset, (r"$\mu_1$", r"$\mu_2$"))
     # The axes are those of centred means, but it is mu that is projected: an orthonormal basis
     # takes the prior N(0, I) to N(0, I) on the page, and its circles stay where they are.
-    axes, variances, _ = np.linalg.svd(np.cov(mu.T, bias=True))
-    basis = axes[:, :2] * np.where(axes[:, :2].sum(axis=0) < 0, -1.0, 1.0)
-    shares = 100 * variances / max(variances.sum(), np.finfo(np.float64).tiny)
-    first, second = (f"({share:.0f} % of the variance)" for share in shares[:2])
-    return _View(
-        basis,
-        offset,
-        (rf"1st principal axis of $\mu$ {first}", rf"2nd principal axis of $\mu$ {second}"),
-    )
+    return _View(principal_axes(mu), offset, principal_labels(mu, r"$\mu$"))
 
 
 def _draw_latent(

@@ -28,6 +28,8 @@ __all__ = [
     "dress",
     "matrix",
     "page",
+    "principal_axes",
+    "principal_labels",
     "require",
     "save_figure",
 ]
@@ -69,6 +71,23 @@ def matrix(operation: str, name: str, values: ArrayLike) -> Floats:
     found += f" with NaN or infinity in row {int(np.argmax(bad))}"
     require(not bad.any(), operation, found, "every value must be finite", "Leave such rows out")
     return array
+
+
+def principal_axes(points: Floats) -> Floats:
+    """The two orthonormal directions (D, 2) in which the points (N, D) vary most."""
+    axes = np.linalg.svd(np.cov(points.T, bias=True))[0][:, :2]
+    return np.asarray(axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0))
+
+
+def principal_labels(points: Floats, symbol: str) -> tuple[str, str]:
+    """What to write at these axes: which they are, and their shares of the variance."""
+    variances = np.linalg.svd(np.cov(points.T, bias=True))[1]
+    shares = 100 * variances / max(variances.sum(), np.finfo(np.float64).tiny)
+    first, second = (f"({share:.0f} % of the variance)" for share in shares[:2])
+    return (
+        f"1st principal axis of {symbol} {first}",
+        f"2nd principal axis of {symbol} {second}",
+    )
 
 
 def page(width: float, height: float) -> Figure:

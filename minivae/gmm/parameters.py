@@ -19,6 +19,7 @@ __all__ = [
     "COVARIANCE_TYPES",
     "Parameters",
     "SingularError",
+    "as_matrices",
     "check_initial",
     "constrained",
     "factors_of_precisions",
@@ -85,6 +86,14 @@ class Parameters(NamedTuple):
             for k in np.flatnonzero(counts):
                 eps[z == k] = solve_triangular(U[k], eps[z == k].T, trans="T").T
         return self.means[z] + eps, z
+
+
+def as_matrices(covariances: Array, covariance_type: str, K: int, D: int) -> Array:
+    """Covariances of any type as K matrices, ``(K, D, D)``."""
+    if covariance_type in ("full", "tied"):
+        return np.broadcast_to(covariances, (K, D, D))
+    variances = np.broadcast_to(np.reshape(covariances, (K, -1)), (K, D))
+    return variances[:, :, None] * np.eye(D)
 
 
 def n_parameters(covariance_type: str, K: int, D: int) -> int:

@@ -111,13 +111,18 @@ def gaussian_entropy(log_var: Any) -> Any:
 # ---- mixtures of Gaussians ----
 
 
+def _inverse(L: Array, /) -> Array:
+    """L^-1 of each matrix ``(C, K, K)``."""
+    return np.asarray(np.linalg.inv(L))
+
+
 def _inverse_vjp(g: Value, out: Value, L: Value) -> Value:
     # d(L^-1) = -L^-1 dL L^-1, so L gets -L^-T G L^-T
     transposed = ops.swapaxes(out, -1, -2)
     return -ops.matmul(ops.matmul(transposed, g), transposed)
 
 
-_inverse = primitive(lambda L: np.linalg.inv(L), _inverse_vjp)
+inverse = primitive(_inverse, _inverse_vjp)
 
 
 def mixture_log_joint(z: Any, log_weights: Any, means: Any, factors: Any) -> Any:
@@ -136,7 +141,7 @@ def mixture_log_joint(z: Any, log_weights: Any, means: Any, factors: Any) -> Any
     K = means.shape[-1]
     factors = factors * np.tri(K, dtype=factors.dtype)
     # L e = z - m turns N(z; m, L L^T) into N(e; 0, I) / |L|
-    e = ops.matmul(z - ops.expand_dims(means, 1), ops.swapaxes(_inverse(factors), -1, -2))
+    e = ops.matmul(z - ops.expand_dims(means, 1), ops.swapaxes(inverse(factors), -1, -2))
     log_det = ops.sum(ops.log(ops.sum(factors * np.eye(K, dtype=factors.dtype), -1)), -1)
     heights = log_weights - log_det - 0.5 * K * LOG_2PI
     return ops.swapaxes(ops.expand_dims(heights, 1) - 0.5 * ops.sum(ops.square(e), -1), 0, 1)

@@ -124,7 +124,7 @@ class MixturePrior(Module):
         latent dimension that is not in use has no spread of means, but q's variance.
         """
         mu, variances = mu.astype(np.float64), np.exp(log_var, dtype=np.float64)
-        finest = variances.mean(axis=0).min()  # what is finer than q's own width is no cluster
+        finest = 0.01 * variances.mean(axis=0).min()  # what is far finer than q is no cluster
         em = GaussianMixture(len(self.means.data), reg_covar=finest, random_state=random_state)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be an optimum

@@ -1,5 +1,6 @@
 """EM for Gaussian mixtures: against exact answers, by hand, by the engine, and as an ascent."""
 
+import copy
 import warnings
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from minivae.errors import ConvergenceWarning
 from minivae.gmm import GaussianMixture
 from minivae.gmm.data import Data
 from minivae.gmm.em import e_step, m_step
-from minivae.gmm.parameters import Parameters, constrained
+from minivae.gmm.parameters import Parameters, constrained, factors_of_precisions
 
 TYPES = ("full", "tied", "diag", "spherical")
 
@@ -156,6 +157,28 @@ def test_the_bound_never_falls(data):
     assert (np.diff(bounds) >= -1e-10 * np.abs(bounds[1:])).all()
 
 
+def test_covariances_with_something_added_to_them_would_be_seen_to_fall():
+    """The widespread cure for singular covariances maximises nothing: the check above notices."""
+    X = load_faithful() / [1.0, 10.0]
+    data, theta = Data("test", X), _parameters(fit(X, 2, max_iter=0, random_state=0))
+    bounds = []
+    for _ in range(30):
+        statistics = e_step(data, theta)
+        bounds.append(statistics.log_likelihood)
+        theta = m_step(statistics, theta.means, theta, 0.0).parameters
+        precisions = np.linalg.inv(theta.covariances + 0.05 * np.eye(2))
+        covariances, U = factors_of_precisions(precisions, "full")
+        theta = Parameters("full", theta.weights, theta.means, covariances, U)
+    assert not (np.diff(bounds) >= -1e-10 * np.abs(bounds[1:])).all()
+
+
+def _parameters(model):
+    return Parameters(model.covariance_type, *(
+        getattr(model, name)
+        for name in ("weights_", "means_", "covariances_", "precisions_cholesky_")
+    ))  # fmt: skip
+
+
 def test_the_bound_returned_is_that_of_the_parameters_returned():
     X = clusters()
     for kind in TYPES:
@@ -172,8 +195,18 @@ def test_an_iteration_moves_weights_means_and_covariances(kind):
     X = clusters()
     start = fit(X, 3, kind, max_iter=0, **start_of(X, 3, kind))
     once = fit(X, 3, kind, max_iter=1, **start_of(X, 3, kind))
-    for name in ("weights_", "means_", "covariances_"):
-        assert (np.abs(getattr(once, name) - getattr(start, name)) > 1e-3).any(axis=-1).all()
+    assert _moved(start, once) == {"weights_": True, "means_": True, "covariances_": True}
+    # an EM that forgets one of them, as a widely used one forgets the weights, is told
+    for forgotten in ("weights_", "means_", "covariances_"):
+        lazy = copy.copy(once)
+        setattr(lazy, forgotten, getattr(start, forgotten))
+        assert [name for name, moved in _moved(start, lazy).items() if not moved] == [forgotten]
+
+
+def _moved(start, once):
+    names = ("weights_", "means_", "covariances_")
+    changes = {name: np.abs(getattr(once, name) - getattr(start, name)) for name in names}
+    return {name: (change > 1e-3).any(axis=-1).all() for name, change in changes.items()}
 
 
 # The M-step --------------------------------------------------------------------------------------

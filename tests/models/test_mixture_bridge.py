@@ -149,6 +149,18 @@ def test_with_other_responsibilities_the_gradients_differ():
 
 
 @pytest.mark.equation("GMM.9")
+def test_responsibilities_that_are_not_held_give_another_gradient():
+    theta = theta_of(fitted(max_iter=1))
+
+    def expected(means):
+        log_joint = mixture_log_joint(SCALED, theta[0], means, theta[2])
+        return ops.sum(expected_log_joint(log_joint, ops.softmax(log_joint, -1)))
+
+    (_, ours, _), _ = both_gradients(SCALED, theta)
+    assert np.abs(grad(expected)(theta[1]) - ours).max() > 0.1
+
+
+@pytest.mark.equation("GMM.9")
 def test_both_gradients_vanish_where_em_stands_still():
     for gradients in both_gradients(SCALED, theta_of(fitted())):
         assert max(np.abs(g).max() for g in gradients) < 1e-5  # of a sum over 272 rows

@@ -266,6 +266,11 @@ def test_a_dimension_that_is_not_in_use_keeps_its_variance():
     _, covariance = prior.moments(2)
     assert covariance[1, 1] == pytest.approx(1.0, abs=0.05)
     assert sorted(np.round(prior.means.data[:, 0])) == [0, 4, 8]
+    # all of them out of use: the aggregate posterior is N(0, I) again
+    prior.start_at(np.zeros((50, 2)), np.zeros((50, 2)), 0)
+    mean, covariance = prior.moments(2)
+    np.testing.assert_allclose(mean, 0, atol=1e-6)
+    np.testing.assert_allclose(covariance, np.eye(2), atol=0.011)
 
 
 def test_saved_and_loaded_it_is_the_same(learnt, tmp_path):

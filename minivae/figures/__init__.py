@@ -11,6 +11,7 @@
 - `mixture_animation`: the path of EM, iteration by iteration, as a GIF;
 - `component_images`: the means of a mixture as images;
 - `information_criteria`: BIC and AIC against the number of components;
+- `draw_graph`: the computation graph of a tensor, read from the tape;
 - `image_grid`, `save_figure`: what the others are made with.
 
 Nothing here touches ``pyplot``: each call makes its own figure on its own Agg canvas, so pictures
@@ -20,6 +21,7 @@ the wrong shape, empty, or with NaN or infinity in it is refused with a `ShapeEr
 """
 
 from minivae.figures.curves import information_criteria, learning_curve
+from minivae.figures.graph import draw_graph
 from minivae.figures.images import (
     image_grid,
     interpolation,
@@ -35,6 +37,7 @@ __all__ = [
     "MOST_CLASSES",
     "PALETTE",
     "component_images",
+    "draw_graph",
     "image_grid",
     "information_criteria",
     "interpolation",

@@ -15,8 +15,16 @@ from scipy.stats import multivariate_normal, norm
 
 import minivae_kernels as kernels
 from exact import normal_rule
-from examples import blind_cotangents, elbo_gap, grid_cost, minibatch_variance, step_size
+from examples import (
+    blind_cotangents,
+    computation_graph,
+    elbo_gap,
+    grid_cost,
+    minibatch_variance,
+    step_size,
+)
 from minivae import Tensor, hvp, ops, primitive, vjp
+from minivae.figures import draw_graph, save_figure
 from minivae.gradcheck import differences, gradcheck, rules
 from minivae.gradcheck.check import _tolerance
 from minivae.tensor import unbroadcast
@@ -489,3 +497,53 @@ def test_the_variance_of_every_minibatch(terms, M):
     terms = np.array(terms, float)
     assert minibatch_variance.variance_with(terms, M) == pytest.approx(float(exact["with"]))
     assert minibatch_variance.variance_without(terms, M) == pytest.approx(float(exact["without"]))
+
+
+# The graph of a computation ----------------------------------------------------------------------
+
+
+def written(figure):
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def test_the_graph_of_an_elbo_has_its_noise_among_the_leaves(tmp_path):
+    figure = draw_graph(*computation_graph.elbo())
+    labels = written(figure)
+    assert labels.count("x\n(8, 20)") == 1  # the encoder's and the likelihood's are one
+    assert {"eps\n(8, 2)", "phi.mu.weight\n(16, 2)", "reparameterise\n(8, 2)"} < set(labels)
+    operations = [line.partition("\n")[0] for line in labels if line.startswith("linear")]
+    assert sorted(operations) == ["linear, identity"] * 3 + ["linear, tanh"] * 2
+    save_figure(figure, tmp_path / "graph.png")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    # the noise has a colour of its own
+    colours = {t.get_text(): t.get_bbox_patch().get_facecolor() for t in figure.axes[0].texts[-20:]}
+    assert colours["eps\n(8, 2)"] not in {
+        colour for label, colour in colours.items() if not label.startswith("eps")
+    }
+
+
+def test_boxes_do_not_overlap_and_arrows_lead_down():
+    figure = draw_graph(*computation_graph.elbo())
+    figure.draw_without_rendering()
+    texts = [t for t in figure.axes[0].texts if t.get_text()]
+    boxes = [t.get_bbox_patch().get_window_extent() for t in texts]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    arrows = [t for t in figure.axes[0].texts if not t.get_text()]
+    assert all(arrow.xy[1] < arrow.get_position()[1] for arrow in arrows)
+
+
+def test_a_tensor_used_twice_has_one_box():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    assert sorted(written(draw_graph(y + y))) == ["add\n(2,)", "multiply\n(2,)", "x\n(2,)"]
+    assert "first\n(2,)" in written(draw_graph(y, {"first": x}))
+
+
+def test_what_has_no_graph_is_refused():
+    x = Tensor([1.0], requires_grad=True)
+    with pytest.raises(ValueError, match="0 operations on the tape"):
+        draw_graph(x)
+    for _ in range(201):
+        x = x + 1.0
+    with pytest.raises(ValueError, match=r"201 operations .* or a part of it"):
+        draw_graph(x)

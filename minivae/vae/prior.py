@@ -17,9 +17,24 @@ from minivae.distributions import gaussian_entropy, mixture_log_joint, mixture_l
 from minivae.errors import ConvergenceWarning
 from minivae.gmm import GaussianMixture
 from minivae.nn import Module
-from minivae.tensor import Array, Tensor, no_grad
+from minivae.tensor import Array, Tensor, Value, no_grad, primitive
 
 __all__ = ["MixturePrior"]
+
+
+def _positive_diagonal(factors: Array, /) -> Array:
+    """Each matrix ``(C, K, K)`` with the exponentials of its diagonal in their places."""
+    L, i = factors.copy(), np.arange(factors.shape[-1])
+    L[:, i, i] = np.exp(L[:, i, i])
+    return L
+
+
+def _positive_diagonal_vjp(g: Value, out: Value, factors: Value) -> Value:
+    # dL_ij = dfactors_ij, and dL_ii = L_ii dfactors_ii
+    return g * ops.where(np.eye(factors.shape[-1], dtype=bool), out, 1.0)
+
+
+positive_diagonal = primitive(_positive_diagonal, _positive_diagonal_vjp)
 
 
 class MixturePrior(Module):
@@ -72,9 +87,7 @@ class MixturePrior(Module):
 
     def _theta(self) -> tuple[Any, Any, Any]:
         """log pi, m and L, as the density takes them."""
-        eye = np.eye(self.means.shape[1], dtype=self.means.dtype)
-        L = self.factors * (1 - eye) + ops.exp(self.factors * eye) * eye
-        return ops.log_softmax(self.logits), self.means, L
+        return ops.log_softmax(self.logits), self.means, positive_diagonal(self.factors)
 
     def log_prob(self, z: Any) -> Any:
         """log p(z) in nats, one number a row, Eq. PRIOR.1."""

@@ -106,6 +106,24 @@ def test_its_gradients_and_theirs_are_right():
     assert not gradcheck(grad(first), L[0])
 
 
+@pytest.mark.equation("PRIOR.1")
+def test_so_are_those_of_the_free_parameters():
+    prior = prior_of(2, 2)
+    z = np.random.default_rng(1).normal(size=(3, 2))
+
+    def value(logits, means, factors):
+        moved = copy.copy(prior)
+        moved.logits, moved.means, moved.factors = logits, means, factors
+        return ops.sum(np.arange(1.0, 4.0) * moved.log_prob(z))
+
+    theta = [p.data for p in prior.parameters()]
+    assert_gradcheck(value, *theta)
+    slopes = grad(value, argnums=(0, 1, 2))
+    assert_gradcheck(
+        lambda *theta: ops.concatenate([ops.reshape(g, (-1,)) for g in slopes(*theta)]), *theta
+    )
+
+
 def _inverse_cotangent(g, out):
     W = np.asarray(getattr(out, "data", out)).T
     return -ops.matmul(ops.matmul(W, g), W)

@@ -33,7 +33,10 @@ def kl_of_gaussians(mu, log_var, mu_p, log_var_p):
 
 
 def elbo(x, w, sigma, mu, log_var):
-    """The ELBO of q = N(mu, exp(log_var)); noise of 1 and -1 makes the expectation exact."""
+    """The ELBO of q = N(mu, exp(log_var)), log p(x) less its gap, Eq. ELBO.5.
+
+    Noise of 1 and -1 makes the expectation exact.
+    """
     q = np.array([[mu]]), np.array([[log_var]])
     eps = np.array([1.0, -1.0]).reshape(2, 1, 1)
     return elbo_terms(lambda _: q, lambda z: (w * z,), Gaussian(sigma), np.array([[x]]), eps).elbo[

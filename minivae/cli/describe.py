@@ -15,7 +15,8 @@ def describe_data(data: Dataset) -> str:
     else:
         kind = f"rows, {data.x_train.shape[1]} values"
     values = "" if data.max_value is None else f" of 0 to {data.max_value}"
-    return f"{data.name}: {len(data.x_train)} + {len(data.x_test)} test {kind}{values}"
+    test = f" + {len(data.x_test)} test" if len(data.x_test) else ""
+    return f"{data.name}: {len(data.x_train)}{test} {kind}{values}"
 
 
 def architecture(vae: VAE, D: int) -> str:

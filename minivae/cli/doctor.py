@@ -34,6 +34,7 @@ def doctor(arguments: argparse.Namespace) -> None:
     threads = minivae_kernels.get_num_threads()
     rows += [("threads", f"{threads} (MINIVAE_NUM_THREADS sets how many)")]
     rows += [("kernel cache", _describe_cache()), ("optdigits", "in the package")]
+    rows += [("faithful", "in the package")]
     rows += [(name, _describe_published(name)) for name in PUBLISHED]
     print(table(rows, indent=0))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from minivae.datasets import Dataset
 
-__all__ = ["add_hyper_parameters", "flag_of", "hyper_parameters", "written"]
+__all__ = ["add_hyper_parameters", "flag_of", "hyper_parameters", "seed", "written"]
 
 # What the data set's choice of a likelihood brings with it.
 _OF_THE_LIKELIHOOD = ("n_trials", "grey", "sigma", "sigma_floor")
@@ -49,7 +49,7 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     add(training, "--patience", "N", "epochs without a better validation ELBO until training "
         "stops (10)", int)  # fmt: skip
     add(training, "--dtype", "NAME", "float32 or float64 (float32)")
-    add(training, "--seed", "N", "of all randomness (0)", _seed)
+    add(training, "--seed", "N", "of all randomness (0)", seed)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -61,7 +61,8 @@ def _widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _seed(text: str) -> int:
+def seed(text: str) -> int:
+    """Return a random state, or refuse what is none."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 0")
     return int(text)

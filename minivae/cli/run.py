@@ -10,6 +10,9 @@ import io
 import json
 import math
 import os
+import platform
+import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,29 +22,34 @@ import numpy as np
 
 from minivae import VAE
 from minivae.checkpoint import atomic_write, load_checkpoint
+from minivae.cli.doctor import versions
 from minivae.errors import CheckpointError
 from minivae.tensor import Array
 
 __all__ = [
+    "MIXTURE",
     "MOST_FRAMES",
     "MOST_POINTS",
     "RunFolder",
     "SavedRun",
+    "empty_folder",
     "frame_epochs",
     "new_folder",
     "open_run",
+    "provenance",
 ]
 
+MIXTURE = "mixture.npz"
 MOST_FRAMES = 60
 MOST_POINTS = 2000  # test data in the animation
 
 
 class RunFolder:
-    """The files in a run's folder."""
+    """The files in a run's folder; `model` is what its model is called."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], model: str = "checkpoint.npz") -> None:
         self.path = Path(path)
-        self.checkpoint = self.path / "checkpoint.npz"
+        self.checkpoint = self.path / model
         self.history = self.path / "history.csv"
         self.record = self.path / "run.json"
         self.frames = self.path / "latent"
@@ -209,3 +217,33 @@ def new_folder(data: str) -> Path:
     while os.path.lexists(folder := Path("runs") / f"{name}-{number}"):
         number += 1
     return folder
+
+
+def empty_folder(path: str) -> Path:
+    """Return the folder that ``--out`` names, if it is new or empty.
+
+    Raises
+    ------
+    FileExistsError
+        If it is a file, or there is something in it.
+    """
+    out = Path(path)
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out}: there is a file of that name; name a folder")
+    if out.is_dir() and any(out.iterdir()):
+        is_run = RunFolder(out).record.exists() or RunFolder(out).checkpoint.exists()
+        is_run = is_run and not (out / MIXTURE).exists()
+        mend = f"go on with it by --resume {shlex.quote(str(out))}, or " if is_run else ""
+        what = "holds a run" if is_run else "is not empty"
+        raise FileExistsError(f"--out {out} {what}: {mend}name a new folder")
+    return out
+
+
+def provenance(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what a record says of every run: the command, on what and with what it was run."""
+    return {
+        "command": shlex.join(["minivae", *arguments]),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

@@ -70,7 +70,9 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
-    message = str(error).removeprefix("VAE: ").removeprefix("fit: ")
+    message = str(error)
+    for prefix in ("VAE: ", "GaussianMixture: ", "fit: "):
+        message = message.removeprefix(prefix)
     return " ".join(message.split()) or type(error).__name__
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import platform
 import shlex
 import sys
 import time
@@ -16,10 +15,18 @@ import minivae
 from minivae import VAE, datasets
 from minivae.checkpoint import load_checkpoint
 from minivae.cli.describe import architecture, describe_data, describe_likelihood
-from minivae.cli.doctor import kernels_are_compiled, versions
+from minivae.cli.doctor import kernels_are_compiled
 from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
 from minivae.cli.results import measure
-from minivae.cli.run import MOST_FRAMES, MOST_POINTS, RunFolder, frame_epochs, new_folder
+from minivae.cli.run import (
+    MOST_FRAMES,
+    MOST_POINTS,
+    RunFolder,
+    empty_folder,
+    frame_epochs,
+    new_folder,
+    provenance,
+)
 from minivae.cli.terminal import Interrupted, add_quiet, one_line, say, table
 from minivae.datasets import Dataset
 from minivae.errors import CheckpointError, LikelihoodWarning
@@ -48,7 +55,8 @@ def register(commands: Any) -> None:
     files.add_argument(
         "--data",
         metavar="NAME|PATH",
-        help="optdigits, mnist, fashion-mnist, or a file: .npz or IDX, raw or gzip (optdigits)",
+        help="optdigits, mnist, fashion-mnist, faithful, or a file: .npz, .npy, .csv or IDX "
+        "(optdigits)",
     )
     where = files.add_mutually_exclusive_group()
     where.add_argument(
@@ -119,15 +127,7 @@ def _fresh(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     params = hyper_parameters(data, written(arguments))
     if arguments.out is None:
         return RunFolder(new_folder(Path(data.name).stem)), data, VAE(**params)
-    out = Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out}: there is a file of that name; name a folder")
-    if out.is_dir() and any(out.iterdir()):
-        is_run = RunFolder(out).record.exists() or RunFolder(out).checkpoint.exists()
-        mend = f"go on with it by --resume {shlex.quote(str(out))}, or " if is_run else ""
-        what = "holds a run" if is_run else "is not empty"
-        raise FileExistsError(f"--out {out} {what}: {mend}name a new folder")
-    return RunFolder(out), data, VAE(**params)
+    return RunFolder(empty_folder(arguments.out)), data, VAE(**params)
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
@@ -177,7 +177,7 @@ def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str,
     """Return all that is needed to reproduce a run."""
     params = {k: v for k, v in vae.get_params().items() if k != "verbose"}
     return {
-        "command": shlex.join(["minivae", *arguments.arguments]),
+        **provenance(arguments.arguments),
         "data": {
             "source": data.source,
             "name": data.name,
@@ -186,9 +186,6 @@ def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str,
             "test_data": len(data.x_test),
         },
         "hyper_parameters": {**params, "hidden": list(vae.hidden)},
-        "versions": versions(),
-        "platform": platform.platform(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 

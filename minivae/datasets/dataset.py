@@ -73,7 +73,9 @@ class Dataset:
         return self.x_train.astype(np.float32) / scale, self.x_test.astype(np.float32) / scale
 
 
-def dataset_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+def dataset_from_arrays(
+    name: str, arrays: Mapping[str, np.ndarray], *, hold_out: bool = True
+) -> Dataset:
     """Check arrays from outside, and read off them what they are.
 
     Images ``(N, H, W)``, or with a single channel, are flattened. Rows of ``D = H * H`` whole
@@ -87,6 +89,8 @@ def dataset_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
         What messages call the data.
     arrays
         ``x_train``, and as far as there are any ``x_test``, ``y_train`` and ``y_test``.
+    hold_out
+        Whether training data become test data where there are none; else ``x_test`` is empty.
 
     Raises
     ------
@@ -110,6 +114,8 @@ def dataset_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
             )
     elif "y_test" in arrays:
         raise DatasetError(f"{name}: there are labels y_test but no x_test that they belong to")
+    elif not hold_out:
+        x_test, y_test = x_train[:0], None if y_train is None else y_train[:0]
     else:
         chosen = _test_rows(name, len(x_train))
         x_train, x_test = x_train[~chosen], x_train[chosen]
@@ -203,8 +209,9 @@ def _max_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
     """Return the largest value that whole-number data can take, or None for measurements."""
     if x_train.dtype.kind == "f":
         return None
-    lowest = min(int(x_train.min()), int(x_test.min()))
-    highest = max(int(x_train.max()), int(x_test.max()))
+    some = [x for x in (x_train, x_test) if len(x)]
+    lowest = min(int(x.min()) for x in some)
+    highest = max(int(x.max()) for x in some)
     if lowest < 0 or highest > 255:
         return None
     return max(highest, 1) if highest <= _LARGEST_COUNT else 255
@@ -214,7 +221,7 @@ def _defaults(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) ->
     """Return the likelihood whose support the data fill, and a network for them."""
     common = {"hidden": (400,), "activation": "relu"}
     if max_value is None:
-        in_unit_interval = all(x.min() >= 0 and x.max() <= 1 for x in (x_train, x_test))
+        in_unit_interval = all(bool(((x >= 0) & (x <= 1)).all()) for x in (x_train, x_test))
         binary = all(bool(((x == 0) | (x == 1)).all()) for x in (x_train, x_test))
     else:
         in_unit_interval, binary = max_value == 255, max_value == 1

@@ -1,6 +1,7 @@
-"""Readers for the two file formats that image data come in: IDX and ``.npz``."""
+"""Readers for the file formats that data come in: IDX, ``.npz``, ``.npy`` and tables of text."""
 
 import gzip
+import io
 import math
 import os
 import zipfile
@@ -16,8 +17,11 @@ __all__ = [
     "decompress",
     "find_idx_file",
     "is_idx",
+    "is_npy",
     "is_npz",
     "parse_idx",
+    "parse_npy",
+    "parse_table",
     "read_bytes",
     "read_npz",
 ]
@@ -91,6 +95,11 @@ def is_npz(content: bytes) -> bool:
     return content.startswith(b"PK")
 
 
+def is_npy(content: bytes) -> bool:
+    """Tell whether `content` starts as an ``.npy`` file does."""
+    return content.startswith(b"\x93NUMPY")
+
+
 def is_idx(content: bytes) -> bool:
     """Tell whether `content`, uncompressed or gzip, starts as an IDX file does."""
     return content.startswith((_GZIP_MAGIC, b"\x00\x00"))
@@ -145,6 +154,67 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
         )
     data = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return data.astype(dtype.newbyteorder("="))
+
+
+def parse_npy(content: bytes, name: str) -> np.ndarray:
+    """Return the array in an ``.npy`` file.
+
+    Raises
+    ------
+    DatasetError
+        If the file is damaged or holds pickled objects.
+    """
+    try:
+        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+    except (EOFError, ValueError) as error:
+        mend = "store it as an array of numbers" if "allow_pickle" in str(error) else "get it again"
+        raise DatasetError(f"{name} is no .npy file of numbers ({error}): {mend}") from error
+
+
+def parse_table(content: bytes, name: str) -> np.ndarray:
+    """Return the numbers in a table of text: a line for each datum, float64 ``(N, D)``.
+
+    Numbers stand between commas, semicolons, tabs or spaces. A first line that is not all numbers
+    names the columns. Empty lines are passed over.
+
+    Raises
+    ------
+    DatasetError
+        If a line has another number of columns, or something that is no number; the line is named.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{name} is not a table of text in UTF-8 ({error})") from error
+    lines = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not lines:
+        raise DatasetError(f"{name} has no lines")
+    separator = next((c for c in ",;\t" if c in lines[0][1]), None)
+    table = [(i, [cell.strip(" \t\"'") for cell in line.split(separator)]) for i, line in lines]
+    width, names = len(table[0][1]), None
+    if not all(_is_number(cell) for cell in table[0][1]):
+        names, table = table[0][1], table[1:]
+    rows = np.empty((len(table), width))
+    for row, (i, cells) in enumerate(table):
+        if len(cells) != width:
+            raise DatasetError(f"{name}, line {i}: {len(cells)} columns, and {width} in the first")
+        for column, cell in enumerate(cells):
+            if not _is_number(cell):
+                called = f"{names[column]!r}" if names else f"{column + 1}"
+                raise DatasetError(
+                    f"{name}, line {i}, column {called}: {cell!r} is no number: drop the column if "
+                    "it holds words, and the line if it has gaps"
+                )
+            rows[row, column] = float(cell)
+    return rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

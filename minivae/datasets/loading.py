@@ -13,8 +13,11 @@ from minivae.datasets.files import (
     IDX_FILES,
     find_idx_file,
     is_idx,
+    is_npy,
     is_npz,
     parse_idx,
+    parse_npy,
+    parse_table,
     read_bytes,
     read_npz,
 )
@@ -24,6 +27,7 @@ from minivae.errors import DatasetError
 __all__ = ["load", "load_faithful"]
 
 _ALIASES = {"digits": "optdigits"}
+_TABLES = (".csv", ".tsv", ".txt")
 
 # Hyper-parameters of the VAE that suit each data set.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -50,21 +54,33 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "batch_size": 128,
     },
+    "faithful": {
+        "likelihood": "gaussian",
+        "sigma": "shared",
+        "hidden": (100,),
+        "activation": "tanh",
+        "epochs": 200,
+        "batch_size": 32,
+    },
 }
 
 
-def load(name_or_path: str | os.PathLike[str]) -> Dataset:
+def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
     """Load a data set by its name, or from a file.
 
     Parameters
     ----------
     name_or_path
-        ``"optdigits"`` (or ``"digits"``), which is embedded; ``"mnist"`` or ``"fashion-mnist"``,
-        looked for in the folder ``$MINIVAE_DATA``, where Debian's ``dataset-fashion-mnist`` puts
-        it, and in the user's cache, else downloaded into that cache; or a path to an ``.npz`` file
+        ``"optdigits"`` (or ``"digits"``) or ``"faithful"``, which are embedded; ``"mnist"`` or
+        ``"fashion-mnist"``, looked for in the folder ``$MINIVAE_DATA``, where Debian's
+        ``dataset-fashion-mnist`` puts it, and in the user's cache, else downloaded into that cache;
+        or a path to an ``.npz`` file
         (`read_npz` says which names it may use), to an IDX file of images, raw or gzip, or to a
-        folder with MNIST's four IDX files, of which only the training images are necessary.
-        `dataset_from_arrays` says how files are understood.
+        folder with MNIST's four IDX files, of which only the training images are necessary, to an
+        ``.npy`` file, or to a table of text, ``.csv``, ``.tsv`` or ``.txt`` (`parse_table` says
+        what it may look like). `dataset_from_arrays` says how files are understood.
+    hold_out
+        Whether some training data become the test data where there are none.
 
     Raises
     ------
@@ -74,18 +90,23 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
     name = str(name_or_path).lower().replace("_", "-")
     name = _ALIASES.get(name, name)
     if isinstance(name_or_path, str) and name in _DEFAULTS:
-        arrays = load_published(name) if name in PUBLISHED else _embedded_digits()
+        if name in PUBLISHED:
+            arrays = load_published(name)
+        else:
+            arrays = {"x_train": load_faithful()} if name == "faithful" else _embedded_digits()
         return dataclasses.replace(
-            dataset_from_arrays(name, arrays), defaults=dict(_DEFAULTS[name]), source=name
+            dataset_from_arrays(name, arrays, hold_out=hold_out),
+            defaults=dict(_DEFAULTS[name]),
+            source=name,
         )
     path = Path(name_or_path).expanduser()
     if not os.path.exists(path):
         raise DatasetError(
             f"there is no data set and no file {str(name_or_path)!r}: the data sets are "
-            f"{', '.join(_DEFAULTS)}, and a file is an .npz or an IDX file, raw or gzip, or a "
-            "folder with the four IDX files of MNIST"
+            f"{', '.join(_DEFAULTS)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
+            "with the four IDX files of MNIST"
         )
-    data = dataset_from_arrays(path.name, _read_path(path))
+    data = dataset_from_arrays(path.name, _read_path(path), hold_out=hold_out)
     return dataclasses.replace(data, source=str(path.resolve()))
 
 
@@ -107,7 +128,7 @@ def _embedded_digits() -> dict[str, np.ndarray]:
 
 
 def _read_path(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file or of a folder of IDX files, whatever it is called."""
+    """Return the arrays of a file or of a folder of IDX files."""
     if os.path.isdir(path):
         found = {role: find_idx_file(path, role) for role in IDX_FILES}
         if found["x_train"] is None:
@@ -123,12 +144,12 @@ def _read_path(path: Path) -> dict[str, np.ndarray]:
         return read_npz(path)
     if is_idx(content):
         return {"x_train": parse_idx(content, str(path))}
-    mend = (
-        "it is a .npy file: save it by np.savez(path, x_train=x)"
-        if content.startswith(b"\x93NUMPY")
-        else "give an .npz or an IDX file, raw or gzip"
-    )
+    if is_npy(content):
+        return {"x_train": parse_npy(content, str(path))}
+    if path.suffix.lower() in _TABLES:
+        return {"x_train": parse_table(content, str(path))}
     raise DatasetError(
         f"{path} is not a data file: it starts with the bytes "
-        f"{content[:4].hex(' ') or '(none)'}: {mend}"
+        f"{content[:4].hex(' ') or '(none)'}: give an .npz, .npy or IDX file, or a table that is "
+        f"called {', '.join(_TABLES)}"
     )

@@ -216,9 +216,9 @@ def test_a_path_that_is_called_as_a_data_set(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"starts with the bytes \(none\): give an \.npz or an IDX file"),
+        (b"", r"starts with the bytes \(none\): give an \.npz, \.npy or IDX"),
         (b"a,b\n1,2\n", "starts with the bytes 61 2c 62 0a"),
-        (b"\x93NUMPY\x01\x00", r"is a \.npy file: save it by np\.savez"),
+        (b"\x93NUMPY\x01\x00", r"is no \.npy file of numbers"),
         (b"PK\x03\x04", "truncated or damaged .npz"),
         (b"\x1f\x8b\x08", "truncated or damaged gzip"),
         (b"\x00\x00\x08\x03", "is truncated"),

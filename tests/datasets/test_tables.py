@@ -1,0 +1,74 @@
+"""Tables of text and single arrays, and data of which none are held out."""
+
+import numpy as np
+import pytest
+
+from minivae.datasets import load, load_faithful
+from minivae.datasets.dataset import dataset_from_arrays
+from minivae.datasets.files import parse_table
+from minivae.errors import DatasetError
+
+X = np.array([[1.5, -2.0], [3e3, 4.0]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.5,-2\n3000,4\n",
+        "a,b\n1.5,-2\n3e3,4",
+        '"a","b"\r\n"1.5","-2"\r\n"3000","4"\r\n',
+        "1.5;-2\n\n3000;4\n",
+        "1.5\t-2\n3000\t4\n",
+        "  1.5   -2\n 3000    4\n",
+        "\ufeffa, b\n1.5, -2\n3000, 4\n",
+    ],
+)
+def test_tables_as_programs_write_them(text):
+    np.testing.assert_array_equal(parse_table(text.encode(), "x.csv"), X)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "x.csv has no lines"),
+        (b"a,b\n1,2\n3\n", "x.csv, line 3: 1 columns, and 2 in the first"),
+        (b"a,b\n1,2\n\n3,NA\n", "x.csv, line 4, column 'b': 'NA' is no number"),
+        (b"1,2\n3,4,\n", "x.csv, line 2: 3 columns"),
+        (b"1,2\n3,x\n", "line 2, column 2: 'x' is no number"),
+        (b"\xff", "not a table of text in UTF-8"),
+    ],
+)
+def test_tables_that_are_refused(content, message):
+    with pytest.raises(DatasetError, match=message):
+        parse_table(content, "x.csv")
+
+
+def test_an_array_in_a_file_of_its_own(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(12).reshape(6, 2))
+    np.testing.assert_array_equal(
+        load(tmp_path / "x.npy", hold_out=False).x_train, np.arange(12).reshape(6, 2)
+    )
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-3])
+    with pytest.raises(DatasetError, match=r"x\.npy is no \.npy file of numbers"):
+        load(tmp_path / "x.npy")
+
+
+def test_faithful_by_its_name():
+    whole, parted = load("faithful", hold_out=False), load("faithful")
+    np.testing.assert_array_equal(whole.x_train, load_faithful())
+    assert whole.x_test.shape == (0, 2)
+    assert (len(parted.x_train), len(parted.x_test)) == (227, 45)
+    assert whole.source == "faithful"
+    assert whole.image_shape is None
+
+
+def test_test_data_stay_test_data():
+    arrays = {"x_train": np.eye(4), "x_test": np.ones((3, 4))}
+    assert len(dataset_from_arrays("x", arrays, hold_out=False).x_test) == 3
+
+
+def test_a_single_row_is_enough_if_none_is_held_out():
+    data = dataset_from_arrays("x", {"x_train": np.ones((1, 3), np.uint8)}, hold_out=False)
+    assert (len(data.x_train), data.max_value) == (1, 1)
+    with pytest.raises(DatasetError, match="one row of data is not enough"):
+        dataset_from_arrays("x", {"x_train": np.ones((1, 3))})

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -19,6 +19,21 @@ train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in r
 
 test: $(VENV)/.test ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+book: $(VENV)/.book ## build the book with its code beside it, in build/book
+	@$(PY) -m sphinx --nitpicky --fail-on-warning --quiet --fresh-env --doctree-dir build/doctrees derivations build/book
+	@echo 'The book is in build/book; open index.html there, or run make book-serve.'
+
+book-serve: book ## build the book and open it in a browser
+	@echo 'The book is at http://127.0.0.1:8000 until Ctrl-C.'
+	@(sleep 1; $(PY) -m webbrowser http://127.0.0.1:8000 >/dev/null 2>&1) & \
+	    $(PY) -m http.server --directory build/book --bind 127.0.0.1 8000
+
+book-check: $(VENV)/.book-check book ## look at every page of the book in headless Chromium
+	@$(PY) .ci/book.py
+
+gallery: $(VENV)/.run ## draw the picture of every example, in build/gallery
+	@$(PY) derivations/_ext/gallery.py
 
 bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
 	@$(PY) tests/benchmarks/run.py $(ARGS)
@@ -53,6 +68,12 @@ $(VENV)/.run: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(call install,.[test],minivae and what its tests need,$(VENV)/.run $@)
+
+$(VENV)/.book: pyproject.toml | $(VENV)/.made
+	$(call install,.[book],minivae and what builds its book,$(VENV)/.run $@)
+
+$(VENV)/.book-check: pyproject.toml | $(VENV)/.made
+	$(call install,.[book-check],minivae and what looks at its book,$(VENV)/.run $(VENV)/.book $@)
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(call install,.[dev],minivae and the tools of its developers,$(VENV)/.run $(VENV)/.test $@)

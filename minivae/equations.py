@@ -39,7 +39,7 @@ __all__ = [
 LABEL = r"[A-Z]+\.[1-9][0-9]*"
 _CITATION = re.compile(rf"\bEq\.\s+({LABEL})\b")
 _TAG = re.compile(r"\\tag\{([^}]*)\}")
-_LINK = re.compile(r"\[`([\w.]+(?:/[\w.]+)*)`\]\(([^)\s]+\.py)\)")
+LINK = re.compile(r"\[`([\w.]+(?:/[\w.]+)*)`\]\(([^)\s]+\.py)\)")
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -228,7 +228,7 @@ def prose(text: str) -> str:
 def links(text: str) -> Iterator[Link]:
     """The links of a page to objects of source files."""
     readable = prose(text)
-    for match in _LINK.finditer(readable):
+    for match in LINK.finditer(readable):
         yield Link(match[1], match[2], readable.count("\n", 0, match.start()) + 1)
 
 

@@ -113,7 +113,7 @@ class Dense(Module):
     fan_in, fan_out
         The widths in front of the layer and behind it.
     activation
-        A key of :data:`minivae.ops.ACTIVATIONS`.
+        A key of ``minivae.ops.ACTIVATIONS``.
     rng
         Where the weights are drawn from; the bias starts at 0.
     dtype

@@ -28,6 +28,7 @@ from sphinx.util.nodes import make_refnode
 
 from minivae.equations import (
     LABEL,
+    LINK,
     Equation,
     Link,
     Place,
@@ -44,7 +45,6 @@ logger = logging.getLogger(__name__)
 SOURCES = find_sources()
 ROOT = SOURCES.book.parent
 CHAPTER = re.compile(r"[0-9][0-9]_\w+")
-CODE_LINK = r"\[`([\w./]+)`\]\((\.\./[^)\s]+\.py)\)"
 SHOWN = 2
 
 
@@ -78,11 +78,11 @@ def read_chapter(app: Sphinx, docname: str, content: list[str]) -> None:
             end = i
             while end < len(outside) and outside[end].strip():
                 end += 1
-            names = re.findall(CODE_LINK, " ".join(outside[i:end]))
+            names = LINK.findall(" ".join(outside[i:end]))
             listed = [f"{name} {target}" for name, target in names]
             lines[i] = "\n".join(["```{listing}", *listed, "```"])
             lines[i + 1 : end] = [""] * (end - i - 1)
-        elif match := re.match(rf"Figure: {CODE_LINK}\s*(.*)", line):
+        elif match := re.match(rf"Figure: {LINK.pattern}\s*(.*)", line):
             end = i + 1
             while end < len(outside) and outside[end].strip():
                 end += 1
@@ -90,7 +90,7 @@ def read_chapter(app: Sphinx, docname: str, content: list[str]) -> None:
             lines[i] = f"```{{example}} {match[2]}\n{caption}\n```"
             lines[i + 1 : end] = [""] * (end - i - 1)
         elif line:
-            lines[i] = re.sub(CODE_LINK, r"{source}`\1 \2`", lines[i])
+            lines[i] = LINK.sub(r"{source}`\1 \2`", lines[i])
     content[0] = "\n".join(lines) + "\n"
 
 
@@ -336,8 +336,10 @@ def visit_listing(self: Any, node: listing) -> None:
 
 def numbered(number: int, line: str, uri: str, anchor: str = "") -> str:
     """A line of a listing behind its number."""
+    plain = re.sub(r"<[^>]+>", "", line)
+    hang = min(len(plain) - len(plain.lstrip()), 12) + 4
     return (
-        f'<span class="row"{anchor}><a class="at" href="{uri}">{number}</a>'
+        f'<span class="row"{anchor} style="--hang:{hang}ch"><a class="at" href="{uri}">{number}</a>'
         f'<span class="code">{line}\n</span></span>'
     )
 
@@ -370,7 +372,7 @@ class ExampleDirective(SphinxDirective):
         if picture is not None:
             figure += nodes.image(uri=f"/../build/gallery/{picture.name}", alt=caption.astext())
         else:
-            caption += nodes.Text(" (drawn by `make gallery`)")
+            caption += [nodes.Text(", drawn by "), nodes.literal(text="make gallery")]
         figure += caption
         return [figure]
 

@@ -474,7 +474,7 @@ class VAE(Estimator):
         proposal
             Where z is drawn from: ``"encoder"`` is q(z | x), the bound of Burda et al. (2016),
             often far too low; ``"laplace"`` looks for the peaks of the posterior p(z | x) first
-            (:mod:`minivae.vae.proposal`), at the cost of one or two thousand samples more.
+            (``minivae.vae.proposal``), at the cost of one or two thousand samples more.
 
         Raises
         ------

@@ -1,0 +1,185 @@
+"""Look at the built book in headless Chromium, and check that the look finds what is wrong.
+
+Every page is opened at the width of a laptop and of a phone. No formula may be in error, cover its
+number or stick out; no page may scroll sideways or ask another host for anything; every link must
+lead to a page and an anchor that are there. A page with each of these faults is opened too.
+"""
+
+import functools
+import http.server
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from playwright.sync_api import Browser, sync_playwright
+
+BOOK = Path(__file__).parents[1] / "build" / "book"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDTHS = (1280, 390)
+
+LOOK = """
+async () => {
+  if (window.MathJax) await MathJax.startup.promise;
+  const faults = [];
+  const wide = innerWidth > 1000;
+  document.querySelectorAll('[data-mml-node="merror"], mjx-merror').forEach(error =>
+    faults.push('TeX in error: ' + (error.getAttribute('data-mjx-error') || error.textContent)));
+  document.querySelectorAll('.math').forEach(formula => {
+    if (!formula.querySelector('mjx-container'))
+      faults.push('not typeset: ' + formula.textContent.slice(0, 60));
+  });
+  document.querySelectorAll('.equation').forEach(equation => {
+    const formula = equation.querySelector('.formula');
+    const box = formula.getBoundingClientRect();
+    const number = equation.querySelector('.number').getBoundingClientRect();
+    const drawn = equation.querySelector('svg');
+    const right = drawn ? Math.min(drawn.getBoundingClientRect().right, box.right) : 0;
+    if (number.left < right && number.top < box.bottom && number.bottom > box.top)
+      faults.push('number over formula: ' + equation.id);
+  });
+  if (wide) document.querySelectorAll('div.math').forEach(formula => {
+    if (formula.scrollWidth > formula.clientWidth + 1) {
+      const label = formula.closest('.equation');
+      faults.push('formula ' + (formula.scrollWidth - formula.clientWidth) + ' px too wide: ' +
+        (label ? label.id : formula.closest('section').id));
+    }
+  });
+  const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (over > 0) faults.push('the page scrolls sideways by ' + over + ' px');
+  return faults;
+}
+"""
+
+
+class Anchors(HTMLParser):
+    """The links of a page, and the anchors that others can lead to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag offers and asks for."""
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif name == "href" and value and tag == "a":
+                self.links.append(value)
+
+
+def dead_links(book: Path) -> Iterator[str]:
+    """Links of the built pages to a page or an anchor that is not there."""
+    pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in book.rglob("*.html")}
+    for path, page in pages.items():
+        for link in dict.fromkeys(page.links):
+            where = urlsplit(link)
+            name = path.relative_to(book)
+            if where.scheme in ("http", "https"):
+                continue  # a link to follow, not a request
+            target = (path.parent / unquote(where.path)).resolve() if where.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(where.fragment)
+            if not target.is_file():
+                yield f"{name}: {link} leads nowhere"
+            elif anchor and target in pages and anchor not in pages[target].ids:
+                yield f"{name}: {link} has no such anchor"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that does not say what it serves."""
+
+    def log_message(self, *message: object) -> None:
+        """Say nothing."""
+
+
+def faults(book: Path, pages: list[str], browser: Browser) -> Iterator[str]:
+    """What is wrong with the pages as a browser shows them."""
+    handler = functools.partial(Quiet, directory=str(book))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{server.server_port}/"
+    for width in WIDTHS:
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        asked: list[str] = []
+
+        def hold(route, asked=asked):  # type: ignore[no-untyped-def]
+            if route.request.url.startswith((home, "data:")):
+                route.continue_()
+            else:
+                asked.append(route.request.url)
+                route.abort()
+
+        context.route("**/*", hold)
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+        for name in pages:
+            page.goto(home + name)
+            found = page.evaluate(LOOK)
+            found += [f"asks for {url}" for url in asked] + [f"script: {error}" for error in errors]
+            asked.clear()
+            errors.clear()
+            yield from (f"{name} at {width} px: {fault}" for fault in dict.fromkeys(found))
+        context.close()
+    server.shutdown()
+
+
+BROKEN = {
+    "TeX in error": r'<div class="math">\[\frac{1\]</div>',
+    "number over formula": '<div class="equation" id="X" style="display:block">'
+    r'<div class="formula math">\[a + b + c + d + e\]</div><a class="number" '
+    'style="position:absolute;left:50%;margin-top:-2rem">X</a></div>',
+    "px too wide": r'<div class="math" style="width:3rem">\[a + b + c + d + e + f\]</div>',
+    "the page scrolls sideways": '<div style="width:3000px">wide</div>',
+    "asks for": '<img src="http://example.org/picture.png" alt="">',
+    "not typeset": '<div class="math">no formula</div>',
+    "leads nowhere": '<a href="nowhere.html">nowhere</a>',
+    "has no such anchor": '<a href="#nowhere">nowhere</a>',
+    "script:": "<script>throw new Error('broken')</script>",
+}
+
+
+def blind_to(browser: Browser) -> Iterator[str]:
+    """The faults that are not found on a page that has them."""
+    chapter = next(iter(sorted(BOOK.glob("[0-9][0-9]_*.html")))).read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        book = Path(folder)
+        shutil.copytree(BOOK / "_static", book / "_static")
+        chapter = re.sub(r"<article.*</article>", "<article>BROKEN</article>", chapter, flags=re.S)
+        for fault, body in BROKEN.items():
+            (book / "index.html").write_text(chapter.replace("BROKEN", body), encoding="utf-8")
+            found = [*faults(book, ["index.html"], browser)]
+            found += [dead for dead in dead_links(book) if "nowhere" in dead]
+            if not any(fault in line for line in found):
+                yield fault
+
+
+def main() -> int:
+    """Say what is wrong; the exit status is 1 if anything is."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        print("The book's check needs Chromium: apt install chromium fonts-liberation")
+        return 1
+    everything = sorted(path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
+    pages = [page for page in everything if not page.startswith(("source/", "_", "genindex"))]
+    pages += [page for page in everything if page.startswith("source/")][:5]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        wrong = [*dead_links(BOOK), *faults(BOOK, pages, browser)]
+        wrong += [f"the check is blind to: {fault}" for fault in blind_to(browser)]
+        browser.close()
+    print("\n".join(wrong))
+    print(f"{len(pages)} pages in a browser, {len(everything)} by their links: {len(wrong)} wrong")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

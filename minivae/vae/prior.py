@@ -137,8 +137,7 @@ class MixturePrior(Module):
         latent dimension that is not in use has no spread of means, but q's variance.
         """
         mu, variances = mu.astype(np.float64), np.exp(log_var, dtype=np.float64)
-        finest = 0.01 * variances.mean(axis=0).min()  # what is far finer than q is no cluster
-        em = GaussianMixture(len(self.means.data), reg_covar=finest, random_state=random_state)
+        em = GaussianMixture(len(self.means.data), random_state=random_state)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be an optimum
             r = em.fit(mu).predict_proba(mu)

@@ -351,6 +351,20 @@ def test_log_likelihood_is_the_integral_over_the_mixture(K):
     assert vae.elbo(x, np.random.default_rng(0).normal(size=(500, 6, K))).mean() < truth.mean()
 
 
+def test_a_wide_prior_has_wide_proposals():
+    prior = MixturePrior(np.ones(1), np.array([[7.0]]), np.full((1, 1, 1), 5.0), np.float64)
+    vae, x = small_vae(1, prior)
+    for name, p in vae.decoder_.named_parameters():
+        if name.endswith("weight"):
+            p.data = 0.05 * p.data  # so that z says little of x, and the posterior is the prior
+    estimate, ess = vae.log_likelihood(x, 1000, return_ess=True)
+    truth = log_integral(
+        lambda z: vae._log_joint(x, np.repeat(z[:, None], len(x), axis=1)).data, limit=60.0
+    )
+    np.testing.assert_allclose(estimate, truth, atol=0.05)
+    assert ess.min() > 650
+
+
 def test_samples_come_from_the_mixture():
     # one narrow component for each of two codes: the model's draws are the decoder's two answers
     means = np.array([[-3.0], [3.0]])

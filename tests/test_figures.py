@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from minivae import figures
 from minivae.errors import ShapeError
@@ -630,3 +631,213 @@ def test_learning_curve_with_only_some_columns():
 def test_learning_curve_refuses(history):
     with pytest.raises(ShapeError, match="learning_curve"):
         figures.learning_curve(history)
+
+
+# ---- Mixtures ---------------------------------------------------------------------------------
+
+MEANS = np.array([[-2.0, 0.0], [2.0, 1.0]])
+COVARIANCES = np.array([[[1.0, 0.6], [0.6, 1.0]], [[0.5, 0.0], [0.0, 2.0]]])
+PI = np.array([0.3, 0.7])
+
+
+def drawn_from(weights, means, covariances, N=300):
+    rng = np.random.default_rng(3)
+    z = rng.choice(len(weights), N, p=weights)
+    return np.stack([rng.multivariate_normal(means[k], covariances[k]) for k in z])
+
+
+def outlines(axes):
+    """The ellipses' outlines in data coordinates, (K, 2 sigma levels, M, 2)."""
+    paths = [p.get_patch_transform().transform(p.get_path().vertices) for p in axes.patches]
+    return np.array(paths).reshape(-1, 2, *paths[0].shape)
+
+
+def test_ellipses_lie_where_the_mahalanobis_distance_is_one_and_two():
+    X = drawn_from(PI, MEANS, COVARIANCES)
+    axes = figures.mixture_map(X, PI, MEANS, COVARIANCES).axes[0]
+    for k, pair in enumerate(outlines(axes)):
+        for n_sigma, outline in zip((1, 2), pair, strict=True):
+            on = outline[:-1:3] - MEANS[k]  # the corners of the Bezier curves lie on it
+            d2 = np.einsum("ni,ij,nj->n", on, np.linalg.inv(COVARIANCES[k]), on)
+            np.testing.assert_allclose(np.sqrt(d2), n_sigma, rtol=2e-3)  # blurred by half a pixel
+    assert [t.get_text() for t in axes.texts] == ["0", "1"]
+    np.testing.assert_allclose([t.get_position() for t in axes.texts], MEANS)
+
+
+def test_each_covariance_type_is_drawn_as_its_matrices():
+    X = drawn_from(PI, MEANS, COVARIANCES)
+    types = {"tied": COVARIANCES[0], "diag": np.array([[1.0, 2.0], [3.0, 0.5]]),
+             "spherical": np.array([0.5, 2.0])}  # fmt: skip
+    matrices = {"tied": [COVARIANCES[0]] * 2, "diag": [np.diag([1, 2]), np.diag([3, 0.5])],
+                "spherical": [0.5 * np.eye(2), 2 * np.eye(2)]}  # fmt: skip
+    for kind, covariances in types.items():
+        axes = figures.mixture_map(X, PI, MEANS, covariances, kind).axes[0]
+        full = figures.mixture_map(X, PI, MEANS, matrices[kind]).axes[0]
+        np.testing.assert_allclose(outlines(axes), outlines(full))
+
+
+def test_the_map_holds_the_density_and_the_responsibilities():
+    X = drawn_from(PI, MEANS, COVARIANCES)
+    figure = figures.mixture_map(X, PI, MEANS, COVARIANCES)
+    density, shares = figure.axes[:2]
+    (image,) = shares.images
+    shades, (left, right, low, high) = image.get_array(), image.get_extent()
+    x = np.linspace(left, right, shades.shape[1])
+    y = np.linspace(low, high, shades.shape[0])
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    joint = np.stack([
+        w * multivariate_normal(m, c).pdf(grid)
+        for w, m, c in zip(PI, MEANS, COVARIANCES, strict=True)
+    ], axis=-1)  # fmt: skip
+    r = joint / joint.sum(axis=-1, keepdims=True)
+    sure = 2 * r.max(axis=-1) - 1
+    colours = np.array([to_rgb(figures.PALETTE[k]) for k in (0, 1)])[r.argmax(axis=-1)]
+    np.testing.assert_allclose(shades, 1 - 0.55 * sure[..., None] * (1 - colours), atol=0.03)
+    # The wrong colours would be far away.
+    assert np.abs(shades - (1 - 0.55 * sure[..., None] * (1 - colours[::-1]))).max() > 0.3
+    contours = density.collections[0]
+    log_p = np.log(joint.sum(axis=-1))
+    level = contours.levels[5]
+    inside = contours.get_paths()[6].vertices  # what lies above this level
+    at = multivariate_normal_mixture(inside)
+    assert np.nanmin(np.log(at)) > level - 0.1
+    assert log_p.max() > level
+    for axes in (density, shares):
+        points = axes.collections[-1].get_offsets()
+        np.testing.assert_array_equal(points, X)
+
+
+def multivariate_normal_mixture(points):
+    return sum(
+        w * multivariate_normal(m, c).pdf(points)
+        for w, m, c in zip(PI, MEANS, COVARIANCES, strict=True)
+    )
+
+
+def test_more_dimensions_are_projected_with_their_mixture():
+    basis = np.linalg.qr(np.random.default_rng(5).normal(size=(5, 2)))[0].T
+    X = drawn_from(PI, MEANS, COVARIANCES, 2000)
+    axes = figures.mixture_map(
+        X @ basis, PI, MEANS @ basis, basis.T @ COVARIANCES @ basis + 1e-4 * np.eye(5)
+    ).axes[0]
+    assert "1st principal axis of $x$" in axes.get_xlabel()
+    points, at = axes.collections[-1].get_offsets(), [t.get_position() for t in axes.texts]
+    # A rotation of the plane, so that distances remain.
+    np.testing.assert_allclose(
+        np.linalg.norm(points - at[0], axis=1), np.linalg.norm(X - MEANS[0], axis=1), atol=1e-9
+    )
+    areas = [np.ptp(o[:, 0]) * np.ptp(o[:, 1]) for o in outlines(axes)[:, 0]]
+    assert min(areas) > 0
+
+
+def test_one_component_one_dimension_and_many_components():
+    X = drawn_from(PI, MEANS, COVARIANCES)
+    one = figures.mixture_map(X, [1.0], MEANS[:1], COVARIANCES[:1])
+    shades = one.axes[1].images[0].get_array()
+    assert len(np.unique(shades.reshape(-1, 3), axis=0)) == 1  # no doubt anywhere
+    pixels(one)
+    K = 15
+    means = np.random.default_rng(0).normal(size=(K, 2))
+    pixels(figures.mixture_map(X, np.full(K, 1 / K), means, np.full(K, 0.1), "spherical"))
+    line = figures.mixture_map(X[:, :1], PI, MEANS[:, :1], COVARIANCES[:, :1, :1])
+    pixels(line)
+    total, first, second = (np.asarray(c.get_ydata()) for c in line.axes[0].lines)
+    np.testing.assert_allclose(total, first + second)
+    at = np.asarray(line.axes[0].lines[0].get_xdata())
+    np.testing.assert_allclose(first, 0.3 * norm.pdf(at, -2, 1), rtol=1e-3, atol=1e-9)
+    shares = [np.asarray(c.get_ydata()) for c in line.axes[1].lines]
+    np.testing.assert_allclose(sum(shares), 1)
+
+
+@pytest.mark.parametrize(
+    ("covariance", "X"),
+    [
+        (np.zeros((2, 2)), np.zeros((3, 2))),
+        (np.zeros((2, 2)), [[1e8, 1.0], [1e8 + 1, 2.0]]),
+        (np.ones((2, 2)), [[0.0, 0.0], [1.0, 1.0]]),
+        (np.diag([1e-12, 1.0]), [[3.0, 0.0], [3.0, 1.0]]),
+        (np.diag([1e12, 1.0]), [[3.0, 0.0], [3.0, 1.0]]),
+    ],
+)
+def test_degenerate_covariances_and_data_are_drawn(covariance, X, tmp_path):
+    X = np.asarray(X)
+    means, covariances = np.stack([X[0], X[-1] + 1e-3]), np.stack([covariance, np.eye(2)])
+    figure = figures.mixture_map(X, [0.5, 0.5], means, covariances)
+    assert pixels(figure).std() > 10
+    for pair in outlines(figure.axes[0]):
+        assert np.isfinite(pair).all()
+        assert (np.ptp(pair, axis=1) > 0).all()
+    frames = [([1.0, 0.0], means, covariances, np.nan)]
+    figures.mixture_animation(X, frames, tmp_path / "a.gif")
+
+
+def em_course(n=5):
+    X = drawn_from(PI, MEANS, COVARIANCES)
+    return X, [(PI, MEANS * t / n, COVARIANCES, -9.0 + t) for t in range(n)]
+
+
+def test_the_path_of_em_read_back(tmp_path):
+    X, frames = em_course()
+    figures.mixture_animation(X, frames, tmp_path / "a.gif", frame_ms=80, pause_ms=1500)
+    read, loop = read_frames(tmp_path / "a.gif")
+    assert [duration for _, duration in read] == [80] * 4 + [1500]
+    assert loop == 0
+    for (image, _), (later, _) in pairwise(read):
+        assert (np.abs(image - later).max(axis=-1) > 60).mean() > 0.005
+    for colour in figures.PALETTE[:2]:
+        distance = np.abs(read[-1][0] - 255 * np.array(to_rgb(colour))).max(axis=-1)
+        assert (distance <= 8).sum() > 100
+    figures.mixture_animation(X, frames, tmp_path / "b.gif", frame_ms=80, pause_ms=1500)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+def test_means_as_images_in_the_order_of_their_weights():
+    means = np.random.default_rng(0).uniform(0, 16, (7, 64))
+    weights = np.array([0.1, 0.3, 0.05, 0.2, 0.15, 0.12, 0.08])
+    figure = figures.component_images(means, weights, (8, 8), vmax=16)
+    for i, k in enumerate(np.argsort(-weights)):
+        np.testing.assert_array_equal(tile(figure, i // 5, i % 5, 8), means[k].reshape(8, 8))
+        assert figure.axes[0].texts[i].get_text() == f"{k}: {weights[k]:.3f}"
+    pixels(figure)
+    pixels(figures.component_images(means[:1], [1.0], (8, 8)))
+    pixels(figures.component_images(means, weights, None))
+
+
+def test_criteria_mark_their_least():
+    figure = figures.information_criteria([1, 2, 3], {"BIC": [9.0, -4.0, 5.0], "AIC": [9, 3, 1]})
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [9, -4, 5])
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[2, -4]])
+    np.testing.assert_array_equal(axes.lines[3].get_xydata(), [[3, 1]])
+    words = [t.get_text() for t in axes.get_legend().get_texts()]
+    assert words == ["BIC, least −4.0 at K=2", "AIC, least 1.0 at K=3"]
+    pixels(figure)
+    pixels(figures.information_criteria([4], {"BIC": [1.0]}))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: figures.mixture_map(np.zeros(3), PI, MEANS, COVARIANCES),
+        lambda: figures.mixture_map([[np.nan, 0.0]], PI, MEANS, COVARIANCES),
+        lambda: figures.mixture_map(np.zeros((3, 3)), PI, MEANS, COVARIANCES),
+        lambda: figures.mixture_map(np.eye(2), PI[:1], MEANS, COVARIANCES),
+        lambda: figures.mixture_map(np.eye(2), PI, MEANS, COVARIANCES, "diag"),
+        lambda: figures.mixture_map(np.eye(2), PI, MEANS, COVARIANCES, "round"),
+        lambda: figures.mixture_map(np.eye(2), -PI, MEANS, COVARIANCES),
+        lambda: figures.mixture_map(np.eye(2), PI, MEANS, COVARIANCES * np.nan),
+        lambda: figures.mixture_animation(np.eye(2), [], "a.gif"),
+        lambda: figures.mixture_animation(np.ones((3, 1)), [([1], [[1]], [[[1]]], 0.0)], "a.gif"),
+        lambda: figures.component_images(np.ones((2, 4)), [1.0], (2, 2)),
+        lambda: figures.component_images(np.ones((2, 4)), PI, (2, 3)),
+        lambda: figures.information_criteria([], {"BIC": []}),
+        lambda: figures.information_criteria([1, 2], {}),
+        lambda: figures.information_criteria([1, 2], {"BIC": [1.0]}),
+        lambda: figures.information_criteria([1, 2], {"BIC": [1.0, np.inf]}),
+    ],
+)
+def test_mixtures_that_do_not_fit_are_refused(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ShapeError):
+        call()
+    assert not list(tmp_path.iterdir())

@@ -165,8 +165,9 @@ class _Ellipses:
     def artists(self) -> list[Any]:
         return [patch for pair in self.ellipses for patch in pair] + self.names
 
-    def move(self, mixture: _Mixture) -> None:
+    def move(self, mixture: _Mixture, view: "_View") -> None:
         sigma, directions = mixture.axes()
+        within = sigma[:, 1] < 20 * (view.high - view.low).max()  # no renderer takes them all
         for k, mean in enumerate(mixture.means):
             angle = math.degrees(math.atan2(directions[k, 1, 1], directions[k, 0, 1]))
             for n_sigma, patch in zip((1, 2), self.ellipses[k], strict=True):
@@ -174,6 +175,7 @@ class _Ellipses:
                 patch.set_width(2 * n_sigma * sigma[k, 1])
                 patch.set_height(2 * n_sigma * sigma[k, 0])
                 patch.set_angle(angle)
+                patch.set_visible(bool(within[k]))
             self.names[k].set_position((mean[0], mean[1]))
 
 
@@ -233,7 +235,7 @@ def mixture_map(
     style: dict[str, Any] = {"c": _faded(k, sure, K), "edgecolors": INK, "linewidths": 0.4}
     map_axes.scatter(view.points[:, 0], view.points[:, 1], s=1.6 * _size(len(X)), **style)
     for axes in figure.axes[:2]:
-        _Ellipses(axes, K).move(flat)
+        _Ellipses(axes, K).move(flat, view)
     return figure
 
 
@@ -361,7 +363,7 @@ def _film(X: Floats, course: list[_Mixture], captions: list[str]) -> Iterator[ND
         scatter.set_facecolor(list(map(tuple, _faded(k, sure, K).tolist())))
         for trail, way in zip(trails, means[: i + 1].swapaxes(0, 1), strict=True):
             trail.set_data(*way.T)
-        ellipses.move(flat[i])
+        ellipses.move(flat[i], view)
         caption.set_text(words)
         for artist in (*moving, caption):
             figure.draw_artist(artist)

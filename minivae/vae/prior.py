@@ -15,6 +15,7 @@ import numpy as np
 from minivae import ops
 from minivae.distributions import gaussian_entropy, mixture_log_joint, mixture_log_prob
 from minivae.errors import ConvergenceWarning
+from minivae.estimator import check_data
 from minivae.gmm import GaussianMixture
 from minivae.nn import Module
 from minivae.tensor import Array, Tensor, Value, no_grad, primitive
@@ -104,9 +105,10 @@ class MixturePrior(Module):
 
     def responsibilities(self, z: Any) -> Array:
         """p(c | z), the share of each component in the density at z, ``(N, C)``, Eq. GMM.2."""
+        K, dtype = self.means.shape[1], self.means.dtype
+        z = check_data(z, "responsibilities", dtype=dtype, n_features=K, name="z")
         with no_grad():
-            log_joint = mixture_log_joint(np.asarray(z, self.means.dtype), *self._theta())
-            return np.asarray(ops.softmax(log_joint, -1).data)
+            return np.asarray(ops.softmax(mixture_log_joint(z, *self._theta()), -1).data)
 
     def sample(self, eps: Array, rng: np.random.Generator) -> Array:
         """A draw z = m_c + L_c eps for each row of standard normal noise ``(n, K)``."""

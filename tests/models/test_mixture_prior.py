@@ -412,6 +412,8 @@ def test_a_mixture_that_does_not_fit_is_refused(standard):
     wide = GaussianMixture(2, covariance_type="diag", random_state=0).fit(rows)
     with pytest.raises(ShapeError, match="over 64 features, z has 5 dimensions"):
         standard.with_prior(wide)
+    with pytest.raises(ShapeError, match=r"responsibilities: z has shape \(3, 2\)"):
+        prior_of(K=5).responsibilities(np.zeros((3, 2)))
     with pytest.raises(NotFittedError, match="with_prior"):
         standard.with_prior(GaussianMixture(2))
     with pytest.raises(NotFittedError, match="with_prior"):

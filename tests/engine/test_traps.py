@@ -117,6 +117,7 @@ def test_a_gradient_inside_costs_no_more_on_a_long_tape():
         assert effort(slope(end)) == effort(slope(chain(1, x)))
 
 
+@pytest.mark.equation("AD.3")
 def test_40_diamonds_take_40_steps():
     calls = []
 
@@ -142,6 +143,7 @@ def test_40_diamonds_in_second_derivatives():
     assert grad(grad(diamonds))(2.0) == pytest.approx(12.0)
 
 
+@pytest.mark.equation("AD.3")
 def test_backward_twice_adds_exactly_once_more():
     x = leaf(2.0)
     y = x * x * x
@@ -345,6 +347,7 @@ def test_third_derivatives():
     assert grad(grad(grad(ops.sin)))(0.3) == pytest.approx(-np.cos(0.3), rel=1e-14)
 
 
+@pytest.mark.equation("AD.5")
 def test_hvp_of_a_quadratic_is_its_matrix():
     a = np.array([[2.0, 1.0], [1.0, 3.0]])
     v = np.array([1.0, -2.0])

@@ -37,6 +37,7 @@ def check(got, a, b, bias=None):
 sides = st.one_of(st.integers(0, 14), st.sampled_from([47, 48, 49, 65]))
 
 
+@pytest.mark.equation("KERNEL.1")
 @given(
     sides,
     st.one_of(sides, st.sampled_from([64, 67, 256, 259])),

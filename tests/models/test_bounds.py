@@ -100,6 +100,7 @@ def test_the_bounds_are_in_order(name, seed):
     assert (iwae < log_p - 1e-4).all()
 
 
+@pytest.mark.equation("ELBO.5")
 @pytest.mark.equation("ELBO.2")
 @names
 def test_the_gap_is_the_divergence_from_the_posterior(name):
@@ -315,6 +316,7 @@ def test_at_the_posterior_every_sample_weighs_p(w, sigma, x, S, seed):
     np.testing.assert_allclose(effective_sample_size(terms.log_weights), S, rtol=1e-10)
 
 
+@pytest.mark.equation("ELBO.5")
 @pytest.mark.equation("ELBO.3")
 @given(w=st.floats(-2.0, 2.0), sigma=st.floats(0.3, 2.0), mu=st.floats(-2, 2), v=st.floats(-2, 1))
 def test_away_from_the_posterior_the_gap_is_a_closed_form(w, sigma, mu, v):

@@ -111,6 +111,8 @@ def test_a_minibatch_of_all_data_is_no_estimate():
     assert_same(row, ours, 1e-15)
 
 
+@pytest.mark.equation("MB.3")
+@pytest.mark.equation("MB.4")
 @pytest.mark.equation("MB.2")
 @given(N=st.integers(2, 6), M=st.integers(1, 3), seed=st.integers(0, 99))
 def test_without_replacement_the_variance_is_less(N, M, seed):

@@ -40,6 +40,7 @@ def test_a_layer_is_its_formula(activation):
     np.testing.assert_allclose(layer(x).data, expected, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.equation("MLP.4")
 @pytest.mark.equation("MLP.1")
 @pytest.mark.parametrize("activation", FORMULAE)
 def test_a_perceptron_is_its_layers_and_its_gradient_theirs(activation):

@@ -129,7 +129,8 @@ class Fitting:
         if not math.isfinite(loss.item()):
             raise FloatingPointError(
                 f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a smaller "
-                f"learning_rate than {settings.learning_rate}, or data divided by their scale"
+                f"learning_rate than {settings.learning_rate}, or data divided by their scale; to "
+                "resume would lead here again"
             )
         loss.backward()
         if progress < settings.prior_warmup:

@@ -264,7 +264,8 @@ class VAE(Estimator):
         FloatingPointError
             If the loss becomes infinite or NaN; the model is as it was before that step.
         CheckpointError
-            If the checkpoint cannot be written; the last one is intact, and the model usable.
+            If the checkpoint cannot be written; the last one is intact, and the model usable. If
+            it is the first, the model is as it was.
         KeyboardInterrupt
             After Ctrl-C, between two steps; the model is usable as far as it got.
         """
@@ -273,10 +274,17 @@ class VAE(Estimator):
         X = check_data(X, "fit", dtype=self.dtype)
         _check_support(likelihood, self.grey, X)
         check_mixture(self, len(X) - n_held_out(len(X), self.validation))
+        before = vars(self).copy()
         self._build(likelihood, X.shape[1], entropy_from(self.random_state))
         fitting = Fitting(self, X, checkpoint, source, on_epoch)
         self._start_at(fitting.X)
-        fitting.run()
+        try:
+            fitting.run()
+        except CheckpointError:
+            if fitting.loop.epoch == fitting.loop.batch == 0:  # nothing has been learnt yet
+                vars(self).clear()
+                vars(self).update(before)
+            raise
         return self
 
     def _build(self, likelihood: Likelihood, D: int, entropy: int) -> None:

@@ -282,6 +282,18 @@ def test_a_folder_that_is_missing_is_told_before_the_first_step(tmp_path, monkey
     assert heard == []
 
 
+def test_a_fitted_model_outlives_a_refit_that_cannot_begin(tmp_path):
+    vae = make(RUNS["plain"][0]).fit(COUNTS)
+    before, history = vae.state_dict(), vae.history_
+    with pytest.raises(CheckpointError):
+        vae.set_params(hidden=(5,)).fit(COUNTS, checkpoint=tmp_path / "missing" / "run.npz")
+    assert vae.hidden == (5,)  # what the user asked for stays
+    assert vae.history_ is history
+    for name, value in vae.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    vae.elbo(COUNTS)
+
+
 def test_what_killed_writes_left_is_tidied_up(tmp_path):
     path = tmp_path / "run.npz"
     (tmp_path / ".run.npz.0badcafe.tmp").write_bytes(b"half")

@@ -17,7 +17,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Route, sync_playwright
 
 BOOK = Path(__file__).parents[1] / "build" / "book"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -47,7 +47,7 @@ async () => {
     if (formula.scrollWidth > formula.clientWidth + 1) {
       const label = formula.closest('.equation');
       faults.push('formula ' + (formula.scrollWidth - formula.clientWidth) + ' px too wide: ' +
-        (label ? label.id : formula.closest('section').id));
+        (label || formula.closest('[id]') || formula).id);
     }
   });
   const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
@@ -100,40 +100,47 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class Watched:
+    """A page of a browser that notes what it asks other hosts for, and what its scripts raise."""
+
+    def __init__(self, browser: Browser, width: int, home: str) -> None:
+        self.home = home
+        self.noted: list[str] = []
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.route("**/*", self.hold)
+        self.page.on("pageerror", lambda error: self.noted.append(f"script: {error}"))
+
+    def hold(self, route: Route) -> None:
+        """Let a request through to this host only."""
+        if route.request.url.startswith((self.home, "data:")):
+            route.continue_()
+        else:
+            self.noted.append(f"asks for {route.request.url}")
+            route.abort()
+
+    def look(self, name: str) -> list[str]:
+        """Open a page and say what is wrong with it."""
+        self.noted.clear()
+        self.page.goto(self.home + name)
+        return list(dict.fromkeys([*self.page.evaluate(LOOK), *self.noted]))
+
+
 def faults(book: Path, pages: list[str], browser: Browser) -> Iterator[str]:
     """What is wrong with the pages as a browser shows them."""
     handler = functools.partial(Quiet, directory=str(book))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    home = f"http://127.0.0.1:{server.server_port}/"
     for width in WIDTHS:
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        asked: list[str] = []
-
-        def hold(route, asked=asked):  # type: ignore[no-untyped-def]
-            if route.request.url.startswith((home, "data:")):
-                route.continue_()
-            else:
-                asked.append(route.request.url)
-                route.abort()
-
-        context.route("**/*", hold)
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+        watched = Watched(browser, width, f"http://127.0.0.1:{server.server_port}/")
         for name in pages:
-            page.goto(home + name)
-            found = page.evaluate(LOOK)
-            found += [f"asks for {url}" for url in asked] + [f"script: {error}" for error in errors]
-            asked.clear()
-            errors.clear()
-            yield from (f"{name} at {width} px: {fault}" for fault in dict.fromkeys(found))
-        context.close()
+            yield from (f"{name} at {width} px: {fault}" for fault in watched.look(name))
+        watched.page.close()
     server.shutdown()
 
 
 BROKEN = {
-    "TeX in error": r'<div class="math">\[\frac{1\]</div>',
+    "TeX in error: Undefined": r'<div class="math">\[\undefined\]</div>',
+    "TeX in error: Extra": r'<div class="math">\[\left( x\]</div>',
     "number over formula": '<div class="equation" id="X" style="display:block">'
     r'<div class="formula math">\[a + b + c + d + e\]</div><a class="number" '
     'style="position:absolute;left:50%;margin-top:-2rem">X</a></div>',

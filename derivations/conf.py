@@ -42,4 +42,8 @@ pygments_dark_style = "github-dark"
 
 # MathJax as SVG in one local file: no fonts and no extensions to fetch, no menu that fetches them.
 mathjax_path = "tex-svg-full.js"
-mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local"}}
+mathjax3_config = {
+    "options": {"enableMenu": False},
+    "svg": {"fontCache": "local", "scale": 0.92},
+    "tex": {"packages": {"[-]": ["noerrors", "noundefined"]}},  # what is wrong shows as wrong
+}

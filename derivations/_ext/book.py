@@ -90,7 +90,8 @@ def read_chapter(app: Sphinx, docname: str, content: list[str]) -> None:
             lines[i] = f"```{{example}} {match[2]}\n{caption}\n```"
             lines[i + 1 : end] = [""] * (end - i - 1)
         elif line:
-            lines[i] = LINK.sub(r"{source}`\1 \2`", lines[i])
+            linked = LINK.sub(r"{source}`\1 \2`", lines[i])
+            lines[i] = re.sub(r"\]\((\.\./[^)\s#]+\.md)\)", r"](path:\1)", linked)
     content[0] = "\n".join(lines) + "\n"
 
 
@@ -167,25 +168,47 @@ class EquationDirective(SphinxDirective):
         """Return the formula and the links to its code and tests."""
         known = by_label()[self.arguments[0]]
         node = equation(label=known.label, tex=known.tex, ids=[known.label])
-        places = registry()
-        leads = nodes.container(classes=["leads"])
-        functions = places.functions.get(known.label, ())
-        if known.definition:
-            leads += nodes.inline(text="definition", classes=["definition"])
-        if functions:
-            leads += links("computed by", functions, lambda place: place.name)
-        tests = places.tests.get(known.label, ())
-        if tests:
-            leads += links("checked by", tests, lambda place: place.name.rpartition(".")[2])
-        figures = places.figures.get(known.label, ())
-        if figures:
-            leads += links("shown by", figures, lambda place: place.name)
-        node += leads
+        node += leads(known)
         return [node]
 
 
-def links(what: str, places: tuple[Place, ...], name: Any) -> nodes.container:
-    """A line of links; beyond the first few they are folded."""
+def leads(known: Equation) -> nodes.container:
+    """What computes an equation, what checks it and what draws it."""
+    found = nodes.container(classes=["leads"])
+    if known.definition:
+        found += nodes.inline(text="definition", classes=["definition"])
+    for what, table in (
+        ("computed by", registry().functions),
+        ("checked by", registry().tests),
+        ("shown by", registry().figures),
+    ):
+        if places := table.get(known.label, ()):
+            found += links(what, places)
+    return found
+
+
+class AllEquations(SphinxDirective):
+    """Every equation of the book by its label, with its links."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a term for each, chapter by chapter."""
+        found: list[nodes.Node] = []
+        chapter = ""
+        for known in registry().equations:
+            if known.chapter != chapter:
+                chapter = known.chapter
+                found.append(nodes.rubric(text=chapter))
+            term = nodes.paragraph("", f"Eq. {known.label}", nodes.Text(f", {known.section}"))
+            found += [term, leads(known)]
+        return found
+
+
+def links(what: str, places: tuple[Place, ...]) -> nodes.container:
+    """A line of links; beyond the first few they are folded. A test goes by its own name."""
+
+    def name(place: Place) -> str:
+        return place.name.rpartition(".")[2] if place.name.startswith("tests.") else place.name
+
     line = nodes.container(classes=["lead"])
     line += nodes.inline(text=what, classes=["what"])
     line += (items := nodes.container(classes=["items"]))
@@ -456,6 +479,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_node(listing, html=(visit_listing, depart_listing))
     app.add_node(source_link, html=(visit_source_link, depart_source_link))
     app.add_directive("equation", EquationDirective)
+    app.add_directive("all-equations", AllEquations)
     app.add_directive("listing", ListingDirective)
     app.add_directive("example", ExampleDirective)
     app.add_role("source", source_role)

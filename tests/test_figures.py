@@ -388,8 +388,27 @@ def test_scatter_shows_mu_in_its_class_colours():
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ankle boot", "bag", "coat"]
     assert axes.get_aspect() == 1
     assert axes.get_xlim() == axes.get_ylim()
-    assert [circle.radius for circle in axes.patches] == [1, 2]
+    assert [(c.width, c.height) for c in axes.patches] == [(2, 2), (4, 4)]
     assert (np.abs(mu) < axes.get_xlim()[1]).all()
+
+
+def test_a_mixture_prior_is_drawn_as_its_gaussians(tmp_path):
+    mu = RNG.normal(size=(30, 2))
+    means, covariances = [[1.0, 2.0], [0.0, -1.0]], [np.diag([4.0, 1.0]), np.diag([1.0, 9.0])]
+    drawn = figures.latent_scatter(mu, None, (means, covariances)).axes[0].patches
+    boxes = [p.get_patch_transform().transform(p.get_path().vertices) for p in drawn]
+    sides = [tuple(np.ptp(box, axis=0).round(6)) for box in boxes]
+    assert sides == [(4, 2), (8, 4), (2, 6), (4, 12)]
+    np.testing.assert_allclose([p.center for p in drawn], np.repeat(means, 2, axis=0))
+    line = figures.latent_scatter(mu[:, :1], None, ([[3.0]], [[[4.0]]])).axes[0]
+    assert [c.get_xdata()[0] for c in line.lines] == [-1, 1, 5, 7]
+    pixels(figures.latent_scatter(mu @ np.eye(2, 5), None, (np.zeros((1, 5)), np.eye(5)[None])))
+    frames = [(mu, 0, -1.0)]
+    figures.latent_animation(frames, None, tmp_path / "a.gif", prior=(means, covariances))
+    figures.latent_animation(frames, None, tmp_path / "b.gif")
+    assert (tmp_path / "a.gif").read_bytes() != (tmp_path / "b.gif").read_bytes()
+    with pytest.raises(ShapeError, match=r"a prior's means of shape \(2, 2\)"):
+        figures.latent_scatter(mu, None, (means, covariances[:1]))
 
 
 def test_names_stand_at_medians_and_give_way_to_each_other():

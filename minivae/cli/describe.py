@@ -5,7 +5,13 @@ import numpy as np
 from minivae import VAE
 from minivae.datasets import Dataset
 
-__all__ = ["architecture", "describe_data", "describe_likelihood", "parameter_count"]
+__all__ = [
+    "architecture",
+    "describe_data",
+    "describe_likelihood",
+    "describe_prior",
+    "parameter_count",
+]
 
 
 def describe_data(data: Dataset) -> str:
@@ -30,6 +36,13 @@ def describe_likelihood(vae: VAE) -> str:
     detail = {"binomial": f", counts of {vae.n_trials}", "gaussian": f", sigma: {vae.sigma}"}
     grey = f", grey pixels: {vae.grey}" if vae.grey else ""
     return f"{vae.likelihood}{detail.get(vae.likelihood, '')}{grey}"
+
+
+def describe_prior(vae: VAE) -> str:
+    """Return p(z) in words."""
+    if vae.prior == "standard":
+        return "N(0, I)"
+    return f"mixture of {vae.prior_components}, N(0, I) for {vae.prior_warmup} epochs"
 
 
 def parameter_count(vae: VAE) -> int:

@@ -36,6 +36,10 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     add(model, "--sigma", "S", "for gaussian: network, shared, or a number (network)", _sigma)
     add(model, "--sigma-floor", "S", "the least scale that can be learnt (0.001)", float)
     add(model, "--grey", "HOW", "grey pixels under bernoulli: threshold, sample or cross-entropy")
+    add(model, "--prior", "NAME", "standard, or mixture: Gaussians that are learnt (standard)")
+    add(model, "--prior-components", "C", "Gaussians in a mixture (10)", int)
+    add(model, "--prior-warmup", "N", "epochs until a mixture begins, where EM then finds clusters "
+        "of codes (5)", int)  # fmt: skip
     add(training, "--beta", "B", "weight of the KL in the loss (1)", float)
     add(training, "--beta-warmup", "N", "epochs over which the weight rises to beta (0)", float)
     add(training, "--n-samples", "S", "draws of z for each datum and step (1)", int)

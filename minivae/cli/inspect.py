@@ -8,9 +8,14 @@ import numpy as np
 
 from minivae import datasets
 from minivae.checkpoint import atomic_write
-from minivae.cli.describe import architecture, describe_likelihood, parameter_count
+from minivae.cli.describe import (
+    architecture,
+    describe_likelihood,
+    describe_prior,
+    parameter_count,
+)
 from minivae.cli.results import Results
-from minivae.cli.run import SavedRun, open_run
+from minivae.cli.run import SavedRun, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
 from minivae.errors import DatasetError
 from minivae.tensor import Array
@@ -86,10 +91,7 @@ def sample(arguments: argparse.Namespace) -> None:
     """Write draws of x as a picture, or as an array."""
     saved = open_run(arguments.path)
     n, vae = arguments.n, saved.vae
-    if arguments.mean:
-        x = vae.decode(np.random.default_rng(0).standard_normal((n, vae.latent_dim)))
-    else:
-        x = vae.sample(n)
+    x = vae.decode(prior_draws(vae, n)) if arguments.mean else vae.sample(n)
     title = "Means $E[x|z]$ for draws of $z$ from the prior"
     if not arguments.mean:
         title = "Draws of $x$ from the model"
@@ -156,6 +158,7 @@ def info(arguments: argparse.Namespace) -> None:
         ("network", architecture(vae, vae.n_features_in_)),
         ("activation", vae.activation),
         ("likelihood", describe_likelihood(vae)),
+        ("prior", describe_prior(vae)),
         ("parameters", f"{parameter_count(vae):,}, {vae.dtype}"),
         ("objective", f"{vae.objective}, KL {vae.kl}, S = {vae.n_samples}, beta = {vae.beta:g}"
                       f"{prior_weight}"),

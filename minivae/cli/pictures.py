@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from minivae import VAE, figures
-from minivae.cli.run import MOST_POINTS, RunFolder
+from minivae.cli.run import MOST_POINTS, RunFolder, prior_draws
 from minivae.datasets import Dataset
 from minivae.tensor import Array
+from minivae.vae.prior import MixturePrior
 
 __all__ = ["darkest", "examples", "latent", "learning_curve", "prior", "reconstructions"]
 
@@ -50,8 +51,8 @@ def reconstructions(path: Path, vae: VAE, data: Dataset, X: Array, n: int = 10) 
 def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
     """Draw ``latent.png``, and ``latent.gif`` from the frames kept while training ran."""
     labels = _few_classes(data.y_test)
-    mu = vae.transform(X)
-    figures.save_figure(figures.latent_scatter(mu, labels), run.path / "latent.png")
+    mu, prior = vae.transform(X), _components(vae)
+    figures.save_figure(figures.latent_scatter(mu, labels, prior), run.path / "latent.png")
     elbo = run.read_history()["test_elbo"]
     points = mu[:MOST_POINTS]
     last = len(elbo)
@@ -64,7 +65,7 @@ def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
     ]
     frames.append((points, last, elbo[last - 1]))
     labels = None if labels is None else labels[:MOST_POINTS]
-    figures.latent_animation(frames, labels, run.path / "latent.gif")
+    figures.latent_animation(frames, labels, run.path / "latent.gif", prior=prior)
 
 
 def _few_classes(labels: Array | None) -> Array | None:
@@ -74,9 +75,23 @@ def _few_classes(labels: Array | None) -> Array | None:
     return labels
 
 
+def _components(vae: VAE) -> tuple[Array, Array] | None:
+    """Return the means and covariances of a mixture prior, or None for N(0, I)."""
+    if not isinstance(vae.prior_, MixturePrior):
+        return None
+    factors = vae.prior_.factors.data  # with the logarithms of the diagonals
+    L = np.where(np.eye(vae.latent_dim), np.exp(factors), np.tril(factors, -1))
+    return vae.prior_.means.data, L @ L.swapaxes(1, 2)
+
+
 def prior(path: Path, vae: VAE, image_shape: tuple[int, int] | None, spacing: Any) -> None:
-    """Draw the decoder's means over the latent space."""
-    figure = figures.prior_predictive_grid(
-        vae.decode, vae.latent_dim, image_shape, spacing=spacing, vmax=darkest(vae)
-    )
+    """Draw the decoder's means over the latent space, or for draws from a mixture prior."""
+    if vae.prior == "mixture":
+        title = "Means $E[x|z]$ for draws of $z$ from the prior"
+        means = vae.decode(prior_draws(vae, 400))
+        figure = figures.samples(means, image_shape, title=title, vmax=darkest(vae))
+    else:
+        figure = figures.prior_predictive_grid(
+            vae.decode, vae.latent_dim, image_shape, spacing=spacing, vmax=darkest(vae)
+        )
     figures.save_figure(figure, path)

@@ -36,6 +36,7 @@ __all__ = [
     "frame_epochs",
     "new_folder",
     "open_run",
+    "prior_draws",
     "provenance",
 ]
 
@@ -247,3 +248,9 @@ def provenance(arguments: Sequence[str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def prior_draws(vae: VAE, n: int) -> Array:
+    """Return n draws of z from the prior, always the same."""
+    rng = np.random.default_rng(0)
+    return vae.prior_.sample(rng.standard_normal((n, vae.latent_dim)), rng)

@@ -14,7 +14,7 @@ from typing import Any
 import minivae
 from minivae import VAE, datasets
 from minivae.checkpoint import load_checkpoint
-from minivae.cli.describe import architecture, describe_data, describe_likelihood
+from minivae.cli.describe import architecture, describe_data, describe_likelihood, describe_prior
 from minivae.cli.doctor import kernels_are_compiled
 from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
 from minivae.cli.results import measure
@@ -229,6 +229,8 @@ class _Recorder:
         say(f"data    {describe_data(self.data)}", quiet=self.quiet)
         say(f"model   {layers}, {vae.activation}", quiet=self.quiet)
         say(f"p(x|z)  {describe_likelihood(vae)}", quiet=self.quiet)
+        if vae.prior == "mixture":
+            say(f"p(z)    {describe_prior(vae)}", quiet=self.quiet)
         if not kernels_are_compiled():
             say("Compiling the kernels, this once ...", quiet=self.quiet)
 

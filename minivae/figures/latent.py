@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
+from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
@@ -86,24 +86,63 @@ def _latent_view(mu: Floats, classes: _Classes) -> _View:
     return _View(principal_axes(mu), offset, principal_labels(mu, r"$\mu$"))
 
 
+class _Prior(NamedTuple):
+    """The Gaussians of the prior: one of them is N(0, I)."""
+
+    means: Floats  # (C, latent_dim)
+    covariances: Floats  # (C, latent_dim, latent_dim)
+
+
+def _prior(operation: str, prior: tuple[ArrayLike, ArrayLike] | None, latent_dim: int) -> _Prior:
+    if prior is None:
+        return _Prior(np.zeros((1, latent_dim)), np.eye(latent_dim)[None])
+    means, covariances = (np.asarray(array, dtype=np.float64) for array in prior)
+    found = f"a prior's means of shape {means.shape} and covariances of shape {covariances.shape}"
+    C = len(means) if means.ndim else 0
+    fits = means.shape == (C, latent_dim) and covariances.shape == (C, latent_dim, latent_dim)
+    rule = f"they must be (C, {latent_dim}) and (C, {latent_dim}, {latent_dim})"
+    require(fits, operation, found, rule, "Hand in None for N(0, I)")
+    return _Prior(means, covariances)
+
+
+def _draw_prior(axes: Axes, view: _View, prior: _Prior) -> None:
+    """One and two sigma of each Gaussian, dashed: ellipses, or lines in one dimension."""
+    style: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": DASHES, "zorder": 0}
+    for mean, covariance in zip(prior.means, prior.covariances, strict=True):
+        if len(mean) == 1:
+            for n_sigma in (-2, -1, 1, 2):
+                axes.axvline(mean[0] + n_sigma * math.sqrt(covariance[0, 0]), **style)
+            continue
+        variances, directions = np.linalg.eigh(view.basis.T @ covariance @ view.basis)
+        sides = 2 * np.sqrt(np.maximum(variances, 0))
+        angle = math.degrees(math.atan2(directions[1, 1], directions[0, 1]))
+        for n_sigma in (1, 2):
+            width, height = n_sigma * sides[::-1]
+            centre = mean @ view.basis
+            axes.add_patch(Ellipse(centre, width, height, angle=angle, fill=False, **style))
+
+
 def _draw_latent(
-    figure: Figure, axes: Axes, view: _View, mu: Floats, classes: _Classes, limit: float
+    figure: Figure,
+    axes: Axes,
+    view: _View,
+    mu: Floats,
+    classes: _Classes,
+    prior: _Prior,
+    limit: float,
 ) -> tuple[PathCollection, list[Text]]:
-    """The points, each class's name at its median and the prior's circles; returns what moves."""
+    """The points, each class's name at its median and the prior; returns what moves."""
     size = float(np.clip(30_000 / len(mu), 3.0, 30.0))
     x, y = view.points(mu).T
     scatter = axes.scatter(x, y, s=size, c=classes.colours[classes.of_row], alpha=0.8, linewidths=0)
     dress(axes, "", *view.labels)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    _draw_prior(axes, view, prior)
     if mu.shape[1] == 1:
-        for sigma in (-2, -1, 1, 2):
-            axes.axvline(sigma, color=FAINT, linewidth=1, linestyle=DASHES, zorder=0)
         axes.set_ylim(-0.6, len(classes.colours) - 0.4)
         axes.set_yticks(range(len(classes.names)), classes.names)
         return scatter, []
     axes.set_aspect("equal")
-    for sigma in (1, 2):
-        axes.add_patch(Circle((0, 0), sigma, fill=False, color=FAINT, ls=DASHES, zorder=0))
     style: dict[str, Any] = {"fontsize": 14, "fontweight": "bold", "color": INK}
     style |= {"path_effects": [withStroke(linewidth=3, foreground="white")], "clip_on": True}
     names = [axes.text(0, 0, name, ha="center", va="center", **style) for name in classes.names]
@@ -130,8 +169,12 @@ def _move(
         name.set_visible(bool((np.hypot(*(at - at[k]).T) < 0.08 * limit).sum() == 1))
 
 
-def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None) -> Figure:
-    """Draw the means of q(z|x), coloured by class, over circles of one and two prior sigmas.
+def latent_scatter(
+    mu: ArrayLike,
+    labels: ArrayLike | None = None,
+    prior: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Figure:
+    """Draw the means of q(z|x), coloured by class, over one and two sigmas of the prior.
 
     Parameters
     ----------
@@ -140,13 +183,18 @@ def latent_scatter(mu: ArrayLike, labels: ArrayLike | None = None) -> Figure:
         projected on its first two principal axes.
     labels : (N,), optional
         At most 40 different values.
+    prior : (means, covariances), optional
+        Of a mixture's C Gaussians, (C, latent_dim) and (C, latent_dim, latent_dim); N(0, I) if not
+        given.
     """
     mu = matrix("latent_scatter", "mu", mu)
+    gaussians = _prior("latent_scatter", prior, mu.shape[1])
     classes = _classes("latent_scatter", labels, len(mu))
     view = _latent_view(mu, classes)
     figure = page(7.0 if labels is None else 7.8, 6.9)
     axes = figure.subplots()
-    _draw_latent(figure, axes, view, mu, classes, 1.06 * max(2.2, view.reach(mu, 1.0)))
+    limit = 1.06 * max(2.2, view.reach(mu, 1.0))
+    _draw_latent(figure, axes, view, mu, classes, gaussians, limit)
     axes.set_title("Means of $q(z|x)$; dashed: 1 and 2 sigma of the prior")
     return figure
 
@@ -156,6 +204,7 @@ def latent_animation(
     labels: ArrayLike | None,
     path: str | os.PathLike[str],
     *,
+    prior: tuple[ArrayLike, ArrayLike] | None = None,
     frame_ms: int = 120,
     pause_ms: int = 2500,
 ) -> None:
@@ -171,6 +220,8 @@ def latent_animation(
     labels : (N,) or None
     path : path
         Where the GIF goes, whole or not at all.
+    prior : (means, covariances), optional
+        As for `latent_scatter`; it stands still.
     frame_ms, pause_ms : int
         How long each frame stands, and the last one, in milliseconds.
     """
@@ -179,16 +230,17 @@ def latent_animation(
     found, rule = f"frames of shapes {sorted(shapes)}", "there must be frames, all of one shape"
     require(len(shapes) == 1, "latent_animation", found, rule, "Encode the same rows each time")
     classes = _classes("latent_animation", labels, len(course[0]))
+    gaussians = _prior("latent_animation", prior, course[0].shape[1])
     captions = [f"epoch {epoch}" for _, epoch, _ in frames]
     for i, (_, _, elbo) in enumerate(frames):
         if np.isfinite(elbo):
             captions[i] += f"   ELBO {elbo:.1f} nats per datum".replace("-", MINUS)
     times = [frame_ms] * (len(frames) - 1) + [pause_ms]
-    write_film(path, _film(course, captions, classes), classes.colours, times)
+    write_film(path, _film(course, captions, classes, gaussians), classes.colours, times)
 
 
 def _film(
-    course: list[Floats], captions: list[str], classes: _Classes
+    course: list[Floats], captions: list[str], classes: _Classes, prior: _Prior
 ) -> Iterator[NDArray[np.uint8]]:
     """The pixels of each frame: what stands still is drawn once, what moves is drawn over it."""
     view = _latent_view(course[-1], classes)
@@ -197,7 +249,7 @@ def _film(
     figure = page(6.6, 6.2)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.11, 0.1, 0.77, 0.82))
-    scatter, names = _draw_latent(figure, axes, view, course[0], classes, limit)
+    scatter, names = _draw_latent(figure, axes, view, course[0], classes, prior, limit)
     caption = figure.text(0.5, 0.95, "", fontsize=14, color=INK, ha="center")
     for artist in (scatter, *names, caption):
         artist.set_animated(True)  # left out of draw()

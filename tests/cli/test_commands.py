@@ -191,6 +191,23 @@ def test_equal_steps_draw_another_grid(minivae, small_run, tmp_path, small):
     assert (tmp_path / "run" / "latent.png").read_bytes() == (small_run / "latent.png").read_bytes()
 
 
+def test_a_mixture_prior_is_trained_drawn_and_sampled_from(minivae, tmp_path, small, small_run):
+    run, flags = tmp_path / "run", ("--prior", "mixture", "--prior-components", "3")
+    more = ("--prior-warmup", "1", "--epochs", "2", "--out", run)
+    status, _, err = minivae("train", *flags, *more, *small)
+    assert (status, err) == (0, "")
+    for name in ("prior.png", "latent.png"):
+        assert (run / name).read_bytes() != (small_run / name).read_bytes()
+    out = minivae("info", run)[1]
+    assert re.search(r"^prior +mixture of 3, N\(0, I\) for 1 epochs$", out, re.M)
+    assert minivae("sample", run, "--mean", "-n", 5, "--out", tmp_path / "x.npz")[0] == 0
+    vae = VAE.load(run / "checkpoint.npz")
+    rng = np.random.default_rng(0)
+    z = vae.prior_.sample(rng.standard_normal((5, 2)), rng)
+    with np.load(tmp_path / "x.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"], vae.decode(z))
+
+
 # ---- looking at a run ----
 
 

@@ -37,6 +37,8 @@ BAD = [
     ("train --grey sample", "grey='sample' goes with likelihood='bernoulli'"),
     ("train --likelihood gaussian --sigma wide", "sigma='wide'"),
     ("train --likelihood bernoulli", "X[0, 1] = 0.0625 is outside its support"),
+    ("train --prior round", "prior='round' makes no sense"),
+    ("train --prior-components 3", "prior_components=3 goes with prior='mixture'"),
     ("train --n-trials 7", "is outside its support"),
     ("train --data nowhere.npz", "there is no data set and no file 'nowhere.npz'"),
     ("train --resume nowhere", "--resume nowhere: no run was begun there"),

@@ -38,6 +38,7 @@ __all__ = [
     "open_run",
     "prior_draws",
     "provenance",
+    "refuse_mixture",
 ]
 
 MIXTURE = "mixture.npz"
@@ -193,6 +194,7 @@ def open_run(path: str) -> SavedRun:
     if where.is_dir():
         folder = RunFolder(where)
         checkpoint = folder.checkpoint
+        refuse_mixture(where)
         if not checkpoint.exists():
             raise CheckpointError(f"{path} is not the folder of a run: it has no checkpoint.npz")
     else:
@@ -201,6 +203,21 @@ def open_run(path: str) -> SavedRun:
     vae = VAE.load(checkpoint)
     record = folder.read_record() if checkpoint == folder.checkpoint else {}
     return SavedRun(folder, checkpoint, vae, metadata, record)
+
+
+def refuse_mixture(folder: Path) -> None:
+    """Refuse the folder of ``minivae gmm`` where a VAE's is needed.
+
+    Raises
+    ------
+    CheckpointError
+        If it is one.
+    """
+    if (folder / MIXTURE).exists():
+        raise CheckpointError(
+            f"{folder} holds a mixture and no VAE: run.json has its results, and "
+            f"minivae.GaussianMixture.load reads {MIXTURE}"
+        )
 
 
 def frame_epochs(epochs: int) -> set[int]:

@@ -26,6 +26,7 @@ from minivae.cli.run import (
     frame_epochs,
     new_folder,
     provenance,
+    refuse_mixture,
 )
 from minivae.cli.terminal import Interrupted, add_quiet, one_line, say, table
 from minivae.datasets import Dataset
@@ -134,6 +135,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     """Return the folder of a run that was begun, its data, and its model, not fitted yet."""
     path = Path(arguments.resume)
     run = RunFolder(path.parent if path.name == "checkpoint.npz" else path)
+    refuse_mixture(run.path)
     if run.checkpoint.exists():
         vae = VAE.load(run.checkpoint)
         _, metadata = load_checkpoint(run.checkpoint)

@@ -148,3 +148,11 @@ def test_a_finished_run_is_not_overwritten(minivae, faithful_run):
     assert status == 2
     assert is_one_line(err)
     assert "is not empty: name a new folder" in err
+
+
+@pytest.mark.parametrize("command", ["info", "sample", "reconstruct", "train --resume"])
+def test_the_folder_of_a_mixture_is_none_of_a_vae(minivae, faithful_run, command):
+    status, _, err = minivae(*command.split(), faithful_run)
+    assert status == 2
+    assert is_one_line(err)
+    assert "holds a mixture and no VAE" in err

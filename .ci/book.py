@@ -50,6 +50,10 @@ async () => {
         (label || formula.closest('[id]') || formula).id);
     }
   });
+  if (wide) document.querySelectorAll('pre').forEach(block => {
+    if (block.scrollWidth > block.clientWidth + 1)
+      faults.push('block sticks out: ' + block.textContent.slice(0, 60));
+  });
   const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (over > 0) faults.push('the page scrolls sideways by ' + over + ' px');
   return faults;
@@ -145,6 +149,7 @@ BROKEN = {
     r'<div class="formula math">\[a + b + c + d + e\]</div><a class="number" '
     'style="position:absolute;left:50%;margin-top:-2rem">X</a></div>',
     "px too wide": r'<div class="math" style="width:3rem">\[a + b + c + d + e + f\]</div>',
+    "block sticks out": f'<div class="highlight-text"><pre>{"long " * 300}</pre></div>',
     "the page scrolls sideways": '<div style="width:3000px">wide</div>',
     "asks for": '<img src="http://example.org/picture.png" alt="">',
     "not typeset": '<div class="math">no formula</div>',

@@ -16,6 +16,7 @@ import re
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -254,6 +255,11 @@ def _equations(path: Path, text: str) -> Iterator[Equation]:
 # Sources -----------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=512)
+def _read(name: str, path: Path, text: str) -> "_Module":
+    return _Module(name, path, text)
+
+
 class _Module:
     """A source file whose definitions can be found by name and by line."""
 
@@ -268,7 +274,8 @@ class _Module:
     ) -> Iterator[tuple[Place, ast.Module | _Definition]]:
         for child in ast.iter_child_nodes(node):
             if not isinstance(child, _Definition):
-                yield from self._inside(child, prefix)
+                if not isinstance(child, ast.expr):
+                    yield from self._inside(child, prefix)
                 continue
             name = f"{prefix}.{child.name}"
             first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
@@ -309,7 +316,7 @@ def _modules(name: str, folder: Path) -> Iterator[_Module]:
     for path in sorted(folder.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if "Eq." in text or "mark.equation" in text:
-            yield _Module(_module_name(name, path.relative_to(folder)), path, text)
+            yield _read(_module_name(name, path.relative_to(folder)), path, text)
 
 
 def _module_name(package: str, path: Path) -> str:
@@ -344,7 +351,7 @@ def locate(link: Link, sources: Sources) -> Place | None:
     )
     if module is None or not path.is_file():
         return None
-    places = [place for place, _ in _Module(module, path, path.read_text(encoding="utf-8")).places]
+    places = [place for place, _ in _read(module, path, path.read_text(encoding="utf-8")).places]
     if path.as_posix().endswith(f"/{link.name}"):
         return places[0]
     names = (link.name, f"{module}.{link.name}")

@@ -212,8 +212,9 @@ def links(what: str, places: tuple[Place, ...]) -> nodes.container:
     line = nodes.container(classes=["lead"])
     line += nodes.inline(text=what, classes=["what"])
     line += (items := nodes.container(classes=["items"]))
-    items += [link_to(place, name(place)) for place in places[:SHOWN]]
-    if rest := places[SHOWN:]:
+    shown = SHOWN if len(places) > SHOWN + 1 else len(places)
+    items += [link_to(place, name(place)) for place in places[:shown]]
+    if rest := places[shown:]:
         items += nodes.raw("", f"<details><summary>{len(rest)} more</summary>", format="html")
         items += [link_to(place, name(place)) for place in rest]
         items += nodes.raw("", "</details>", format="html")

@@ -1,0 +1,54 @@
+"""01 The VJP of multiply
+
+A node of the graph computes out = x * y, element by element. On the way back it is handed the
+cotangent g, which is the derivative of the final scalar by out, and hands on the cotangents of its
+inputs: the transposed Jacobian times g, equation AD.2.
+"""
+
+import numpy as np
+
+
+def multiply(x, y):
+    """Multiply two arrays of one shape."""
+    return np.multiply(x, y)
+
+
+def multiply_vjp(g, out, x, y):
+    """Return the cotangents of x and of y, in this order; g and out have the shape of both."""
+    # --- your code: return two arrays ---
+    return g * y, g * x
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_vjp, draw
+
+EQUATIONS = ["AD.2"]
+
+HINTS = [
+    "The Jacobian of an element-wise operation is diagonal: each element of out depends on one "
+    "element of x and one of y. What is the derivative of x[i] * y[i] by x[i]?",
+    "Each cotangent is the chain rule's product: g times the derivative of out by that input. The "
+    "derivative by x is y, and that by y is x.",
+    "return g * ..., g * x",
+]
+
+
+def check(answer):
+    x, y = draw(3, 4), draw(3, 4)
+    check_vjp(answer.multiply_vjp, multiply, x=x, y=y)
+
+
+WRONG = [
+    Wrong("return g * x, g * y", "exchanged"),
+    Wrong("return y, x", "cotangent g is left out"),
+    Wrong("return g, g", "equals the cotangent g itself"),
+    Wrong("return g * y, -g * x", "gradient of y has the wrong sign"),
+    Wrong("return 2 * g * y, 2 * g * x", "twice what it should be"),
+    Wrong("return g * y", "returns one array, .* 2"),
+    Wrong("return (g * y).sum(), (g * x).sum()", "shape"),
+    Wrong("return g * y, g * y", "what was returned for x"),
+    Wrong("return np.zeros_like(x), g * x", "is zero"),
+    Wrong("return g * out, g * out", "has a factor x too many|out"),
+]

@@ -1,0 +1,84 @@
+"""16 The factor N/M
+
+The logarithm of the posterior of a model's parameters is, up to a constant,
+the sum over all N data of log p(x_n | theta), plus log p(theta). Only a
+minibatch of M data is at hand, drawn uniformly. Return the estimate whose mean
+over all minibatches is the whole, equation MB.2.
+"""
+
+import numpy as np
+
+
+def log_posterior(log_likelihoods, log_prior, n_total):
+    """Return one number from log p(x_n | theta) ``(M,)``, log p(theta) and N."""
+    # --- your code: return a number ---
+    return n_total / len(log_likelihoods) * np.sum(log_likelihoods) + log_prior
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["MB.2"]
+
+HINTS = [
+    "What is a sum over all data, and what is not? Only the sum has to be scaled from M data to N.",
+    "M terms stand for N: each counts N/M times. The prior is known exactly, and counts once.",
+    "return n_total / len(log_likelihoods) * (the sum of ...) + ...",
+]
+
+SUSPECTS = {
+    "the prior is multiplied by N/M too: it is no sum over data, and counts once": lambda a, p, n: (
+        n / len(a) * (a.sum() + p)
+    ),
+    "the factor N/M is missing: M data cannot stand for N without it": lambda a, p, n: a.sum() + p,
+    "the whole is divided by N/M, that is, the prior is scaled down instead of the sum up: the "
+    "maximum is the same, the value is not": lambda a, p, n: a.sum() + len(a) / n * p,
+    "a mean where N times the mean is meant: the prior then counts N times as much as it "
+    "should": lambda a, p, n: a.mean() + p,
+    "divided by N: this is the estimate for one datum": lambda a, p, n: a.mean() + p / n,
+    "the factor is the wrong way round, M/N for N/M": lambda a, p, n: len(a) / n * a.sum() + p,
+    "each term counts N times, but there are M of them: divide by M": lambda a, p, n: (
+        n * a.sum() + p
+    ),
+    "the sum is divided by N, although only M terms are in it": lambda a, p, n: a.sum() / n + p,
+    "the prior is missing": lambda a, p, n: n / len(a) * a.sum(),
+    "the prior is subtracted": lambda a, p, n: n / len(a) * a.sum() - p,
+    "the prior is counted N times": lambda a, p, n: n / len(a) * a.sum() + n * p,
+    "the prior is counted M times": lambda a, p, n: n / len(a) * a.sum() + len(a) * p,
+}
+
+
+def check(answer):
+    check_function(
+        answer.log_posterior,
+        log_posterior,
+        suspects=SUSPECTS,
+        log_likelihoods=draw(7),
+        log_prior=-2.3,
+        n_total=60,
+    )
+
+
+WRONG = [
+    Wrong("return np.sum(log_likelihoods) + log_prior", "factor N/M is missing"),
+    Wrong(
+        "return n_total / len(log_likelihoods) * (np.sum(log_likelihoods) + log_prior)",
+        "prior is multiplied by N/M too",
+    ),
+    Wrong("return np.mean(log_likelihoods) + log_prior", "a mean where N times the mean"),
+    Wrong("return np.mean(log_likelihoods) + log_prior / n_total", "for one datum"),
+    Wrong(
+        "return len(log_likelihoods) / n_total * np.sum(log_likelihoods) + log_prior",
+        "wrong way round",
+    ),
+    Wrong("return n_total * np.sum(log_likelihoods) + log_prior", "divide by M"),
+    Wrong("return n_total * np.mean(log_likelihoods)", "prior is missing"),
+    Wrong("return n_total * np.mean(log_likelihoods) - log_prior", "prior is subtracted"),
+    Wrong("return -(n_total * np.mean(log_likelihoods) + log_prior)", "sign"),
+    Wrong(
+        "return n_total / len(log_likelihoods) * log_likelihoods + log_prior",
+        "shape|sum .*missing|not summed",
+    ),
+]

@@ -1,0 +1,137 @@
+"""18 The importance-weighted bound
+
+Average the weights w = p(x, z) / q(z | x) of S samples before the logarithm is
+taken, and the bound on log p(x) is tighter than the ELBO: equation IWAE.2.
+Given are the logarithms of the weights. For a picture they are near -1000, and
+exp(-1000) is 0 on a computer: the bound must come out all the same.
+"""
+
+import numpy as np
+
+
+def importance_weighted_bound(log_weights):
+    """Return log (1/S sum_s w_s) of each datum, ``(N,)``, from log w ``(S, N)``."""
+    # --- your code: return an array of N numbers ---
+    top = log_weights.max(axis=0)
+    return top + np.log(np.mean(np.exp(log_weights - top), axis=0))
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_function, check_value, draw, fail
+
+EQUATIONS = ["IWAE.2"]
+
+HINTS = [
+    "Which comes first, the mean or the logarithm? And along which axis do the samples lie?",
+    "log mean exp(a) does not change if the largest a is taken out of all, and added again at the "
+    "end. Each datum has a largest of its own.",
+    "top = log_weights.max(axis=0); return top + np.log(np.mean(np.exp(...), axis=0))",
+]
+
+
+SUSPECTS = {
+    "this is the ELBO, the mean of the log-weights: take the mean of the weights, then the "
+    "logarithm": lambda a: a.mean(axis=0),
+    "the 1/S is missing: a sum of weights where their mean is meant": lambda a: (
+        importance_weighted_bound(a) + np.log(len(a))
+    ),
+    "divided by S outside the logarithm: it belongs inside, where it is - log S": lambda a: (
+        (importance_weighted_bound(a) + np.log(len(a))) / len(a)
+    ),
+    "log S is added; it has to be subtracted": lambda a: (
+        importance_weighted_bound(a) + 2 * np.log(len(a))
+    ),
+    "log N is subtracted, where the mean is over S samples": lambda a: (
+        importance_weighted_bound(a) + np.log(len(a)) - np.log(a.shape[1])
+    ),
+    "S is subtracted, and not its logarithm": lambda a: (
+        importance_weighted_bound(a) + np.log(len(a)) - len(a)
+    ),
+    "the largest log-weight was taken out and not added again": lambda a: (
+        importance_weighted_bound(a) - a.max(axis=0)
+    ),
+    "this is the largest log-weight alone": lambda a: a.max(axis=0),
+    "the logarithm is missing: this is the mean weight": lambda a: np.exp(a).mean(axis=0),
+    "the log-weights have the wrong sign: w is p over q": lambda a: importance_weighted_bound(-a),
+    "the mean is over the data, along axis 1: the samples lie along axis 0": lambda a: (
+        importance_weighted_bound(a.T)
+    ),
+    "all weights were put into one mean: each datum has a bound of its own": lambda a: (
+        importance_weighted_bound(a.reshape(-1, 1))[0]
+    ),
+    "these are averaged over the data: one number for each is asked for": lambda a: (
+        importance_weighted_bound(a).mean()
+    ),
+}
+
+
+def check(answer):
+    log_weights = draw(5, 4)
+    check_function(
+        answer.importance_weighted_bound,
+        importance_weighted_bound,
+        suspects=SUSPECTS,
+        log_weights=log_weights,
+    )
+    for shift, what in (
+        (np.full(4, -1000.0), "all weights of a datum underflow to 0, as at log-weights near -1000"),
+        (np.full(4, 1000.0), "weights overflow, as at log-weights near 1000"),
+        (
+            np.array([-1000.0, 0.0, 1000.0, 30.0]),
+            "the data differ in size: take out each datum's own largest log-weight, not one for all",
+        ),
+    ):
+        found = call(answer.importance_weighted_bound, log_weights + shift)
+        right = importance_weighted_bound(log_weights + shift)
+        if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-9, atol=0):
+            fail(f"the bound is right for small log-weights, and {found} where {what}")
+        check_value(found, right, "the bound at large log-weights")
+    spread = np.array([[0.0, -1.0, 2.0], [-900.0, 0.5, -3.0], [-2.0, 800.0, 1.0], [1.0, 0.0, 1.0]])
+    found = call(answer.importance_weighted_bound, spread)
+    right = importance_weighted_bound(spread)
+    if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-9, atol=1e-12):
+        fail(
+            f"the bound is {found} for a datum with one weight far larger than the rest: the small "
+            "ones may underflow, the largest may not overflow"
+        )
+
+
+WRONG = [
+    Wrong("return log_weights.mean(axis=0)", "this is the ELBO"),
+    Wrong("return np.log(np.mean(np.exp(log_weights), axis=0))", "underflow"),
+    Wrong("return np.log(np.mean(np.exp(log_weights), axis=1))", "over the data|shape"),
+    Wrong(
+        "top = log_weights.max(axis=0)\n"
+        "return top + np.log(np.sum(np.exp(log_weights - top), axis=0))",
+        "1/S is missing",
+    ),
+    Wrong(
+        "top = log_weights.max()\n"
+        "return top + np.log(np.mean(np.exp(log_weights - top), axis=0))",
+        "each datum's own",
+    ),
+    Wrong(
+        "top = log_weights.max(axis=0)\nreturn np.log(np.mean(np.exp(log_weights - top), axis=0))",
+        "not added again",
+    ),
+    Wrong("return log_weights.max(axis=0)", "the largest log-weight alone"),
+    Wrong(
+        "top = log_weights.max(axis=0)\n"
+        "return (top + np.log(np.exp(log_weights - top).sum(axis=0))) / len(log_weights)",
+        "outside the logarithm",
+    ),
+    Wrong("return np.mean(np.exp(log_weights), axis=0)", "logarithm is missing"),
+    Wrong("return np.log(np.mean(np.exp(log_weights), axis=0) + 1e-300)", "underflow"),
+    Wrong(
+        "low = log_weights.min(axis=0)\n"
+        "return low + np.log(np.mean(np.exp(log_weights - low), axis=0))",
+        "far larger than the rest",
+    ),
+    Wrong(
+        "top = log_weights.max(axis=0)\n"
+        "return np.mean(top + np.log(np.mean(np.exp(log_weights - top), axis=0)))",
+        "averaged over the data|shape",
+    ),
+]

@@ -1,0 +1,145 @@
+"""19 Responsibilities in log space
+
+Which component did a datum come from? The posterior of its label is equation
+GMM.2. Far from every component all densities are 0 on a computer, and the
+quotient is 0/0. In logarithms it is a softmax of log pi_k + log N_k, and always
+defined.
+"""
+
+import numpy as np
+
+
+def responsibilities(log_pi, log_density):
+    """Return r ``(N, K)`` from log pi_k ``(K,)`` and log N(x_n; k) ``(N, K)``."""
+    # --- your code: return an array of N rows that sum to 1 ---
+    log_joint = log_pi + log_density
+    joint = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return joint / joint.sum(axis=1, keepdims=True)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_function, check_value, draw, fail
+
+EQUATIONS = ["GMM.2"]
+
+HINTS = [
+    "Bayes' rule: the weight of a component times its density there, divided by the sum of that "
+    "over the components. Logarithms turn the product into a sum.",
+    "Subtract the largest of each row before exp: numerator and denominator change by one factor. "
+    "Each datum has a largest of its own.",
+    "joint = np.exp(log_joint - log_joint.max(axis=1, keepdims=True)), then divide each row of it "
+    "by ...",
+]
+
+
+def softmax(a, axis=1):
+    e = np.exp(a - a.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+SUSPECTS = {
+    "the weights pi are left out: this is the softmax of the densities alone": lambda p, d: (
+        softmax(d)
+    ),
+    "each column sums to 1: it is the rows, the labels of one datum, that must": lambda p, d: (
+        softmax(p + d, axis=0)
+    ),
+    "not normalised: this is the joint density, whose rows do not sum to 1": lambda p, d: (
+        np.exp(p + d)
+    ),
+    "these are the log-responsibilities: exp is missing": lambda p, d: np.log(softmax(p + d)),
+    "the density enters twice or pi once too often: log pi and log N are added, not "
+    "multiplied": lambda p, d: softmax(p * d),
+    "log pi is added where pi is: the weights entered as exp(log_pi), next to a logarithm": (
+        lambda p, d: softmax(np.exp(p) + d)
+    ),
+    "log pi is subtracted: it is added": lambda p, d: softmax(d - p),
+    "the densities have the wrong sign": lambda p, d: softmax(p - d),
+    "the densities entered without their logarithm: exp is applied twice": lambda p, d: (
+        softmax(p + np.exp(d))
+    ),
+    "these are labels, 0 or 1 (k-means): responsibilities are probabilities": lambda p, d: (
+        np.eye(d.shape[1])[np.argmax(p + d, axis=1)]
+    ),
+    "normalised before pi was multiplied in: pi belongs into the denominator too": lambda p, d: (
+        np.exp(p) * softmax(d)
+    ),
+    "divided by the largest of the row, where its sum is meant": lambda p, d: (
+        np.exp(p + d - (p + d).max(axis=1, keepdims=True))
+    ),
+    "divided by the sum over everything: each row must sum to 1": lambda p, d: (
+        np.exp(p + d) / np.exp(p + d).sum()
+    ),
+    "the denominator is the sum of the densities without their weights": lambda p, d: (
+        np.exp(p + d) / np.exp(d).sum(axis=1, keepdims=True)
+    ),
+}
+
+
+def check(answer):
+    log_pi = np.log([0.2, 0.5, 0.3])
+    log_density = draw(5, 3, seed=1) - 1.0
+    check_function(
+        answer.responsibilities,
+        responsibilities,
+        suspects=SUSPECTS,
+        log_pi=log_pi,
+        log_density=log_density,
+    )
+    for shift, what in (
+        (np.full(5, -2000.0), "for data far from every component, whose densities underflow to 0"),
+        (np.full(5, 1000.0), "for densities so high that they overflow"),
+        (
+            np.array([0.0, -2000.0, 700.0, -30.0, 3.0]),
+            "where the rows differ in size: take out each row's own largest, not one for all",
+        ),
+    ):
+        far = log_density + shift[:, None]
+        found = call(answer.responsibilities, log_pi, far)
+        right = responsibilities(log_pi, far)
+        if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-7, atol=0):
+            n = int(np.argmax(~np.isclose(found, right, rtol=1e-7, atol=0).all(axis=1)))
+            fail(f"right for moderate densities, but row {n} is {np.asarray(found)[n]} {what}")
+        check_value(found, right, "r")
+    spread = np.array([[0.0, -900.0, 2.0], [850.0, 1.0, -3.0], [1.0, 2.0, 2.5], [-1.0, 0.0, 900.0]])
+    found, right = call(answer.responsibilities, log_pi, spread), responsibilities(log_pi, spread)
+    if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-7, atol=1e-12):
+        n = int(np.argmax(~np.isclose(found, right, rtol=1e-7, atol=1e-12).all(axis=1)))
+        fail(
+            f"row {n} is {np.asarray(found)[n]} where one component is far likelier than the rest: "
+            "the small densities may underflow, the largest may not overflow"
+        )
+
+
+JOINT = "joint = np.exp(log_pi + log_density)\n"
+STABLE = "a = log_pi + log_density\njoint = np.exp(a - a.max(axis=1, keepdims=True))\n"
+
+WRONG = [
+    Wrong(JOINT + "return joint / joint.sum(axis=1, keepdims=True)", "underflow"),
+    Wrong(
+        "joint = np.exp(log_density - log_density.max(axis=1, keepdims=True))\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "weights pi are left out",
+    ),
+    Wrong(JOINT + "return joint", "not normalised"),
+    Wrong(JOINT + "return joint / joint.sum(axis=0)", "each column sums to 1"),
+    Wrong(JOINT + "return joint / joint.sum()", "sum over everything"),
+    Wrong(
+        "a = log_pi + log_density\njoint = np.exp(a - a.max())\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "own largest",
+    ),
+    Wrong(STABLE + "return joint", "divided by the largest"),
+    Wrong(STABLE + "return np.log(joint / joint.sum(axis=1, keepdims=True))", "exp is missing"),
+    Wrong(STABLE + "return (joint == 1.0).astype(float)", "labels, 0 or 1"),
+    Wrong(
+        "joint = np.exp(log_density - log_density.max(axis=1, keepdims=True))\n"
+        "return np.exp(log_pi) * joint / joint.sum(axis=1, keepdims=True)",
+        "normalised before pi",
+    ),
+    Wrong(STABLE + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-3)", "sum"),
+    Wrong(STABLE + "return joint / joint.sum(axis=1)", "could not be broadcast|shape|keepdims"),
+    Wrong(JOINT + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-300)", "underflow"),
+]

@@ -1,0 +1,186 @@
+"""20 The M-step
+
+The E-step has said how much of each datum belongs to each component: r, whose
+rows sum to 1. Now maximise the bound over the parameters, with r held:
+equations GMM.4, GMM.5 and GMM.6. What comes out is what one would write for
+labelled data, with counts that are fractions.
+"""
+
+import numpy as np
+
+
+def m_step(x, r):
+    """Return pi ``(K,)``, mu ``(K, D)``, Sigma ``(K, D, D)``; x is ``(N, D)``, r ``(N, K)``."""
+    # --- your code: return three arrays ---
+    counts = r.sum(axis=0)
+    mu = r.T @ x / counts[:, None]
+    offset = x[:, None, :] - mu
+    Sigma = np.einsum("nk,nki,nkj->kij", r, offset, offset) / counts[:, None, None]
+    return counts / len(x), mu, Sigma
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["GMM.4", "GMM.5", "GMM.6"]
+
+HINTS = [
+    "Begin with N_k, the number of data that component k answers for: the sum of r over the data.",
+    "pi is N_k over N. Mean and covariance are those of the data with the weights r[:, k]: sum, "
+    "and divide by N_k. The covariance is taken about the new mean of that component.",
+    "counts = r.sum(axis=0); mu = r.T @ x / counts[:, None]; for each k: offset = x - mu[k], and "
+    "Sigma[k] = (r[:, k, None] * offset).T @ offset / ...",
+]
+
+
+def scatter(x, weights, about):
+    """sum_n w_nk (x_n - c_k)(x_n - c_k)^T for each k."""
+    offset = x[:, None, :] - about
+    return np.einsum("nk,nki,nkj->kij", weights, offset, offset)
+
+
+def suspect(pi=None, mu=None, Sigma=None):
+    """Parameters as a mistake makes them from x, r, N_k and the new means; the rest right."""
+
+    def wrong(x, r):
+        right = m_step(x, r)
+        counts = r.sum(axis=0)
+        made = (pi, mu, Sigma)
+        return tuple(
+            a if f is None else f(x, r, counts, right[1])
+            for a, f in zip(right, made, strict=True)
+        )
+
+    return wrong
+
+
+SUSPECTS = {
+    "N_k is a number of data: divide by N for a weight": suspect(pi=lambda x, r, n, m: n),
+    "the weights are all 1/K: they move in the M-step too": suspect(
+        pi=lambda x, r, n, m: np.full(len(n), 1 / len(n))
+    ),
+    "divided by N where N_k is meant: the weights of component k sum to N_k": suspect(
+        mu=lambda x, r, n, m: r.T @ x / len(x)
+    ),
+    "not divided by N_k: this is the weighted sum": suspect(mu=lambda x, r, n, m: r.T @ x),
+    "the responsibilities are left out: this is the mean of all data": suspect(
+        mu=lambda x, r, n, m: np.tile(x.mean(axis=0), (len(n), 1))
+    ),
+    "divided by N_k twice": suspect(mu=lambda x, r, n, m: m / n[:, None]),
+    "divided by N where N_k is meant, in the covariances": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, m) / len(x)
+    ),
+    "divided by N_k - 1: the maximum of the likelihood has N_k": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, m) / (n - 1)[:, None, None]
+    ),
+    "not divided by N_k: these are the scatter matrices": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, m)
+    ),
+    "the data are not centred: subtract the component's mean": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, 0 * m) / n[:, None, None]
+    ),
+    "the data are centred at the mean of all: each component has a mean of its own": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, 0 * m + x.mean(axis=0)) / n[:, None, None]
+    ),
+    "the responsibilities are left out of the covariances": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, np.ones_like(r), m) / n[:, None, None]
+    ),
+    "the responsibilities are left out of the covariances: every datum counts as one": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, np.ones_like(r), m) / len(x)
+    ),
+    "the responsibilities are squared: they are on both factors of the product": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r**2, m) / n[:, None, None]
+    ),
+    "this is the covariance of all data, without responsibilities": suspect(
+        Sigma=lambda x, r, n, m: np.tile(np.cov(x.T, bias=True), (len(n), 1, 1))
+    ),
+    "only the diagonal is there: the products of different dimensions are left out": suspect(
+        Sigma=lambda x, r, n, m: scatter(x, r, m) / n[:, None, None] * np.eye(x.shape[1])
+    ),
+    "these are standard deviations: no square root is taken": suspect(
+        Sigma=lambda x, r, n, m: np.sqrt(np.abs(scatter(x, r, m) / n[:, None, None]))
+    ),
+    "mu mu^T is added where it is subtracted: E[x x^T] - mu mu^T": suspect(
+        Sigma=lambda x, r, n, m: (
+            scatter(x, r, 0 * m) / n[:, None, None] + m[:, :, None] * m[:, None, :]
+        )
+    ),
+    "all components have one covariance, that of all offsets: here each has its own": suspect(
+        Sigma=lambda x, r, n, m: np.tile(scatter(x, r, m).sum(axis=0) / len(x), (len(n), 1, 1))
+    ),
+    "each datum counts for its likeliest component alone: in EM it counts for all, by r": (
+        lambda x, r: m_step(x, np.eye(r.shape[1])[r.argmax(axis=1)])
+    ),
+    "the responsibilities are normalised over the data twice, or to columns that sum to 1: pi is "
+    "then 1/K": lambda x, r: (np.full(r.shape[1], 1 / r.shape[1]), *m_step(x, r)[1:]),
+}
+
+
+def check(answer):
+    a = 1.5 * draw(11, 3, seed=2)
+    a[np.arange(11), np.arange(11) % 3] += 2.0
+    r = np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)
+    check_function(
+        answer.m_step,
+        m_step,
+        suspects=SUSPECTS,
+        names=("pi", "mu", "Sigma"),
+        x=draw(11, 4, seed=1) + 0.5,
+        r=r,
+    )
+
+
+COUNTS = "counts = r.sum(axis=0)\n"
+MU = "mu = r.T @ x / counts[:, None]\n"
+OFFSET = "offset = x[:, None, :] - mu\n"
+SUM = 'Sigma = np.einsum("nk,nki,nkj->kij", r, offset, offset)'
+RETURN = "return counts / len(x), mu, Sigma"
+OVER = " / counts[:, None, None]\n"
+
+WRONG = [
+    Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return counts, mu, Sigma", "number of data"),
+    Wrong(
+        COUNTS + MU + OFFSET + SUM + OVER + "return np.full(len(counts), 1 / len(counts)), mu, Sigma",
+        "all 1/K",
+    ),
+    Wrong(
+        COUNTS + "mu = r.T @ x / len(x)\n" + OFFSET + SUM + OVER + RETURN,
+        "mu.* N where N_k|divided by N where N_k",
+    ),
+    Wrong(COUNTS + MU + OFFSET + SUM + " / len(x)\n" + RETURN, "in the covariances"),
+    Wrong(COUNTS + MU + OFFSET + SUM + " / (counts - 1)[:, None, None]\n" + RETURN, "N_k - 1"),
+    Wrong(COUNTS + MU + OFFSET + SUM + "\n" + RETURN, "scatter matrices"),
+    Wrong(
+        COUNTS + MU + 'Sigma = np.einsum("nk,ni,nj->kij", r, x, x)' + OVER + RETURN, "not centred"
+    ),
+    Wrong(
+        COUNTS + MU + OFFSET + 'Sigma = np.einsum("nki,nkj->kij", offset, offset)' + OVER + RETURN,
+        "left out of the covariances",
+    ),
+    Wrong(
+        COUNTS + MU + OFFSET + "offset = r[:, :, None] * offset\n"
+        'Sigma = np.einsum("nki,nkj->kij", offset, offset)' + OVER + RETURN,
+        "squared",
+    ),
+    Wrong(
+        COUNTS + MU + OFFSET + 'Sigma = np.einsum("nk,nki,nki->ki", r, offset, offset)'
+        " / counts[:, None]\n" + RETURN,
+        "shape",
+    ),
+    Wrong(
+        COUNTS + MU + OFFSET + SUM + OVER + "return counts / len(x), mu, Sigma * np.eye(x.shape[1])",
+        "only the diagonal",
+    ),
+    Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return counts / len(x), mu.T, Sigma", "transposed"),
+    Wrong(
+        "r = np.eye(r.shape[1])[r.argmax(axis=1)]\n" + COUNTS + MU + OFFSET + SUM + OVER + RETURN,
+        "likeliest component alone",
+    ),
+    Wrong(
+        COUNTS + "mu = np.tile(x.mean(axis=0), (r.shape[1], 1))\n" + OFFSET + SUM + OVER + RETURN,
+        "mean of all data",
+    ),
+    Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return mu, Sigma", "3|three|two"),
+]

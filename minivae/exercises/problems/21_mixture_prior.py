@@ -1,0 +1,156 @@
+"""21 The KL to a mixture prior
+
+With a mixture for the prior the KL has no closed form. Its entropy has, equation
+GAUSS.3; the other half is a mean over samples, equation PRIOR.2, of the
+mixture's log-density, equation PRIOR.1.
+"""
+
+import numpy as np
+
+
+def log_sum_exp(a):
+    """log sum exp over the last axis."""
+    top = a.max(axis=-1)
+    return top + np.log(np.exp(a - top[..., None]).sum(axis=-1))
+
+
+def kl_to_mixture(log_var, log_pi, log_components):
+    """Estimate KL(q(z | x_n) || p) for each datum, ``(N,)``, in nats.
+
+    log_var ``(N, K)`` belongs to q, log_pi ``(C,)`` to the mixture; log_components
+    ``(S, N, C)`` is log N(z_s; m_c, L_c L_c^T) at S samples of each q.
+    """
+    # --- your code: return an array of N numbers ---
+    entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
+    log_prior = log_sum_exp(log_pi + log_components)
+    return -entropy - np.mean(log_prior, axis=0)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["GAUSS.3", "PRIOR.1", "PRIOR.2"]
+
+HINTS = [
+    "Three steps: the entropy of each q, from its log-variances; log p(z_s) of each sample; the "
+    "mean over the samples. Which axis is which?",
+    "log p(z) is log sum_c pi_c N_c: add log_pi, then log_sum_exp over components. Average that "
+    "over axis 0, the samples. The logarithm stands inside the mean.",
+    "return -0.5 * np.sum(1 + log 2 pi + log_var, axis=1) - np.mean(log_sum_exp(...), axis=0)",
+]
+
+
+def entropy(log_var):
+    return 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
+
+
+def prior(log_pi, log_components):
+    return np.mean(log_sum_exp(log_pi + log_components), axis=0)
+
+
+def terms(log_var, log_pi, log_components):
+    return {
+        "the entropy, -H(q)": -entropy(log_var),
+        "the prior, -mean log p(z)": -prior(log_pi, log_components),
+    }
+
+
+SUSPECTS = {
+    "the weights pi are left out of the mixture": lambda v, p, c: -entropy(v) - prior(0 * p, c),
+    "the logarithm is taken after the mean over samples; it belongs inside": lambda v, p, c: (
+        -entropy(v) - np.log(np.mean(np.exp(log_sum_exp(p + c)), axis=0))
+    ),
+    "the components' log-densities are averaged with pi; the logarithm of the sum is "
+    "meant": lambda v, p, c: -entropy(v) - np.mean(np.sum(np.exp(p) * c, axis=2), axis=0),
+    "the log-joints are summed over components; it is their exponentials that add "
+    "up": lambda v, p, c: -entropy(v) - np.mean(np.sum(p + c, axis=2), axis=0),
+    "only the nearest component counts, a maximum for log-sum-exp": lambda v, p, c: (
+        -entropy(v) - np.mean(np.max(p + c, axis=2), axis=0)
+    ),
+    "log 2 pi is missing in the entropy": lambda v, p, c: (
+        -0.5 * np.sum(1 + v, axis=1) - prior(p, c)
+    ),
+    "the 1 is missing in the entropy, the mean of eps**2": lambda v, p, c: (
+        -0.5 * np.sum(np.log(2 * np.pi) + v, axis=1) - prior(p, c)
+    ),
+    "1 + log 2 pi is counted once, where every dimension has one": lambda v, p, c: (
+        -0.5 * (1 + np.log(2 * np.pi) + np.sum(v, axis=1)) - prior(p, c)
+    ),
+    "the factor 1/2 is missing in the entropy": lambda v, p, c: -2 * entropy(v) - prior(p, c),
+    "the entropy is a mean over dimensions; they add up": lambda v, p, c: (
+        -entropy(v) / v.shape[1] - prior(p, c)
+    ),
+    "log_var is exponentiated in the entropy: its logarithm is what is needed": lambda v, p, c: (
+        -entropy(np.exp(v)) - prior(p, c)
+    ),
+    "log_var is halved twice in the entropy: log_var is log sigma**2": lambda v, p, c: (
+        -entropy(v / 2) - prior(p, c)
+    ),
+    "this is minus the KL": lambda v, p, c: entropy(v) + prior(p, c),
+    "summed over the samples, where a mean is meant": lambda v, p, c: (
+        -entropy(v) - len(c) * prior(p, c)
+    ),
+    "the prior is the cross-entropy alone: the entropy of q is missing": lambda v, p, c: -prior(p, c),
+    "averaged over data and samples: each datum has its own KL": lambda v, p, c: (
+        -entropy(v) - np.mean(prior(p, c))
+    ),
+}
+
+
+def check(answer):
+    check_function(
+        answer.kl_to_mixture,
+        kl_to_mixture,
+        terms=terms,
+        suspects=SUSPECTS,
+        log_var=draw(4, 6, seed=1),
+        log_pi=np.log([0.1, 0.15, 0.2, 0.25, 0.3]),
+        log_components=draw(3, 4, 5, seed=2) - 2.0,
+    )
+    far = draw(3, 4, 5, seed=3) - 1500.0
+    check_function(
+        answer.kl_to_mixture,
+        kl_to_mixture,
+        suspects={
+            "infinite or wrong for samples far from every component, whose densities underflow to "
+            "0: log_sum_exp is given for that": lambda v, p, c: (
+                -entropy(v) - np.mean(np.log(np.sum(np.exp(p + c), axis=2)), axis=0)
+            )
+        },
+        log_var=draw(4, 6, seed=1),
+        log_pi=np.log([0.1, 0.15, 0.2, 0.25, 0.3]),
+        log_components=far,
+    )
+
+
+ENTROPY = "entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)\n"
+PRIOR = "log_prior = log_sum_exp(log_pi + log_components)\n"
+RETURN = "return -entropy - np.mean(log_prior, axis=0)"
+
+WRONG = [
+    Wrong(ENTROPY + "log_prior = log_sum_exp(log_components)\n" + RETURN, "pi are left out"),
+    Wrong(ENTROPY + PRIOR + "return entropy - np.mean(log_prior, axis=0)", "entropy.*sign"),
+    Wrong(ENTROPY + PRIOR + "return entropy + np.mean(log_prior, axis=0)", "minus the KL|sign"),
+    Wrong(ENTROPY + PRIOR + "return -entropy + np.mean(log_prior, axis=0)", "prior.*sign"),
+    Wrong(ENTROPY + PRIOR + "return -np.mean(log_prior, axis=0)", "entropy.* missing"),
+    Wrong("return -0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)", "prior.* missing"),
+    Wrong(ENTROPY + PRIOR + "return -entropy - np.sum(log_prior, axis=0)", "over the samples|3"),
+    Wrong(
+        ENTROPY + PRIOR + "return -entropy - np.log(np.mean(np.exp(log_prior), axis=0))",
+        "belongs inside",
+    ),
+    Wrong(
+        ENTROPY + "log_prior = np.sum(np.exp(log_pi) * log_components, axis=2)\n" + RETURN,
+        "averaged with pi",
+    ),
+    Wrong("entropy = 0.5 * np.sum(1 + log_var, axis=1)\n" + PRIOR + RETURN, "log 2 pi"),
+    Wrong("entropy = 0.5 * np.sum(np.log(2 * np.pi) + log_var, axis=1)\n" + PRIOR + RETURN, "1 is"),
+    Wrong("entropy = np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)\n" + PRIOR + RETURN, "1/2"),
+    Wrong(
+        ENTROPY + "log_prior = np.log(np.sum(np.exp(log_pi + log_components), axis=2))\n" + RETURN,
+        "underflow",
+    ),
+    Wrong(ENTROPY + "log_prior = np.max(log_pi + log_components, axis=2)\n" + RETURN, "maximum"),
+]

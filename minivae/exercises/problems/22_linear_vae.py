@@ -1,0 +1,169 @@
+"""22 The best encoder of a linear VAE
+
+With the decoder x = W z + m + sigma eps the posterior of z is Gaussian, and its
+mean and covariance are equation PPCA.4, with M = W^T W + sigma^2 I. Of all q with
+independent dimensions the nearest to it has its mean, and the variances
+sigma^2 / M_jj. Then the ELBO lacks equation PPCA.5, which is zero for orthogonal
+columns of W. Write down that encoder.
+"""
+
+import numpy as np
+
+
+def best_encoder(x, W, m, sigma):
+    """Return mu ``(N, K)`` and log_var ``(K,)`` of the best q.
+
+    x is ``(N, D)``, W ``(D, K)``, m ``(D,)``; sigma is the scale of the noise.
+    """
+    # --- your code: return two arrays ---
+    M = W.T @ W + sigma**2 * np.eye(W.shape[1])
+    mu = np.linalg.solve(M, W.T @ (x - m).T).T
+    return mu, np.log(sigma**2 / np.diag(M))
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["PPCA.4", "PPCA.5"]
+
+HINTS = [
+    "First M, of shape (K, K). Then the equation's mean for one x; for the rows of x at once, "
+    "everything is transposed. What is asked for is the logarithm of a variance.",
+    "M is symmetric, so the rows of mu are (x - m) @ W @ inverse(M). The log-variance needs the "
+    "diagonal of M, not that of its inverse, and sigma squared.",
+    "M = W.T @ W + sigma**2 * np.eye(K); mu = (x - m) @ W @ np.linalg.inv(M); log_var = "
+    "np.log(sigma**2 / ...)",
+]
+
+
+def made(x, W, m, s2, A, var=None, about=None):
+    """mu and log_var with another matrix in the place of M."""
+    mu = (x - (m if about is None else about)) @ W @ np.linalg.inv(A)
+    return mu, np.log(s2 / np.diag(A) if var is None else var)
+
+
+def suspect(change):
+    """A wrong answer, from x, W, m, sigma^2, M and the right answer."""
+
+    def wrong(x, W, m, sigma):
+        M = W.T @ W + sigma**2 * np.eye(W.shape[1])
+        return change(x, W, m, sigma**2, M, best_encoder(x, W, m, sigma))
+
+    return wrong
+
+
+SUSPECTS = {
+    "m is not subtracted from x": suspect(lambda x, W, m, s2, M, y: made(x, W, m, s2, M, about=0)),
+    "sigma is not squared, neither in M nor in the variance: sigma against sigma squared": (
+        lambda x, W, m, sigma: best_encoder(x, W, m, np.sqrt(sigma))
+    ),
+    "sigma is not squared in M: sigma against sigma squared": suspect(
+        lambda x, W, m, s2, M, y: made(
+            x, W, m, s2, W.T @ W + np.sqrt(s2) * np.eye(W.shape[1])
+        )
+    ),
+    "sigma is not squared in the variance: sigma against sigma squared": suspect(
+        lambda x, W, m, s2, M, y: (y[0], np.log(np.sqrt(s2) / np.diag(M)))
+    ),
+    "the noise is missing in M: this is the least-squares projection, without the prior": suspect(
+        lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W)
+    ),
+    "M has I for sigma^2 I": suspect(
+        lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + np.eye(W.shape[1]))
+    ),
+    "the mean is not multiplied by the inverse of M": suspect(
+        lambda x, W, m, s2, M, y: ((x - m) @ W, y[1])
+    ),
+    "the mean is multiplied by M, and not by its inverse": suspect(
+        lambda x, W, m, s2, M, y: ((x - m) @ W @ M, y[1])
+    ),
+    "the mean is divided by M element by element, or by its diagonal; a matrix has to be inverted": (
+        suspect(lambda x, W, m, s2, M, y: ((x - m) @ W / np.diag(M), y[1]))
+    ),
+    "the mean is multiplied by the posterior's covariance; its sigma^2 is too many, for "
+    "W^T (x - m) is to be divided by sigma^2 then": suspect(
+        lambda x, W, m, s2, M, y: (s2 * y[0], y[1])
+    ),
+    "the mean is divided by sigma^2 once too often": suspect(
+        lambda x, W, m, s2, M, y: (y[0] / s2, y[1])
+    ),
+    "these are the marginal variances of the posterior, the diagonal of sigma^2 inverse(M); the "
+    "nearest q with independent dimensions has sigma^2 / M_jj, which is less": suspect(
+        lambda x, W, m, s2, M, y: (y[0], np.log(s2 * np.diag(np.linalg.inv(M))))
+    ),
+    "the variance lacks its sigma^2": suspect(
+        lambda x, W, m, s2, M, y: (y[0], -np.log(np.diag(M)))
+    ),
+    "these are variances: their logarithm is asked for": suspect(
+        lambda x, W, m, s2, M, y: (y[0], s2 / np.diag(M))
+    ),
+    "these are standard deviations: the logarithm of the variance is asked for": suspect(
+        lambda x, W, m, s2, M, y: (y[0], np.sqrt(s2 / np.diag(M)))
+    ),
+    "this is log sigma; the log-variance is twice that": suspect(
+        lambda x, W, m, s2, M, y: (y[0], y[1] / 2)
+    ),
+    "this is the logarithm of the precision, M_jj / sigma^2": suspect(
+        lambda x, W, m, s2, M, y: (y[0], -y[1])
+    ),
+}
+
+
+def check(answer):
+    check_function(
+        answer.best_encoder,
+        best_encoder,
+        suspects=SUSPECTS,
+        names=("mu", "log_var"),
+        x=draw(6, 5, seed=1),
+        W=draw(5, 3, seed=2),
+        m=draw(5, seed=3),
+        sigma=0.6,
+    )
+
+
+M = "M = W.T @ W + sigma**2 * np.eye(W.shape[1])\n"
+MU = "mu = (x - m) @ W @ np.linalg.inv(M)\n"
+
+WRONG = [
+    Wrong(M + "mu = x @ W @ np.linalg.inv(M)\nreturn mu, np.log(sigma**2 / np.diag(M))", "m is not"),
+    Wrong(
+        "M = W.T @ W + sigma * np.eye(W.shape[1])\n"
+        + MU
+        + "return mu, np.log(sigma**2 / np.diag(M))",
+        "not squared in M",
+    ),
+    Wrong(M + MU + "return mu, np.log(sigma / np.diag(M))", "not squared in the variance"),
+    Wrong(
+        "M = W.T @ W + sigma * np.eye(W.shape[1])\n" + MU + "return mu, np.log(sigma / np.diag(M))",
+        "neither in M",
+    ),
+    Wrong("M = W.T @ W\n" + MU + "return mu, np.log(sigma**2 / np.diag(M))", "noise is missing"),
+    Wrong(
+        "M = W.T @ W + np.eye(W.shape[1])\n" + MU + "return mu, np.log(sigma**2 / np.diag(M))",
+        "I for sigma",
+    ),
+    Wrong(
+        "M = W.T @ W + sigma**2\n" + MU + "return mu, np.log(sigma**2 / np.diag(M))",
+        "added to all|identity",
+    ),
+    Wrong(M + "return (x - m) @ W, np.log(sigma**2 / np.diag(M))", "not multiplied by the inverse"),
+    Wrong(
+        M + MU + "return mu, np.log(np.diag(sigma**2 * np.linalg.inv(M)))", "marginal variances"
+    ),
+    Wrong(M + MU + "return mu, sigma**2 / np.diag(M)", "their logarithm is asked"),
+    Wrong(M + MU + "return mu, 0.5 * np.log(sigma**2 / np.diag(M))", "log sigma|half"),
+    Wrong(M + MU + "return mu.T, np.log(sigma**2 / np.diag(M))", "transposed"),
+    Wrong(M + MU + "return sigma**2 * mu, np.log(sigma**2 / np.diag(M))", "covariance"),
+    Wrong(M + MU + "return mu, sigma**2 * np.linalg.inv(M)", "log_var.*shape|covariance"),
+    Wrong(
+        "M = W @ W.T + sigma**2 * np.eye(len(W))\n"
+        "return (x - m) @ np.linalg.inv(M), np.log(sigma**2 / np.diag(M))",
+        "shape",
+    ),
+]
+SUSPECTS["sigma^2 is added to all elements of M: times the identity, it goes to the diagonal"] = (
+    suspect(lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + s2))
+)

@@ -1,0 +1,140 @@
+"""23 Find the bug: an iteration of EM
+
+One iteration of EM for a mixture with diagonal covariances, equations GMM.2 and
+GMM.4 to GMM.6. The lines run, the likelihood rises, and means and variances come
+out well. Yet the mixture at the end is not the one it should be. (A much-read
+library had this for years.) Mend it.
+"""
+
+import numpy as np
+
+
+def responsibilities(x, pi, mu, var):
+    """r ``(N, K)`` for data ``(N, D)``, weights ``(K,)``, means and variances ``(K, D)``."""
+    offset = x[:, None, :] - mu
+    log_joint = np.log(pi) - 0.5 * np.sum(np.log(2 * np.pi * var) + offset**2 / var, axis=2)
+    joint = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def em_iteration(x, pi, mu, var):
+    """Return the new pi ``(K,)``, mu and var ``(K, D)``, from the present ones and x."""
+    r = responsibilities(x, pi, mu, var)
+    # --- your code: find the bug ---
+    counts = r.sum(axis=0)
+    mu = r.T @ x / counts[:, None]
+    var = r.T @ x**2 / counts[:, None] - mu**2
+    return counts / len(x), mu, var
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["GMM.2", "GMM.4", "GMM.5", "GMM.6"]
+
+HINTS = [
+    "EM has three kinds of parameters. Follow each of them from the top of the function to its "
+    "return.",
+    "The new weights are computed. Where do they go?",
+    "weights is never used: the function returns the pi that it was given. Return weights.",
+]
+
+
+def suspect(pi=None, mu=None, var=None):
+    """Parameters as a mistake makes them; the rest right."""
+
+    def wrong(x, old_pi, old_mu, old_var):
+        r = responsibilities(x, old_pi, old_mu, old_var)
+        right = em_iteration(x, old_pi, old_mu, old_var)
+        old = (old_pi, old_mu, old_var)
+        return tuple(
+            a if f is None else f(x, r, r.sum(axis=0), right, old)
+            for a, f in zip(right, (pi, mu, var), strict=True)
+        )
+
+    return wrong
+
+
+SUSPECTS = {
+    "the weights come out as they went in: EM moves them too": suspect(
+        pi=lambda x, r, n, new, old: old[0]
+    ),
+    "the means come out as they went in": suspect(mu=lambda x, r, n, new, old: old[1]),
+    "the variances come out as they went in": suspect(var=lambda x, r, n, new, old: old[2]),
+    "the weights are numbers of data: they must sum to 1": suspect(pi=lambda x, r, n, new, old: n),
+    "the weights are multiplied by the old ones, which r contains already": suspect(
+        pi=lambda x, r, n, new, old: old[0] * n / len(x)
+    ),
+    "the weights are multiplied by the old ones, which r contains already, and normalised": suspect(
+        pi=lambda x, r, n, new, old: old[0] * n / (old[0] @ n)
+    ),
+    "the weights are all 1/K: they are the shares of the data": suspect(
+        pi=lambda x, r, n, new, old: np.full(len(n), 1 / len(n))
+    ),
+    "the weights count each datum for its likeliest component alone": suspect(
+        pi=lambda x, r, n, new, old: np.bincount(r.argmax(axis=1), minlength=len(n)) / len(x)
+    ),
+    "the weights are averaged with the old ones: the M-step goes all the way": suspect(
+        pi=lambda x, r, n, new, old: (old[0] + n / len(x)) / 2
+    ),
+    "the variances are about the old means; about the new ones they are less": suspect(
+        var=lambda x, r, n, new, old: (
+            (r[:, :, None] * (x[:, None] - old[1]) ** 2).sum(axis=0) / n[:, None]
+        )
+    ),
+    "the weights belong to other responsibilities, those of the new means and variances": suspect(
+        pi=lambda x, r, n, new, old: responsibilities(x, old[0], new[1], new[2]).mean(axis=0)
+    ),
+    "not divided by N_k but by N": suspect(
+        mu=lambda x, r, n, new, old: r.T @ x / len(x),
+    ),
+}
+
+
+def check(answer):
+    x = draw(11, 4, seed=1)
+    check_function(
+        answer.em_iteration,
+        em_iteration,
+        suspects=SUSPECTS,
+        names=("pi", "mu", "var"),
+        x=x,
+        pi=np.array([0.2, 0.5, 0.3]),
+        mu=draw(3, 4, seed=2),
+        var=draw(3, 4, seed=3, low=0.5, high=2.0),
+    )
+
+
+COUNTS = "counts = r.sum(axis=0)\n"
+MU = "mu = r.T @ x / counts[:, None]\n"
+VAR = "var = r.T @ x**2 / counts[:, None] - mu**2\n"
+
+BUG = Wrong(
+    COUNTS + "weights = counts / len(x)\n" + MU + VAR + "return pi, mu, var",
+    "weights come out as they went in",
+)
+
+WRONG = [
+    Wrong(COUNTS + MU + VAR + "return counts, mu, var", "must sum to 1"),
+    Wrong(COUNTS + "pi = pi * counts / len(x)\n" + MU + VAR + "return pi, mu, var", "old ones"),
+    Wrong(COUNTS + MU + VAR + "return np.full(3, 1 / 3), mu, var", "all 1/K"),
+    Wrong(COUNTS + MU + VAR + "return np.mean(r, axis=1), mu, var", "shape"),
+    Wrong(COUNTS + MU + VAR + "return counts / len(counts), mu, var", "pi"),
+    Wrong(
+        COUNTS + MU + VAR + "return responsibilities(x, pi, mu, var).mean(axis=0), mu, var",
+        "other responsibilities",
+    ),
+    Wrong(
+        COUNTS + MU + VAR + "return np.bincount(r.argmax(axis=1), minlength=3) / len(x), mu, var",
+        "likeliest",
+    ),
+    Wrong(
+        COUNTS + "var = (r[:, :, None] * (x[:, None] - mu) ** 2).sum(axis=0) / counts[:, None]\n"
+        + MU
+        + "return counts / len(x), mu, var",
+        "about the old means",
+    ),
+    Wrong(COUNTS + VAR + "return counts / len(x), mu, var", "means come out as they went in|mu"),
+]

@@ -69,7 +69,7 @@ def register(commands: Any) -> None:
         metavar="HOW",
         choices=("quantile", "equal"),
         default="quantile",
-        help="spacing of the prior's grid: quantile, each image an equal share of the prior, or "
+        help="spacing of a standard prior's grid: quantile, each image an equal share of it, or "
         "equal steps (quantile)",
     )
     add_quiet(files)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -228,7 +229,7 @@ def _judge(setting: Setting, found: Any, expected: Any, tolerance: float, shapes
         tolerance = max(tolerance, SINGLE)
     value = value.astype(np.float64)
     if value.shape != right.shape:
-        fail(_capital(explain_shape(setting, value, right)), shapes)
+        fail(_capital(explain_shape(setting, value, right), setting), shapes)
     with np.errstate(all="ignore"):
         error = np.abs(value - right)
         scale = np.max(np.abs(right), where=np.isfinite(right), initial=0.0)
@@ -243,7 +244,7 @@ def _judge(setting: Setting, found: Any, expected: Any, tolerance: float, shapes
         Row(element(label, tuple(int(n) for n in index)), float(value[index]), float(right[index]))
         for index in (np.unravel_index(int(i), value.shape) for i in worst)
     ]
-    raise Mistake(_capital(explain(setting, value, right, wrong)), shapes, rows)
+    raise Mistake(_capital(explain(setting, value, right, wrong), setting), shapes, rows)
 
 
 def as_array(found: Any, name: str, shapes: str = "") -> Array:
@@ -351,5 +352,10 @@ def _same(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)
 
 
-def _capital(sentence: str) -> str:
+def _capital(sentence: str, setting: Setting | None = None) -> str:
+    """A sentence with a capital, unless it begins with a symbol: m is not M."""
+    first = re.split(r"\W", sentence, maxsplit=1)[0]
+    symbols = (setting.name, *setting.inputs) if setting else ()
+    if first in symbols or "_" in first or sentence[len(first) :].startswith("("):
+        return sentence
     return sentence[:1].upper() + sentence[1:]

@@ -183,6 +183,23 @@ def _factor(a: Answer) -> str | None:
     return None
 
 
+def _not_normalised(a: Answer) -> str | None:
+    """Probabilities that do not sum to 1 along the axis along which they should."""
+    if np.any(a.expected < 0) or np.isnan(a.found).any():
+        return None
+    axes = range(a.expected.ndim)
+    meant = [i for i in axes if np.allclose(a.expected.sum(axis=i), 1, rtol=1e-9)]
+    for axis in meant:
+        total = a.found.sum(axis=axis)
+        if np.allclose(total, 1, rtol=1e-6):
+            continue
+        worst = total.flat[np.argmax(np.abs(total - 1))]
+        said = f"{a.setting.name} must sum to 1 along axis {axis}, and sums to {worst:.4g}"
+        others = [i for i in axes if i != axis and np.allclose(a.found.sum(axis=i), 1, rtol=1e-6)]
+        return f"{said}: it is normalised along axis {others[0]}" if others else said
+    return None
+
+
 def _constant_factor(a: Answer) -> str | None:
     r = _ratio(a)
     if r is None or a.expected.size < 3:
@@ -452,6 +469,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _terms,
     _factor,
     _replaced,
+    _not_normalised,
     _constant_factor,
     _changed,
     _constant,

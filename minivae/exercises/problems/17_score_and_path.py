@@ -81,7 +81,7 @@ SUSPECTS = {
     ),
     "the path has exp(log_var) where it should have exp(log_var / 2): sigma against sigma "
     "squared": suspect(path=lambda d, eps, sigma: d * eps * sigma**2 / 2),
-    "eps is missing in the path": suspect(path=lambda d, eps, sigma: d * sigma / 2),
+    "the noise eps is missing in the path": suspect(path=lambda d, eps, sigma: d * sigma / 2),
     "the path is multiplied by f: it needs the slopes only": lambda values, slopes, log_var, eps: (
         gradients(values, slopes, log_var, eps)[0],
         mean(values[:, None] * slopes * np.exp(log_var / 2) * eps / 2),

@@ -40,13 +40,13 @@ SUSPECTS = {
     "divided by S outside the logarithm: it belongs inside, where it is - log S": lambda a: (
         (importance_weighted_bound(a) + np.log(len(a))) / len(a)
     ),
-    "log S is added; it has to be subtracted": lambda a: (
+    "the log S is added; it has to be subtracted": lambda a: (
         importance_weighted_bound(a) + 2 * np.log(len(a))
     ),
-    "log N is subtracted, where the mean is over S samples": lambda a: (
+    "the log of N is subtracted, where the mean is over S samples": lambda a: (
         importance_weighted_bound(a) + np.log(len(a)) - np.log(a.shape[1])
     ),
-    "S is subtracted, and not its logarithm": lambda a: (
+    "the number S is subtracted, and not its logarithm": lambda a: (
         importance_weighted_bound(a) + np.log(len(a)) - len(a)
     ),
     "the largest log-weight was taken out and not added again": lambda a: (
@@ -76,11 +76,14 @@ def check(answer):
         log_weights=log_weights,
     )
     for shift, what in (
-        (np.full(4, -1000.0), "all weights of a datum underflow to 0, as at log-weights near -1000"),
+        (
+            np.full(4, -1000.0),
+            "all weights of a datum underflow to 0, as at log-weights near -1000",
+        ),
         (np.full(4, 1000.0), "weights overflow, as at log-weights near 1000"),
         (
             np.array([-1000.0, 0.0, 1000.0, 30.0]),
-            "the data differ in size: take out each datum's own largest log-weight, not one for all",
+            "the data differ in size: take out each datum's own largest, not one for all",
         ),
     ):
         found = call(answer.importance_weighted_bound, log_weights + shift)
@@ -108,8 +111,7 @@ WRONG = [
         "1/S is missing",
     ),
     Wrong(
-        "top = log_weights.max()\n"
-        "return top + np.log(np.mean(np.exp(log_weights - top), axis=0))",
+        "top = log_weights.max()\nreturn top + np.log(np.mean(np.exp(log_weights - top), axis=0))",
         "each datum's own",
     ),
     Wrong(

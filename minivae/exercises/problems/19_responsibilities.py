@@ -40,34 +40,33 @@ def softmax(a, axis=1):
 
 
 SUSPECTS = {
-    "the weights pi are left out: this is the softmax of the densities alone": lambda p, d: (
-        softmax(d)
+    "the weights pi are left out: this is the softmax of the densities alone": lambda p, d: softmax(
+        d
     ),
     "each column sums to 1: it is the rows, the labels of one datum, that must": lambda p, d: (
         softmax(p + d, axis=0)
     ),
-    "not normalised: this is the joint density, whose rows do not sum to 1": lambda p, d: (
-        np.exp(p + d)
+    "not normalised: this is the joint density, whose rows do not sum to 1": lambda p, d: np.exp(
+        p + d
     ),
     "these are the log-responsibilities: exp is missing": lambda p, d: np.log(softmax(p + d)),
-    "the density enters twice or pi once too often: log pi and log N are added, not "
-    "multiplied": lambda p, d: softmax(p * d),
-    "log pi is added where pi is: the weights entered as exp(log_pi), next to a logarithm": (
+    "the logarithms are multiplied: that of a product is their sum": lambda p, d: softmax(p * d),
+    "the weights entered as exp(log_pi), next to a logarithm: log pi itself is added to log N": (
         lambda p, d: softmax(np.exp(p) + d)
     ),
-    "log pi is subtracted: it is added": lambda p, d: softmax(d - p),
+    "the log pi is subtracted: it has to be added": lambda p, d: softmax(d - p),
     "the densities have the wrong sign": lambda p, d: softmax(p - d),
-    "the densities entered without their logarithm: exp is applied twice": lambda p, d: (
-        softmax(p + np.exp(d))
+    "the densities entered without their logarithm: exp is applied twice": lambda p, d: softmax(
+        p + np.exp(d)
     ),
-    "these are labels, 0 or 1 (k-means): responsibilities are probabilities": lambda p, d: (
-        np.eye(d.shape[1])[np.argmax(p + d, axis=1)]
-    ),
+    "these are labels, 0 or 1 (k-means): responsibilities are probabilities": lambda p, d: np.eye(
+        d.shape[1]
+    )[np.argmax(p + d, axis=1)],
     "normalised before pi was multiplied in: pi belongs into the denominator too": lambda p, d: (
         np.exp(p) * softmax(d)
     ),
-    "divided by the largest of the row, where its sum is meant": lambda p, d: (
-        np.exp(p + d - (p + d).max(axis=1, keepdims=True))
+    "divided by the largest of the row, where its sum is meant": lambda p, d: np.exp(
+        p + d - (p + d).max(axis=1, keepdims=True)
     ),
     "divided by the sum over everything: each row must sum to 1": lambda p, d: (
         np.exp(p + d) / np.exp(p + d).sum()
@@ -139,7 +138,9 @@ WRONG = [
         "return np.exp(log_pi) * joint / joint.sum(axis=1, keepdims=True)",
         "normalised before pi",
     ),
-    Wrong(STABLE + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-3)", "sum"),
-    Wrong(STABLE + "return joint / joint.sum(axis=1)", "could not be broadcast|shape|keepdims"),
+    Wrong(
+        STABLE + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-3)",
+        "must sum to 1 along axis 1",
+    ),
     Wrong(JOINT + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-300)", "underflow"),
 ]

@@ -49,15 +49,14 @@ def suspect(pi=None, mu=None, Sigma=None):
         counts = r.sum(axis=0)
         made = (pi, mu, Sigma)
         return tuple(
-            a if f is None else f(x, r, counts, right[1])
-            for a, f in zip(right, made, strict=True)
+            a if f is None else f(x, r, counts, right[1]) for a, f in zip(right, made, strict=True)
         )
 
     return wrong
 
 
 SUSPECTS = {
-    "N_k is a number of data: divide by N for a weight": suspect(pi=lambda x, r, n, m: n),
+    "these are N_k, numbers of data: divide by N for a weight": suspect(pi=lambda x, r, n, m: n),
     "the weights are all 1/K: they move in the M-step too": suspect(
         pi=lambda x, r, n, m: np.full(len(n), 1 / len(n))
     ),
@@ -102,7 +101,7 @@ SUSPECTS = {
     "these are standard deviations: no square root is taken": suspect(
         Sigma=lambda x, r, n, m: np.sqrt(np.abs(scatter(x, r, m) / n[:, None, None]))
     ),
-    "mu mu^T is added where it is subtracted: E[x x^T] - mu mu^T": suspect(
+    "the product mu mu^T is added; it has to be subtracted from the mean of x x^T": suspect(
         Sigma=lambda x, r, n, m: (
             scatter(x, r, 0 * m) / n[:, None, None] + m[:, :, None] * m[:, None, :]
         )
@@ -113,8 +112,6 @@ SUSPECTS = {
     "each datum counts for its likeliest component alone: in EM it counts for all, by r": (
         lambda x, r: m_step(x, np.eye(r.shape[1])[r.argmax(axis=1)])
     ),
-    "the responsibilities are normalised over the data twice, or to columns that sum to 1: pi is "
-    "then 1/K": lambda x, r: (np.full(r.shape[1], 1 / r.shape[1]), *m_step(x, r)[1:]),
 }
 
 
@@ -140,9 +137,14 @@ RETURN = "return counts / len(x), mu, Sigma"
 OVER = " / counts[:, None, None]\n"
 
 WRONG = [
-    Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return counts, mu, Sigma", "number of data"),
+    Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return counts, mu, Sigma", "numbers of data"),
     Wrong(
-        COUNTS + MU + OFFSET + SUM + OVER + "return np.full(len(counts), 1 / len(counts)), mu, Sigma",
+        COUNTS
+        + MU
+        + OFFSET
+        + SUM
+        + OVER
+        + "return np.full(len(counts), 1 / len(counts)), mu, Sigma",
         "all 1/K",
     ),
     Wrong(
@@ -170,7 +172,12 @@ WRONG = [
         "shape",
     ),
     Wrong(
-        COUNTS + MU + OFFSET + SUM + OVER + "return counts / len(x), mu, Sigma * np.eye(x.shape[1])",
+        COUNTS
+        + MU
+        + OFFSET
+        + SUM
+        + OVER
+        + "return counts / len(x), mu, Sigma * np.eye(x.shape[1])",
         "only the diagonal",
     ),
     Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return counts / len(x), mu.T, Sigma", "transposed"),

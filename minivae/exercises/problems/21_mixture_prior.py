@@ -69,30 +69,32 @@ SUSPECTS = {
     "only the nearest component counts, a maximum for log-sum-exp": lambda v, p, c: (
         -entropy(v) - np.mean(np.max(p + c, axis=2), axis=0)
     ),
-    "log 2 pi is missing in the entropy": lambda v, p, c: (
+    "the log 2 pi is missing in the entropy": lambda v, p, c: (
         -0.5 * np.sum(1 + v, axis=1) - prior(p, c)
     ),
     "the 1 is missing in the entropy, the mean of eps**2": lambda v, p, c: (
         -0.5 * np.sum(np.log(2 * np.pi) + v, axis=1) - prior(p, c)
     ),
-    "1 + log 2 pi is counted once, where every dimension has one": lambda v, p, c: (
+    "the constant 1 + log 2 pi is counted once, where every dimension has one": lambda v, p, c: (
         -0.5 * (1 + np.log(2 * np.pi) + np.sum(v, axis=1)) - prior(p, c)
     ),
     "the factor 1/2 is missing in the entropy": lambda v, p, c: -2 * entropy(v) - prior(p, c),
     "the entropy is a mean over dimensions; they add up": lambda v, p, c: (
         -entropy(v) / v.shape[1] - prior(p, c)
     ),
-    "log_var is exponentiated in the entropy: its logarithm is what is needed": lambda v, p, c: (
+    "the entropy has exp(log_var): it needs the log-variance as it is": lambda v, p, c: (
         -entropy(np.exp(v)) - prior(p, c)
     ),
-    "log_var is halved twice in the entropy: log_var is log sigma**2": lambda v, p, c: (
+    "the log-variance is halved twice in the entropy: log_var is log sigma**2": lambda v, p, c: (
         -entropy(v / 2) - prior(p, c)
     ),
     "this is minus the KL": lambda v, p, c: entropy(v) + prior(p, c),
     "summed over the samples, where a mean is meant": lambda v, p, c: (
         -entropy(v) - len(c) * prior(p, c)
     ),
-    "the prior is the cross-entropy alone: the entropy of q is missing": lambda v, p, c: -prior(p, c),
+    "the prior is the cross-entropy alone: the entropy of q is missing": lambda v, p, c: (
+        -prior(p, c)
+    ),
     "averaged over data and samples: each datum has its own KL": lambda v, p, c: (
         -entropy(v) - np.mean(prior(p, c))
     ),

@@ -55,22 +55,19 @@ def suspect(change):
 
 
 SUSPECTS = {
-    "m is not subtracted from x": suspect(lambda x, W, m, s2, M, y: made(x, W, m, s2, M, about=0)),
-    "sigma is not squared, neither in M nor in the variance: sigma against sigma squared": (
-        lambda x, W, m, sigma: best_encoder(x, W, m, np.sqrt(sigma))
+    "the mean m is not subtracted from x": suspect(
+        lambda x, W, m, s2, M, y: made(x, W, m, s2, M, about=0)
     ),
-    "sigma is not squared in M: sigma against sigma squared": suspect(
-        lambda x, W, m, s2, M, y: made(
-            x, W, m, s2, W.T @ W + np.sqrt(s2) * np.eye(W.shape[1])
-        )
+    "the scale is not squared in M: sigma against sigma squared": suspect(
+        lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + np.sqrt(s2) * np.eye(W.shape[1]))
     ),
-    "sigma is not squared in the variance: sigma against sigma squared": suspect(
+    "the scale is not squared in the variance: sigma against sigma squared": suspect(
         lambda x, W, m, s2, M, y: (y[0], np.log(np.sqrt(s2) / np.diag(M)))
     ),
     "the noise is missing in M: this is the least-squares projection, without the prior": suspect(
         lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W)
     ),
-    "M has I for sigma^2 I": suspect(
+    "the matrix M has I for sigma^2 I": suspect(
         lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + np.eye(W.shape[1]))
     ),
     "the mean is not multiplied by the inverse of M": suspect(
@@ -79,7 +76,7 @@ SUSPECTS = {
     "the mean is multiplied by M, and not by its inverse": suspect(
         lambda x, W, m, s2, M, y: ((x - m) @ W @ M, y[1])
     ),
-    "the mean is divided by M element by element, or by its diagonal; a matrix has to be inverted": (
+    "the mean is divided by the diagonal of M; the whole matrix has to be inverted": (
         suspect(lambda x, W, m, s2, M, y: ((x - m) @ W / np.diag(M), y[1]))
     ),
     "the mean is multiplied by the posterior's covariance; its sigma^2 is too many, for "
@@ -128,7 +125,9 @@ M = "M = W.T @ W + sigma**2 * np.eye(W.shape[1])\n"
 MU = "mu = (x - m) @ W @ np.linalg.inv(M)\n"
 
 WRONG = [
-    Wrong(M + "mu = x @ W @ np.linalg.inv(M)\nreturn mu, np.log(sigma**2 / np.diag(M))", "m is not"),
+    Wrong(
+        M + "mu = x @ W @ np.linalg.inv(M)\nreturn mu, np.log(sigma**2 / np.diag(M))", "m is not"
+    ),
     Wrong(
         "M = W.T @ W + sigma * np.eye(W.shape[1])\n"
         + MU
@@ -138,7 +137,7 @@ WRONG = [
     Wrong(M + MU + "return mu, np.log(sigma / np.diag(M))", "not squared in the variance"),
     Wrong(
         "M = W.T @ W + sigma * np.eye(W.shape[1])\n" + MU + "return mu, np.log(sigma / np.diag(M))",
-        "neither in M",
+        "not squared in M",
     ),
     Wrong("M = W.T @ W\n" + MU + "return mu, np.log(sigma**2 / np.diag(M))", "noise is missing"),
     Wrong(
@@ -150,20 +149,18 @@ WRONG = [
         "added to all|identity",
     ),
     Wrong(M + "return (x - m) @ W, np.log(sigma**2 / np.diag(M))", "not multiplied by the inverse"),
-    Wrong(
-        M + MU + "return mu, np.log(np.diag(sigma**2 * np.linalg.inv(M)))", "marginal variances"
-    ),
+    Wrong(M + MU + "return mu, np.log(np.diag(sigma**2 * np.linalg.inv(M)))", "marginal variances"),
     Wrong(M + MU + "return mu, sigma**2 / np.diag(M)", "their logarithm is asked"),
     Wrong(M + MU + "return mu, 0.5 * np.log(sigma**2 / np.diag(M))", "log sigma|half"),
     Wrong(M + MU + "return mu.T, np.log(sigma**2 / np.diag(M))", "transposed"),
     Wrong(M + MU + "return sigma**2 * mu, np.log(sigma**2 / np.diag(M))", "covariance"),
-    Wrong(M + MU + "return mu, sigma**2 * np.linalg.inv(M)", "log_var.*shape|covariance"),
+    Wrong(M + MU + "return mu, sigma**2 * np.linalg.inv(M)", "log_var has shape"),
     Wrong(
         "M = W @ W.T + sigma**2 * np.eye(len(W))\n"
         "return (x - m) @ np.linalg.inv(M), np.log(sigma**2 / np.diag(M))",
         "shape",
     ),
 ]
-SUSPECTS["sigma^2 is added to all elements of M: times the identity, it goes to the diagonal"] = (
-    suspect(lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + s2))
-)
+SUSPECTS[
+    "the sigma^2 is added to all elements of M: times the identity, it goes to the diagonal"
+] = suspect(lambda x, W, m, s2, M, y: made(x, W, m, s2, W.T @ W + s2))

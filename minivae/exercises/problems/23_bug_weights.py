@@ -2,8 +2,7 @@
 
 One iteration of EM for a mixture with diagonal covariances, equations GMM.2 and
 GMM.4 to GMM.6. The lines run, the likelihood rises, and means and variances come
-out well. Yet the mixture at the end is not the one it should be. (A much-read
-library had this for years.) Mend it.
+out well. Yet the mixture that EM ends with is not the one it should be. Mend it.
 """
 
 import numpy as np
@@ -121,7 +120,7 @@ WRONG = [
     Wrong(COUNTS + "pi = pi * counts / len(x)\n" + MU + VAR + "return pi, mu, var", "old ones"),
     Wrong(COUNTS + MU + VAR + "return np.full(3, 1 / 3), mu, var", "all 1/K"),
     Wrong(COUNTS + MU + VAR + "return np.mean(r, axis=1), mu, var", "shape"),
-    Wrong(COUNTS + MU + VAR + "return counts / len(counts), mu, var", "pi"),
+    Wrong(COUNTS + MU + VAR + "return counts / len(counts), mu, var", "pi must sum to 1.*3.667"),
     Wrong(
         COUNTS + MU + VAR + "return responsibilities(x, pi, mu, var).mean(axis=0), mu, var",
         "other responsibilities",
@@ -131,7 +130,8 @@ WRONG = [
         "likeliest",
     ),
     Wrong(
-        COUNTS + "var = (r[:, :, None] * (x[:, None] - mu) ** 2).sum(axis=0) / counts[:, None]\n"
+        COUNTS
+        + "var = (r[:, :, None] * (x[:, None] - mu) ** 2).sum(axis=0) / counts[:, None]\n"
         + MU
         + "return counts / len(x), mu, var",
         "about the old means",

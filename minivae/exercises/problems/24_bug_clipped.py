@@ -1,0 +1,145 @@
+"""24 Find the bug: probabilities that were clipped
+
+The loss of a Bernoulli decoder is minus equation LIK.1, for each datum the sum
+over pixels; here it comes with its slope by each logit. Nothing overflows, and
+for most pixels the numbers are right. Where the decoder is sure of itself and
+wrong they are not, and there it matters most. Mend it.
+"""
+
+import numpy as np
+
+
+def loss_and_slope(logits, x):
+    """Return -log p(x | z) ``(N,)`` and its slopes by the logits ``(N, D)``; x is 0 or 1."""
+    # --- your code: find the bug ---
+    loss = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)
+    slope = 0.5 * (1 + np.tanh(logits / 2)) - x
+    return loss, slope
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_function, draw, fail
+
+EQUATIONS = ["LIK.1"]
+
+HINTS = [
+    "Try one pixel with x = 0 and the logit 40. What should the loss be? What is it, and what is "
+    "the slope? A loss that does not fall is a loss that nobody can descend.",
+    "A probability near 0 or 1 has no digits left, and clipping puts a constant there, whose slope "
+    "is zero. The right-hand side of the equation has no probability in it.",
+    "loss: the sum of softplus(logits) - x * logits, with softplus(l) = np.logaddexp(0, l); slope: "
+    "sigmoid(logits) - x, which needs no clipping.",
+]
+
+
+SUSPECTS = {
+    "the slope is that by the probability; by the logit it is multiplied by p (1 - p)": (
+        lambda a, x: (loss_and_slope(a, x)[0], np.where(x == 1, -1 - np.exp(-a), 1 + np.exp(a)))
+    ),
+    "the slope is that of the log-likelihood; the loss is minus that": lambda a, x: (
+        loss_and_slope(a, x)[0],
+        -loss_and_slope(a, x)[1],
+    ),
+    "the loss is the log-likelihood: the minus is missing": lambda a, x: (
+        -loss_and_slope(a, x)[0],
+        loss_and_slope(a, x)[1],
+    ),
+    "pixels that are off cost nothing: (1 - x) log(1 - p) is missing": lambda a, x: (
+        np.sum(x * np.logaddexp(0, -a), axis=1),
+        loss_and_slope(a, x)[1],
+    ),
+    "the loss is a mean over pixels, where the equation sums": lambda a, x: (
+        loss_and_slope(a, x)[0] / a.shape[1],
+        loss_and_slope(a, x)[1],
+    ),
+    "x and 1 - x are exchanged": lambda a, x: loss_and_slope(a, 1 - x),
+    "the slope is the probability alone: x is not subtracted": lambda a, x: (
+        loss_and_slope(a, x)[0],
+        loss_and_slope(a, 0 * x)[1],
+    ),
+    "the slope has x less the logit; the sigmoid is missing": lambda a, x: (
+        loss_and_slope(a, x)[0],
+        a - x,
+    ),
+}
+
+
+def check(answer):
+    x = (draw(4, 7, seed=1) > 0).astype(float)
+    check_function(
+        answer.loss_and_slope,
+        loss_and_slope,
+        suspects=SUSPECTS,
+        names=("the loss", "the slope"),
+        logits=2 * draw(4, 7, seed=2),
+        x=x,
+    )
+    for size in (18.0, 40.0, 800.0):
+        for logit, on in ((size, 0.0), (-size, 1.0), (size, 1.0), (-size, 0.0)):
+            pixel = np.full((3, 1), logit), np.full((3, 1), on)
+            loss, slope = (np.ravel(found)[0] for found in call(answer.loss_and_slope, *pixel))
+            right_loss, right_slope = (found.flat[0] for found in loss_and_slope(*pixel))
+            where = f"for a pixel that is {'on' if on else 'off'} at the logit {logit:.0f}"
+            if not np.isclose(loss, right_loss, rtol=1e-9, atol=1e-12):
+                fail(
+                    f"right for moderate logits, but {where} the loss is {loss:.6g} nats and "
+                    f"should be {right_loss:.6g}: "
+                    + (
+                        "the probability was clipped before its logarithm was taken"
+                        if np.isfinite(loss)
+                        else "the probability was rounded to 0 or 1 before its logarithm was "
+                        "taken, or exp overflowed"
+                    )
+                )
+            if not np.isclose(slope, right_slope, rtol=1e-9, atol=1e-12):
+                fail(
+                    f"the loss is right, but {where} the slope is {slope:.6g} and should be "
+                    f"{right_slope:.6g}: where a probability is clipped or rounded nothing can be "
+                    "learnt"
+                )
+
+
+SIGMOID = "p = 0.5 * (1 + np.tanh(logits / 2))\n"
+LOSS = "loss = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)\n"
+SLOPE = "slope = 0.5 * (1 + np.tanh(logits / 2)) - x\n"
+CLIPPED = "loss = -np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)\n"
+MASK = "slope = np.where((p > 1e-7) & (p < 1 - 1e-7), p - x, 0.0)\n"
+
+BUG = Wrong(
+    SIGMOID + "p = np.clip(p, 1e-7, 1 - 1e-7)\n" + CLIPPED + MASK + "return loss, slope",
+    "the probability was clipped",
+)
+
+WRONG = [
+    Wrong(
+        SIGMOID + "p = np.clip(p, 1e-12, 1 - 1e-12)\n" + CLIPPED + SLOPE + "return loss, slope",
+        "the probability was clipped",
+    ),
+    Wrong(
+        SIGMOID
+        + "loss = -np.sum(x * np.log(p + 1e-12) + (1 - x) * np.log(1 - p + 1e-12), axis=1)\n"
+        + SLOPE
+        + "return loss, slope",
+        "the probability was clipped",
+    ),
+    Wrong(SIGMOID + CLIPPED + SLOPE + "return loss, slope", "rounded to 0 or 1"),
+    Wrong(SIGMOID + LOSS + MASK + "return loss, slope", "nothing can be learnt"),
+    Wrong(
+        "logits = np.clip(logits, -30, 30)\n" + LOSS + SLOPE + "return loss, slope",
+        "the probability was clipped",
+    ),
+    Wrong(
+        "loss = np.sum(np.log(1 + np.exp(logits)) - x * logits, axis=1)\n"
+        + SLOPE
+        + "return loss, slope",
+        "inf",
+    ),
+    Wrong(LOSS + SLOPE + "return -loss, slope", "minus is missing"),
+    Wrong(LOSS + SLOPE + "return loss, -slope", "minus that|sign"),
+    Wrong(LOSS + SIGMOID + "return loss, (p - x) / (p * (1 - p))", "by the probability"),
+    Wrong(LOSS + SLOPE + "return loss / logits.shape[1], slope", "mean over pixels"),
+    Wrong(LOSS + SLOPE + "return loss.sum(), slope", "shape|sum"),
+    Wrong(LOSS + "return loss, logits - x", "sigmoid is missing"),
+]

@@ -1,0 +1,133 @@
+"""25 Find the bug: importance weights
+
+The bound of equation IWAE.2 from the three log-densities at S samples of
+z ~ q(z | x) for each of N data. The weights are those of equation IWAE.1. The
+lines run, the logarithms are safe, and the result even looks good: it is higher
+than that of colleagues. It is no bound. Mend it.
+"""
+
+import numpy as np
+
+
+def importance_weighted_bound(log_likelihood, log_prior, log_q):
+    """Return log (1/S sum_s w_s), ``(N,)``, from log p(x | z), log p(z), log q(z | x).
+
+    Each of the three is ``(S, N)``.
+    """
+    # --- your code: find the bug ---
+    log_w = log_likelihood + log_prior - log_q
+    top = log_w.max(axis=0)
+    return top + np.log(np.mean(np.exp(log_w - top), axis=0))
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_function, check_value, draw
+
+EQUATIONS = ["IWAE.1", "IWAE.2"]
+
+HINTS = [
+    "A weight is what is wanted, over what was drawn from. Which of the three densities stand "
+    "above the line, and which below?",
+    "w = p(x | z) p(z) / q(z | x). Take the logarithm of that, term by term.",
+    "log_w = log_likelihood + log_prior - ...",
+]
+
+
+def bound(log_w):
+    top = log_w.max(axis=0)
+    return top + np.log(np.mean(np.exp(log_w - top), axis=0))
+
+
+SUSPECTS = {
+    "the prior and q have the wrong sign in the weights: p stands above, q below": lambda a, p, q: (
+        bound(a - p + q)
+    ),
+    "the log q is added, where the weights divide by q": lambda a, p, q: bound(a + p + q),
+    "the prior is divided by, where it belongs above the line": lambda a, p, q: bound(a - p - q),
+    "the weights are upside down, q over p": lambda a, p, q: bound(q - a - p),
+    "the density q is missing: these are no weights but joint densities": lambda a, p, q: bound(
+        a + p
+    ),
+    "the prior is missing: w has the joint p(x | z) p(z) above": lambda a, p, q: bound(a - q),
+    "the likelihood is missing: w has the joint p(x | z) p(z) above": lambda a, p, q: bound(p - q),
+    "this is the likelihood alone: samples of q need weights p(z) / q(z | x)": lambda a, p, q: (
+        bound(a)
+    ),
+    "this is the ELBO, a mean of log-weights: the logarithm belongs outside the mean": (
+        lambda a, p, q: np.mean(a + p - q, axis=0)
+    ),
+    "the weights are normalised before they are averaged: then their mean is always 1/S": (
+        lambda a, p, q: np.full(a.shape[1], -np.log(len(a)))
+    ),
+    "the 1/S is missing: a sum of weights where their mean is meant": lambda a, p, q: (
+        bound(a + p - q) + np.log(len(a))
+    ),
+    "the mean of the log-likelihood with normalised weights is not the bound": lambda a, p, q: (
+        np.sum(
+            a * np.exp(a + p - q - bound(a + p - q) - np.log(len(a))),
+            axis=0,
+        )
+    ),
+    "the weights are only p(z) / q(z | x), and the likelihood's logarithm is averaged with them": (
+        lambda a, p, q: np.mean(a * np.exp(p - q), axis=0)
+    ),
+    "the sign of the whole is wrong: this is a loss": lambda a, p, q: -bound(a + p - q),
+    "the largest weight was taken out and not added again": lambda a, p, q: (
+        bound(a + p - q) - (a + p - q).max(axis=0)
+    ),
+}
+
+
+def check(answer):
+    densities = {
+        "log_likelihood": draw(5, 4, seed=1) - 3.0,
+        "log_prior": draw(5, 4, seed=2) - 1.0,
+        "log_q": draw(5, 4, seed=3) + 0.5,
+    }
+    check_function(
+        answer.importance_weighted_bound, importance_weighted_bound, suspects=SUSPECTS, **densities
+    )
+    far = [densities["log_likelihood"] - 1500.0, densities["log_prior"], densities["log_q"]]
+    check_value(
+        call(answer.importance_weighted_bound, *far),
+        importance_weighted_bound(*far),
+        "the bound of a picture, with log-likelihoods near -1500 (the logarithms were safe)",
+    )
+
+
+REST = "top = log_w.max(axis=0)\nreturn top + np.log(np.mean(np.exp(log_w - top), axis=0))"
+
+BUG = Wrong(
+    "log_w = log_likelihood + log_q - log_prior\n" + REST, "prior and q have the wrong sign"
+)
+
+WRONG = [
+    Wrong("log_w = log_likelihood + log_prior + log_q\n" + REST, "log q is added"),
+    Wrong("log_w = log_likelihood - log_prior - log_q\n" + REST, "prior is divided by"),
+    Wrong("log_w = log_q - log_likelihood - log_prior\n" + REST, "upside down"),
+    Wrong("log_w = log_likelihood + log_prior\n" + REST, "q is missing"),
+    Wrong("log_w = log_likelihood - log_q\n" + REST, "prior is missing"),
+    Wrong("log_w = log_prior - log_q\n" + REST, "likelihood is missing"),
+    Wrong("log_w = log_likelihood\n" + REST, "likelihood alone"),
+    Wrong("return np.mean(log_likelihood + log_prior - log_q, axis=0)", "this is the ELBO"),
+    Wrong(
+        "log_w = log_likelihood + log_prior - log_q\nreturn np.log(np.mean(np.exp(log_w), axis=0))",
+        "inf|-1500",
+    ),
+    Wrong(
+        "log_w = log_likelihood + log_prior - log_q\ntop = log_w.max(axis=0)\n"
+        "return top + np.log(np.sum(np.exp(log_w - top), axis=0))",
+        "1/S is missing",
+    ),
+    Wrong(
+        "log_w = -(log_likelihood + log_prior - log_q)\ntop = log_w.max(axis=0)\n"
+        "return -(top + np.log(np.mean(np.exp(log_w - top), axis=0)))",
+        "harmonic",
+    ),
+]
+
+SUSPECTS["this is the harmonic mean of the weights; the bound has their arithmetic mean"] = (
+    lambda a, p, q: -bound(q - a - p)
+)

@@ -1,0 +1,154 @@
+"""28 Find the bug: sigma and its square
+
+KL(q || p) for q = N(mu, sigma^2) and p = N(mu_p, sigma_p^2), summed over the
+independent dimensions: equation KL.5. sigma is the scale, sigma squared the
+variance, and more than one text confuses them. The lines give 0 where q = p, as
+they should, and are wrong elsewhere. Mend them.
+"""
+
+import numpy as np
+
+
+def kl_of_gaussians(mu, sigma, mu_p, sigma_p):
+    """Return the KL of each row, ``(N,)``; all four are ``(N, K)``."""
+    # --- your code: find the bug ---
+    ratio = sigma**2 / sigma_p**2
+    return 0.5 * np.sum(ratio + ((mu - mu_p) / sigma_p) ** 2 - 1 - np.log(ratio), axis=1)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["KL.5"]
+
+HINTS = [
+    "Units. If z is in metres, so are mu and sigma, and a KL has no unit. Which term of the code "
+    "has one?",
+    "Every sigma in the equation is squared; the logarithm's as well.",
+    "ratio = sigma**2 / sigma_p**2, and the squared distance of the means is divided by ...",
+]
+
+
+def kl(mu, var, mu_p, var_p, distance=None, inner=None):
+    """From variances; with another quotient of the distance, or inside the logarithm."""
+    ratio = var / var_p
+    d = (mu - mu_p) ** 2 / var_p if distance is None else distance
+    return 0.5 * np.sum(ratio + d - 1 - (np.log(ratio) if inner is None else inner), axis=1)
+
+
+SUSPECTS = {
+    "every sigma is taken for a variance: sigma against sigma squared": kl,
+    "the logarithm has sigma for sigma squared, or lacks a factor 2": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, inner=np.log(s / t)
+    ),
+    "the distance is divided by sigma_p, where sigma_p squared is meant": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, distance=(m - n) ** 2 / t
+    ),
+    "the quotient sigma / sigma_p stands where that of their squares is meant": lambda m, s, n, t: (
+        0.5 * np.sum(s / t + ((m - n) / t) ** 2 - 1 - 2 * np.log(s / t), axis=1)
+    ),
+    "of the two scales only sigma_p is squared: sigma against sigma squared": lambda m, s, n, t: kl(
+        m, s, n, t**2
+    ),
+    "of the two scales only sigma is squared: sigma against sigma squared": lambda m, s, n, t: kl(
+        m, s**2, n, t
+    ),
+    "squared twice: the fourth power of sigma": lambda m, s, n, t: kl(m, s**4, n, t**4),
+    "the distance of the means is divided by q's variance: p's belongs there": lambda m, s, n, t: (
+        kl(m, s**2, n, t**2, distance=(m - n) ** 2 / s**2)
+    ),
+    "this is the other direction, KL(p || q)": lambda m, s, n, t: kl(n, t**2, m, s**2),
+    "the distance of the means is not divided by the variance": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, distance=(m - n) ** 2
+    ),
+    "the distance of the means is not squared": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, distance=(m - n) / t**2
+    ),
+    "the quotient in the logarithm is upside down": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, inner=np.log(t**2 / s**2)
+    ),
+    "the logarithm is missing": lambda m, s, n, t: kl(m, s**2, n, t**2, inner=0.0),
+    "the distance of the means is missing": lambda m, s, n, t: kl(m, s**2, n, t**2, distance=0.0),
+    "the -1 is missing, or stands outside the sum over dimensions": lambda m, s, n, t: (
+        kl_of_gaussians(m, s, n, t) + 0.5 * m.shape[1]
+    ),
+    "the -1 is counted once, where every dimension has one": lambda m, s, n, t: (
+        kl_of_gaussians(m, s, n, t) + 0.5 * (m.shape[1] - 1)
+    ),
+    "the prior is taken for N(0, I): p has a mean and a scale of its own": lambda m, s, n, t: kl(
+        m, s**2, 0.0, np.ones_like(t)
+    ),
+    "the scale is taken for a log-variance": lambda m, s, n, t: kl(m, np.exp(s), n, np.exp(t)),
+}
+
+
+def check(answer):
+    check_function(
+        answer.kl_of_gaussians,
+        kl_of_gaussians,
+        suspects=SUSPECTS,
+        mu=draw(4, 5, seed=1),
+        sigma=draw(4, 5, seed=2, low=0.4, high=2.5),
+        mu_p=draw(4, 5, seed=3),
+        sigma_p=draw(4, 5, seed=4, low=0.4, high=2.5),
+    )
+
+
+D2 = "(mu - mu_p) ** 2"
+
+BUG = Wrong(
+    f"ratio = sigma / sigma_p\n"
+    f"return 0.5 * np.sum(ratio + {D2} / sigma_p - 1 - np.log(ratio), axis=1)",
+    "every sigma is taken for a variance",
+)
+
+SQUARE = "ratio = sigma**2 / sigma_p**2\n"
+
+WRONG = [
+    Wrong(
+        "ratio = sigma / sigma_p\n"
+        f"return 0.5 * np.sum(ratio**2 + {D2} / sigma_p**2 - 1 - np.log(ratio), axis=1)",
+        "logarithm has sigma",
+    ),
+    Wrong(
+        SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p - 1 - np.log(ratio), axis=1)",
+        "divided by sigma_p, where",
+    ),
+    Wrong(
+        "ratio = sigma / sigma_p\n"
+        f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - 1 - 2 * np.log(ratio), axis=1)",
+        "that of their squares",
+    ),
+    Wrong(
+        "ratio = sigma**2 / sigma_p\n"
+        f"return 0.5 * np.sum(ratio + {D2} / sigma_p - 1 - np.log(ratio), axis=1)",
+        "only sigma is squared",
+    ),
+    Wrong(
+        SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma**2 - 1 - np.log(ratio), axis=1)",
+        "p's belongs there",
+    ),
+    Wrong(
+        "ratio = sigma_p**2 / sigma**2\n"
+        f"return 0.5 * np.sum(ratio + {D2} / sigma**2 - 1 - np.log(ratio), axis=1)",
+        "other direction",
+    ),
+    Wrong(
+        SQUARE + f"return np.sum(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio), axis=1)", "twice"
+    ),
+    Wrong(
+        SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - 1 + np.log(ratio), axis=1)",
+        "upside down",
+    ),
+    Wrong(
+        SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - np.log(ratio), axis=1)",
+        "-1 is missing",
+    ),
+    Wrong(
+        SQUARE + f"return 0.5 * np.mean(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio), axis=1)",
+        "mean",
+    ),
+    Wrong(SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio))", "shape"),
+]

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,8 @@ class _Pool:
         self.numbers[_INSIDE] = _SHUT
         self.numbers[_REST], self.numbers[_REST_ARGUMENT], self.numbers[_YIELD] = _system()
         self._bells: list[threading.Lock] = []
+        self._helpers: list[threading.Thread] = []
+        self._allowed: set[int] = set()  # the processors that the caller may run on
         self.free = threading.Lock()  # held by the caller that the helpers work for
         self._alone, self._alone_for, self._alone_until = False, _ALONE, 0.0
 
@@ -163,13 +166,29 @@ class _Pool:
         for number in range(count):
             if number == len(bells):
                 bells.append(threading.Lock())
-                threading.Thread(
+                helper = threading.Thread(
                     target=self._help, args=(number,), name="minivae", daemon=True
-                ).start()
+                )
+                self._helpers.append(helper)
+                helper.start()
+                self._send_away(helper)
             elif numbers[_ASLEEP + 8 * number]:
                 numbers[_ASLEEP + 8 * number] = 0
+                self._send_away(self._helpers[number])
                 bells[number].release()
         return True
+
+    def _send_away(self, helper: threading.Thread) -> None:
+        """Let a helper begin on another processor than the caller's.
+
+        The system likes to wake a thread beside the one that woke it, and to leave it there: the
+        two would then work in turn on one processor while the other stands idle.
+        """
+        if _processor is not None:
+            with suppress(OSError):
+                self._allowed = os.sched_getaffinity(0)
+                elsewhere = self._allowed - {_processor()}
+                os.sched_setaffinity(helper.native_id or 0, elsewhere or self._allowed)
 
     def _help(self, number: int) -> None:
         join, bell = _compiled_join().ctypes, self._bells[number]
@@ -181,6 +200,9 @@ class _Pool:
             times.append(time.perf_counter() - begin)
         looks, turn = int(200 * _AWAKE / min(times)), 0
         while True:
+            if self._allowed:
+                with suppress(OSError):
+                    os.sched_setaffinity(0, self._allowed)  # from here on as the system likes
             turn = join(self.board, number, looks, turn)
             bell.acquire()
 
@@ -225,6 +247,9 @@ def _renew_pool() -> None:
 
 
 _CPUS = threads.available_cpus()
+_processor: Any = None  # tells which processor the caller runs on, where the system can
+if hasattr(os, "sched_setaffinity"):
+    _processor = getattr(ctypes.CDLL(None), "sched_getcpu", None)
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_pool)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import minivae
-from minivae.cli import doctor, equation, gmm, inspect, train
+from minivae.cli import doctor, equation, exercise, gmm, inspect, train
 from minivae.cli.terminal import (
     Interrupted,
     Parser,
@@ -81,7 +81,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (train, inspect, gmm, equation, doctor):
+    for module in (train, inspect, gmm, equation, exercise, doctor):
         module.register(commands)
     return parser, commands.choices
 

@@ -99,6 +99,8 @@ def _describe(error: BaseException, name: str, module: types.ModuleType) -> str:
             "another exercise; 'reset' puts it back and keeps what you wrote beside it"
         )
     what = textwrap.shorten(str(error).partition(", with gufunc signature")[0], 200)
+    if "broadcast" in what or "mismatch" in what:
+        what += " (print the shapes of its parts: a transpose, or keepdims=True?)"
     return f"{where} {type(error).__name__}: {what}"
 
 
@@ -166,8 +168,8 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
         hung = stack.read_text(encoding="utf-8") if stack.exists() else ""
     if hung:
         line = _line_of(hung, path)
-        at = f"; when it was stopped it was at line {line}" if line else ""
-        said = f"It did not end within {limit:g} seconds: an endless loop?{at}"
+        at = f", at line {line}" if line else ""
+        said = f"It did not end within {limit:g} seconds: an endless loop{at}?"
         return say("timeout", said, traceback=hung)
     said = f"The check's process ended with status {process.returncode} and no verdict"
     return say("error", said, traceback=complaint)

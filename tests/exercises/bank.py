@@ -35,7 +35,7 @@ def fault_of_wrong(exercise, wrong):
     verdict = judge(exercise, exercise.filled(wrong.body))
     if verdict:
         return f"passes, though it is wrong: {wrong.body!r}"
-    if verdict.kind != "fail" or not re.search(wrong.diagnosis, verdict.diagnosis, re.I):
+    if verdict.kind not in ("fail", "error") or not re.search(wrong.diagnosis, verdict.diagnosis, re.I):
         return f"{wrong.body!r}\n  should be: {wrong.diagnosis}\n  is ({verdict.kind}): {verdict.diagnosis}"
     screen = str(verdict).splitlines()
     if len(screen) > 23 or max(map(len, screen)) > 80:

@@ -4,6 +4,7 @@
 - ``check_function``: a function, against the right one;
 - ``check_value``: one value that came of the student's functions;
 - ``call``: a student's function, whatever it does;
+- ``combined``: wrong answers foreseen, from the ways in which parts of one go wrong;
 - ``fail``: say that the answer is wrong, and how;
 - ``draw``: numbers to check with.
 
@@ -16,6 +17,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -35,6 +37,7 @@ __all__ = [
     "check_function",
     "check_value",
     "check_vjp",
+    "combined",
     "draw",
     "fail",
 ]
@@ -102,6 +105,31 @@ def call(function: Function, *arguments: Any, **named: Any) -> Any:
     return found
 
 
+def combined(
+    build: Function, /, at_most: int = 2, **parts: Mapping[str, Any]
+) -> dict[str, Function]:
+    """Suspects for an answer made of parts, of which some are wrong at the same time.
+
+    Parameters
+    ----------
+    build
+        Takes the inputs, and by name a choice for each part; returns the answer.
+    at_most
+        How many parts may be wrong at once.
+    parts
+        For each part its choices by the sentence that says what is wrong; "" for the right one.
+    """
+    chosen = itertools.product(*(choices.items() for choices in parts.values()))
+    by_count = sorted(chosen, key=lambda some: sum(sentence != "" for sentence, _ in some))
+    suspects = {}
+    for some in by_count:
+        wrong = [sentence for sentence, _ in some if sentence]
+        if 1 <= len(wrong) <= at_most:
+            choice = dict(zip(parts, (value for _, value in some), strict=True))
+            suspects["; ".join(wrong)] = partial(build, **choice)
+    return suspects
+
+
 def check_vjp(
     vjp: Function,
     forward: Function,
@@ -138,12 +166,6 @@ def check_vjp(
     found = numbers(g, out, *arrays)
     if single:
         return _check_single(numbers, forward, arrays, shapes)
-    for sentence, suspect in (suspects or {}).items():
-        with np.errstate(all="ignore"):
-            wrong = suspect(g, out, *arrays)
-        wrong = wrong if isinstance(wrong, tuple) else (wrong,)
-        if all(_same(a, b) for a, b in zip(found, wrong, strict=True)):
-            fail(sentence, shapes)
     # The names of the inputs, which the report uses, are read from the signature of the forward.
     report = gradcheck(primitive(forward, numbers), *arrays)
     if report:
@@ -156,6 +178,12 @@ def check_vjp(
         for row, r in zip(rows, report.table, strict=True)
         if not r.relative_error <= 1e-6
     ]
+    for sentence, suspect in (suspects or {}).items():
+        with np.errstate(all="ignore"):
+            wrong = suspect(g, out, *arrays)
+        wrong = wrong if isinstance(wrong, tuple) else (wrong,)
+        if all(_same(a, b) for a, b in zip(found, wrong, strict=True)):
+            raise Mistake(_capital(sentence), shapes, wrong_rows)
     raise Mistake(_capital(report.diagnosis or "the gradient is wrong"), shapes, wrong_rows)
 
 

@@ -443,6 +443,22 @@ def _quantity(a: Answer) -> str | None:
     return None
 
 
+def _factor_of_slices(a: Answer) -> str | None:
+    """Each index of one axis has a factor of its own."""
+    for axis, n in enumerate(a.expected.shape):
+        if n < 3 or a.expected.size < 3 * n:
+            continue
+        rest = tuple(i for i in range(a.expected.ndim) if i != axis)
+        r = np.nanmedian(a.expected / a.found, axis=rest, keepdims=True)
+        if a.mended(r * a.found):
+            listed = ", ".join(f"{1 / c:.4g}" for c in r.ravel()[:3])
+            return (
+                f"{a.setting.name} is off by a factor of its own for each index of axis {axis} "
+                f"({listed}, ...): a wrong weight or divisor there"
+            )
+    return None
+
+
 def _like_a_gradient(a: Answer) -> str:
     """Whatever the diagnosis of gradients says of numbers and places."""
     others = tuple(
@@ -465,6 +481,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _suspects,
     _not_finite,
     _zeros,
+    _too_rough,
     _sign,
     _terms,
     _factor,
@@ -474,7 +491,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _changed,
     _constant,
     _quantity,
-    _too_rough,
+    _factor_of_slices,
     _like_a_gradient,
 )
 

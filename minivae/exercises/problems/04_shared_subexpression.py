@@ -1,0 +1,86 @@
+"""04 A shared subexpression
+
+The function f(x) = s * sin(s) with s = x**2 uses s twice, and s itself uses x. On the way back the
+cotangents of both uses add up before they go on to x, equation AD.3.
+"""
+
+import numpy as np
+
+
+def f(x):
+    """Compute s * sin(s) with s = x**2, element by element."""
+    s = x**2
+    return s * np.sin(s)
+
+
+def f_vjp(g, out, x):
+    """Return the cotangent of x; g, out and x have one shape."""
+    s = x**2
+    # --- your code: the cotangent of s, from both of its uses, then that of x ---
+    s_bar = g * np.sin(s) + g * s * np.cos(s)
+    return s_bar * 2 * x
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_vjp, draw
+
+EQUATIONS = ["AD.3"]
+
+HINTS = [
+    "Draw the graph: x feeds s; s feeds the product directly, and sin(s), which feeds the product "
+    "too. Two arrows lead back into s.",
+    "Name the product's inputs a = s and b = sin(s). Their cotangents are g * b and g * a; the "
+    "second goes on through sin to s. The cotangent of s is the sum of what comes from both.",
+    "s_bar = g * np.sin(s) + g * s * np.cos(s), and then the derivative of x**2.",
+]
+
+LAST = "only the use in sin(s) is counted: the product's own use of s hands back a share too"
+FIRST = "only the product's direct use of s is counted: sin(s) hands back a share too"
+
+
+def both(s):
+    return np.sin(s) + s * np.cos(s)
+
+
+def check(answer):
+    x = draw(3, 4, seed=3)
+    suspects = {
+        FIRST: lambda g, out, x: g * np.sin(x**2) * 2 * x,
+        LAST: lambda g, out, x: g * x**2 * np.cos(x**2) * 2 * x,
+        "the step from s to x is missing: this is the cotangent of s": lambda g, out, x: (
+            g * both(x**2)
+        ),
+        "the step from s to x is incomplete: the derivative of x**2 is 2 x": lambda g, out, x: (
+            g * both(x**2) * x
+        ),
+        "the cotangents of the two uses are multiplied: they add up": lambda g, out, x: (
+            g * np.sin(x**2) * x**2 * np.cos(x**2) * 2 * x
+        ),
+        "the cotangent of sin(s) goes on to s through the cosine of s times s, the other "
+        "factor of the product; that factor is missing": lambda g, out, x: (
+            g * (np.sin(x**2) + np.cos(x**2)) * 2 * x
+        ),
+        "the two uses are subtracted: they add up": lambda g, out, x: (
+            g * (np.sin(x**2) - x**2 * np.cos(x**2)) * 2 * x
+        ),
+    }
+    check_vjp(answer.f_vjp, f, suspects=suspects, x=x)
+
+
+WRONG = [
+    Wrong("s_bar = g * s * np.cos(s)\nreturn s_bar * 2 * x", "only the use in sin"),
+    Wrong("s_bar = g * np.sin(s)\nreturn s_bar * 2 * x", "only the product's direct use"),
+    Wrong(
+        "s_bar = g * np.sin(s)\ns_bar = g * s * np.cos(s)\nreturn s_bar * 2 * x",
+        "only the use in sin",
+    ),
+    Wrong("return g * np.sin(s) + g * s * np.cos(s)", "step from s to x is missing"),
+    Wrong("return (g * np.sin(s) + g * s * np.cos(s)) * x", "incomplete"),
+    Wrong("return (g * np.sin(s) - g * s * np.cos(s)) * 2 * x", "subtracted"),
+    Wrong("return (np.sin(s) + s * np.cos(s)) * 2 * x", "cotangent g is left out"),
+    Wrong("return (g * np.sin(s) + g * np.cos(s)) * 2 * x", "that factor is missing"),
+    Wrong("return -(g * np.sin(s) + g * s * np.cos(s)) * 2 * x", "wrong sign"),
+    Wrong("return np.sum((g * np.sin(s) + g * s * np.cos(s)) * 2 * x)", "shape"),
+]

@@ -1,0 +1,124 @@
+"""06 The VJPs of tanh and softplus
+
+Two activations, element by element: tanh(x), and softplus(x) = log(1 + exp(x)), whose derivative is
+the sigmoid. A VJP multiplies the cotangent g by the derivative, equation AD.2. It is handed the
+output too: where the derivative can be written with it, nothing has to be computed again. Both must
+stay right at x = 1000 and x = -1000.
+"""
+
+import numpy as np
+
+
+def tanh(x):
+    """Compute the hyperbolic tangent."""
+    return np.tanh(x)
+
+
+def softplus(x):
+    """Compute log(1 + exp(x)) without overflow."""
+    return np.logaddexp(0.0, x)
+
+
+def activations_vjp(g, tanh_x, softplus_x, x):
+    """Return the cotangents of x through tanh and through softplus, in this order.
+
+    tanh_x and softplus_x are the outputs; all arrays have one shape.
+    """
+    # --- your code: return two arrays ---
+    return g * (1 - tanh_x**2), g * np.exp(x - softplus_x)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_function, check_vjp, draw, fail
+
+EQUATIONS = ["AD.2"]
+
+HINTS = [
+    "Differentiate both by hand. Then look whether the result can be written with the output: "
+    "tanh'(x) = 1 / cosh(x)**2, and cosh(x)**2 - sinh(x)**2 = 1.",
+    "tanh' = 1 - tanh**2. softplus' = exp(x) / (1 + exp(x)), the sigmoid; exp(1000) overflows, so "
+    "write it as an exponential of something that is never positive.",
+    "return g * (1 - tanh_x**2), g * np.exp(x - ...), where log(1 + exp(x)) is known already.",
+]
+
+
+def sigmoid(x):
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+def check(answer):
+    def vjp(which):
+        def one(g, out, x):
+            found = call(answer.activations_vjp, g, np.tanh(x), softplus(x), x)
+            if not isinstance(found, tuple | list) or len(found) != 2:
+                fail("It does not return two arrays: that through tanh and that through softplus")
+            return found[which]
+
+        return one
+
+    x = draw(3, 4)
+    check_vjp(
+        vjp(0),
+        tanh,
+        suspects={
+            "through tanh: the square is missing in 1 - tanh**2": lambda g, out, x: g * (1 - out),
+            "through tanh: the derivative is 1 - tanh(x)**2, with the output in place of x": (
+                lambda g, out, x: g * (1 - x**2)
+            ),
+            "through tanh: the plus should be a minus": lambda g, out, x: g * (1 + out**2),
+            "through tanh: this is the derivative of the sigmoid": (
+                lambda g, out, x: g * out * (1 - out)
+            ),
+            "the two results are exchanged: tanh comes first": lambda g, out, x: g * sigmoid(x),
+        },
+        x=x,
+    )
+    check_vjp(
+        vjp(1),
+        softplus,
+        suspects={
+            "through softplus: this is the derivative of the sigmoid, which is softplus' itself": (
+                lambda g, out, x: g * sigmoid(x) * (1 - sigmoid(x))
+            ),
+            "through softplus: the sign of x is wrong, this is 1 - sigmoid": (
+                lambda g, out, x: g * sigmoid(-x)
+            ),
+            "through softplus: the exponential alone; divide by 1 + exp(x)": (
+                lambda g, out, x: g * np.exp(x)
+            ),
+            "through softplus: a sigmoid of the output, where the output is softplus already": (
+                lambda g, out, x: g * sigmoid(out)
+            ),
+        },
+        x=x,
+    )
+    far = np.array([-1000.0, -40.0, 40.0, 1000.0])
+
+    def values(g, x):
+        return activations_vjp(g, np.tanh(x), softplus(x), x)
+
+    def theirs(g, x):
+        return answer.activations_vjp(g, np.tanh(x), softplus(x), x)
+
+    names = ("the cotangent through tanh", "the cotangent through softplus")
+    check_function(theirs, values, names=names, g=np.linspace(0.5, 1.5, 4), x=far)
+
+
+WRONG = [
+    Wrong("return g * (1 - tanh_x), g * np.exp(x - softplus_x)", "square is missing"),
+    Wrong("return g * (1 - x**2), g * np.exp(x - softplus_x)", "output in place of x"),
+    Wrong("return 1 - tanh_x**2, np.exp(x - softplus_x)", "cotangent g is left out"),
+    Wrong("return g * (1 - tanh_x**2), g * np.exp(x) / (1 + np.exp(x))", "overflows"),
+    Wrong("return g * (1 - tanh_x**2), g / (1 + np.exp(x))", "sign of x"),
+    Wrong("return g * np.exp(x - softplus_x), g * (1 - tanh_x**2)", "exchanged"),
+    Wrong(
+        "s = 0.5 * (1 + np.tanh(x / 2))\nreturn g * (1 - tanh_x**2), g * s * (1 - s)",
+        "derivative of the sigmoid",
+    ),
+    Wrong("return g / np.cosh(x), g * np.exp(x - softplus_x)", "gradient of x"),
+    Wrong("return g, g", "equals the cotangent g itself"),
+    Wrong("return g * (tanh_x**2 - 1), g * np.exp(x - softplus_x)", "wrong sign"),
+    Wrong("return g * (1 - tanh_x**2)", "two arrays"),
+]

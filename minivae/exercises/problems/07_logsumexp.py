@@ -1,0 +1,92 @@
+"""07 Logsumexp
+
+For each row of a, (N, K), the logarithm of the sum of the exponentials, (N,). Computed as written
+it overflows at 1000 and is log(0) at -1000. With the largest element m of the row taken out, log
+sum exp(a) = m + log sum exp(a - m), no exponent is positive and one is 0. Its derivative is
+equation AD.7.
+"""
+
+import numpy as np
+
+
+def logsumexp(a):
+    """Return log sum_k exp(a[n, k]) for each row n of a, (N, K): an array (N,)."""
+    # --- your code: neither overflow nor log(0) ---
+    m = a.max(axis=1)
+    return m + np.log(np.exp(a - m[:, None]).sum(axis=1))
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["AD.7"]
+
+HINTS = [
+    "exp(710) is infinite in double precision, and exp(-750) is 0. What can be subtracted from all "
+    "elements of a row, and added again outside the logarithm?",
+    "The maximum of the row, with keepdims=True or m[:, None], so that each row loses its own.",
+    "m = a.max(axis=1), then m + np.log(... .sum(axis=1)).",
+]
+
+
+def naive(a):
+    return np.log(np.exp(a).sum(axis=1))
+
+
+def shifted(a):
+    return np.exp(a - a.max(axis=1, keepdims=True))
+
+
+SUSPECTS = {
+    "exp overflows at 1000, and at -1000 it is 0, whose log is -inf: take the largest element of "
+    "each row out first": naive,
+    "one maximum is taken from the whole array, where each row needs its own: rows far below it "
+    "underflow to log(0)": lambda a: a.max() + np.log(np.exp(a - a.max()).sum(1)),
+    "the maximum is not added again outside the logarithm": lambda a: np.log(shifted(a).sum(1)),
+    "the maximum is subtracted outside, where it should be added": lambda a: (
+        -a.max(1) + np.log(shifted(a).sum(1))
+    ),
+    "the logarithm is missing": lambda a: a.max(1) + shifted(a).sum(1),
+    "the sum of the exponentials, with no logarithm": lambda a: np.exp(a).sum(1),
+    "the mean of the exponentials where their sum is meant": lambda a: np.log(np.exp(a).mean(1)),
+    "the sum of the elements themselves: log and exp cancel only element by element": (
+        lambda a: a.sum(1)
+    ),
+    "the maximum alone, a bound from below": lambda a: a.max(1),
+    "two logarithms": lambda a: np.log(naive(a)),
+}
+
+
+def check(answer):
+    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=draw(3, 4))
+    large = 1000 * np.sign(draw(3, 1, seed=5)) + draw(3, 4, seed=1)
+    large[0] = -1000 + draw(4)
+    large[1] = 1000 + draw(4)
+    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=large)
+    apart = draw(3, 4, seed=2) + np.array([[-900.0], [0.0], [900.0]])
+    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=apart)
+
+
+WRONG = [
+    Wrong("return np.log(np.exp(a).sum(axis=1))", "overflows"),
+    Wrong(
+        "m = a.max(axis=1, keepdims=True)\nreturn np.log(np.exp(a - m).sum(axis=1))",
+        "not added again",
+    ),
+    Wrong("m = a.max()\nreturn m + np.log(np.exp(a - m).sum(axis=1))", "each row needs its own"),
+    Wrong("m = a.max(axis=1)\nreturn m + np.exp(a - m[:, None]).sum(axis=1)", "logarithm is missing"),
+    Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).mean(axis=1))", "mean"),
+    Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]))", "shape|broadcast"),
+    Wrong("m = a.max()\nreturn m + np.log(np.exp(a - m).sum())", "shape .* should stay"),
+    Wrong("m = a.max(axis=0)\nreturn m + np.log(np.exp(a - m).sum(axis=0))", "wrong axis|axis 0"),
+    Wrong(
+        "m = a.max(axis=1, keepdims=True)\n"
+        "return m + np.log(np.exp(a - m).sum(axis=1, keepdims=True))",
+        "keepdims",
+    ),
+    Wrong("return np.log(np.exp(np.clip(a, -700, 700)).sum(axis=1))", "wrong|too|differ|rows"),
+    Wrong("m = a.max(axis=1)\nreturn -(m + np.log(np.exp(a - m[:, None]).sum(axis=1)))", "sign"),
+    Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).sum(axis=1) + 1e-6)", "almost"),
+]

@@ -1,0 +1,133 @@
+"""08 Softmax cross-entropy
+
+The logits a, (N, K), give the probabilities softmax(a) of K classes for each of N data. The loss
+of datum n is -log of the probability of its label: logsumexp(a[n]) - a[n, labels[n]]. From the
+derivative of logsumexp, equation AD.7, follows that of the loss: it needs no logarithm at all.
+"""
+
+import numpy as np
+
+
+def log_softmax(a):
+    """Compute the logarithms of the probabilities, (N, K)."""
+    a = a - a.max(axis=1, keepdims=True)
+    return a - np.log(np.exp(a).sum(axis=1, keepdims=True))
+
+
+def cross_entropy(a, labels):
+    """Compute the loss of each datum, (N,)."""
+    return -log_softmax(a)[np.arange(len(a)), labels]
+
+
+def cross_entropy_vjp(g, out, a, labels):
+    """Return the cotangent of a, (N, K); g and out are (N,), labels are whole numbers, (N,)."""
+    # --- your code: return one array ---
+    slope = np.exp(log_softmax(a))
+    slope[np.arange(len(a)), labels] -= 1
+    return g[:, None] * slope
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_vjp, draw
+
+EQUATIONS = ["AD.7"]
+
+HINTS = [
+    "The loss has two terms. Differentiate logsumexp(a[n]) by a[n, k] with equation AD.7, then the "
+    "term -a[n, labels[n]]: on which elements does it depend?",
+    "The derivative is the softmax, less 1 at the label: predicted minus true probabilities. Each "
+    "row is multiplied by the cotangent of its own loss.",
+    "slope = np.exp(log_softmax(a)); subtract 1 at [np.arange(len(a)), labels]; g[:, None] * slope.",
+]
+
+
+def check(answer):
+    labels = np.array([2, 0, 3])
+
+    def forward(a):
+        return cross_entropy(a, labels)
+
+    def vjp(g, out, a):
+        return call(answer.cross_entropy_vjp, g, out, a, labels)
+
+    hot = np.eye(4)[labels]
+
+    def softmax(a):
+        return np.exp(log_softmax(a))
+
+    suspects = {
+        "the 1 at the label is missing: this is the gradient of logsumexp alone": (
+            lambda g, out, a: g[:, None] * softmax(a)
+        ),
+        "the 1 is subtracted everywhere, where it belongs to the label alone": (
+            lambda g, out, a: g[:, None] * (softmax(a) - 1)
+        ),
+        "only the label's own logit is counted: the others enter through the normaliser": (
+            lambda g, out, a: g[:, None] * (softmax(a) - 1) * hot
+        ),
+        "the 1 at the label has the wrong sign": lambda g, out, a: g[:, None] * (softmax(a) + hot),
+        "the softmax is missing: these are the logits less the one-hot label": (
+            lambda g, out, a: g[:, None] * (a - hot)
+        ),
+        "the logarithm of the softmax where the softmax itself is meant": (
+            lambda g, out, a: g[:, None] * (log_softmax(a) - hot)
+        ),
+        "the softmax runs along the data, axis 0, where it runs along the classes": (
+            lambda g, out, a: g[:, None] * (np.exp(log_softmax(a.T).T) - hot)
+        ),
+        "the derivative by the probability, -1/p, where that by the logits is asked for": (
+            lambda g, out, a: g[:, None] * -hot / softmax(a)
+        ),
+        "the derivative of the softmax enters once too often": (
+            lambda g, out, a: g[:, None] * (softmax(a) - hot) * softmax(a) * (1 - softmax(a))
+        ),
+        "the mean over the data is taken: each loss has a cotangent of its own": (
+            lambda g, out, a: g[:, None] * (softmax(a) - hot) / len(a)
+        ),
+    }
+    check_vjp(vjp, forward, suspects=suspects, a=draw(3, 4))
+
+
+WRONG = [
+    Wrong("return g[:, None] * np.exp(log_softmax(a))", "1 at the label is missing"),
+    Wrong("return g[:, None] * (np.exp(log_softmax(a)) - 1)", "subtracted everywhere"),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\nreturn slope",
+        "cotangent g is left out",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] += 1\n"
+        "return g[:, None] * slope",
+        "1 at the label has the wrong sign",
+    ),
+    Wrong(
+        "slope = -np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] += 1\n"
+        "return g[:, None] * slope",
+        "wrong sign",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\n"
+        "return g[:, None] * slope / len(a)",
+        "mean over the data",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\n"
+        "return g * slope",
+        "broadcast",
+    ),
+    Wrong(
+        "slope = a.copy()\nslope[np.arange(len(a)), labels] -= 1\nreturn g[:, None] * slope",
+        "softmax is missing",
+    ),
+    Wrong(
+        "slope = np.zeros_like(a)\n"
+        "slope[np.arange(len(a)), labels] = -1 / np.exp(-out)\nreturn g[:, None] * slope",
+        "derivative by the probability",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[:, labels] -= 1\nreturn g[:, None] * slope",
+        "gradient of a",
+    ),
+]

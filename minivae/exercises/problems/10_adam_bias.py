@@ -1,0 +1,152 @@
+"""10 Adam's bias correction
+
+Adam keeps running means m of the gradient and v of its square, equation OPT.2. Both begin at zero,
+so that after t steps they are too small by known factors; dividing by 1 - beta1**t and 1 - beta2**t
+mends that, and the first step has length learning_rate whatever the gradient.
+"""
+
+import numpy as np
+
+
+def adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+    """Return theta, m and v after step t of a descent; t counts from 1.
+
+    theta, g (the gradient at theta), m and v (the running means before this step) have one shape.
+    """
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    # --- your code: correct the bias, take the step, return theta, m and v ---
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["OPT.2", "OPT.4"]
+
+HINTS = [
+    "After one step from zero, m is (1 - beta1) g. By what must it be divided to be g? And after "
+    "two steps with the same g?",
+    "Divide m by 1 - beta1**t and v by 1 - beta2**t, but hand back m and v themselves: they are the "
+    "running means, and the next step goes on from them. Epsilon stands outside the root.",
+    "theta - learning_rate * m_hat / (np.sqrt(...) + epsilon), m, v",
+]
+
+NAMES = ("theta", "m", "v")
+
+
+def variant(corrected=(True, True), power=True, sign=-1, root=True, inside=False, early=0, **more):
+    def wrong(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        one, two = (beta2, beta1) if more.get("swap") else (beta1, beta2)
+        exponent = t + early if power else 1
+        m_hat = m / (1 - one**exponent) if corrected[0] else m
+        v_hat = v / (1 - two**exponent) if corrected[1] else v
+        if more.get("times"):
+            m_hat, v_hat = m * (1 - beta1**t), v * (1 - beta2**t)
+        if inside:
+            below = np.sqrt(v_hat + epsilon)
+        else:
+            below = (np.sqrt(v_hat) if root else v_hat) + epsilon
+        theta = theta + sign * learning_rate * (g if more.get("raw") else m_hat) / below
+        return theta, *((m_hat, v_hat) if more.get("stored") else (m, v))
+
+    return wrong
+
+
+SUSPECTS = {
+    "neither mean is corrected: both still lean towards zero": variant((False, False)),
+    "m is not corrected": variant((False, True)),
+    "v is not corrected": variant((True, False)),
+    "the power t is missing: the correction is that of the first step": variant(power=False),
+    "the step climbs: descent subtracts it": variant(sign=1),
+    "the root of v is missing": variant(root=False),
+    "epsilon stands inside the root, where the equation adds it outside": variant(inside=True),
+    "t is one too large: it counts from 1 already": variant(early=1),
+    "t is one too small: it counts from 1 already": variant(early=-1),
+    "beta1 and beta2 are exchanged in the corrections": variant(swap=True),
+    "multiplied by the corrections, where the equation divides": variant(times=True),
+    "the gradient itself is used where its running mean m is": variant(raw=True),
+    "the corrected means are handed back: the next step must go on from the running means": variant(
+        stored=True
+    ),
+}
+
+
+def check(answer):
+    given = dict(
+        theta=draw(3, 4), g=draw(3, 4, seed=1), m=0.1 * draw(3, 4, seed=2),
+        v=draw(3, 4, seed=3, low=0.01, high=0.2),
+    )  # fmt: skip
+    more = dict(learning_rate=0.07, beta1=0.8, beta2=0.95, epsilon=0.03)
+    for t in (3, 1):
+        if t == 1:
+            given |= dict(m=np.zeros((3, 4)), v=np.full((3, 4), 0.0) + 1e-30)
+        check_function(
+            answer.adam_step, adam_step, names=NAMES, suspects=SUSPECTS, **given, t=t, **more
+        )
+
+
+WRONG = [
+    Wrong("return theta - learning_rate * m / (np.sqrt(v) + epsilon), m, v", "neither mean"),
+    Wrong(
+        "m_hat = m / (1 - beta1)\nv_hat = v / (1 - beta2)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "power t is missing",
+    ),
+    Wrong(
+        "m = m / (1 - beta1**t)\nv = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m / (np.sqrt(v) + epsilon), m, v",
+        "corrected means are handed back",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta + learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "climbs",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / (v_hat + epsilon), m, v",
+        "root of v is missing",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / np.sqrt(v_hat + epsilon), m, v",
+        "inside the root",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v) + epsilon), m, v",
+        "v is not corrected",
+    ),
+    Wrong(
+        "m_hat = m * (1 - beta1**t)\nv_hat = v * (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "multiplied by the corrections",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1 ** (t + 1))\nv_hat = v / (1 - beta2 ** (t + 1))\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "one too large",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "theta -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)\nreturn theta, m, v",
+        "changes its argument theta in place",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)",
+        "one array where 3 are asked for",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "theta",
+    ),
+]

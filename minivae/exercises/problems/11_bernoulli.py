@@ -1,0 +1,150 @@
+"""11 Bernoulli log-likelihood from logits
+
+A black pixel has probability p = sigmoid(l) of being 1, where l is the logit that the decoder
+gives. The log-likelihood of an image x is the sum over its D pixels of equation LIK.1, whose second
+form needs only softplus(l) = log(1 + exp(l)): it stays right for logits of 1000.
+"""
+
+import numpy as np
+
+
+def softplus(a):
+    """Compute log(1 + exp(a)) without overflow."""
+    return np.logaddexp(0.0, a)
+
+
+def bernoulli_log_prob(x, logits):
+    """Return log p(x | z) of each image, (N,), in nats; x, of zeros and ones, and logits: (N, D)."""
+    # --- your code: return an array (N,) ---
+    return np.sum(x * logits - softplus(logits), axis=1)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["LIK.1"]
+
+HINTS = [
+    "Start from x log p + (1 - x) log(1 - p), and put p = 1 / (1 + exp(-l)) into both logarithms. "
+    "Much of it cancels.",
+    "log p = -softplus(-l) = l - softplus(l), and log(1 - p) = -softplus(l). Collect the terms with "
+    "x, and sum over pixels, not over data.",
+    "np.sum(x * logits - ..., axis=...)",
+]
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def from_p(x, p):
+    return np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)
+
+
+def terms(x, logits):
+    return {
+        "x l": np.sum(x * logits, axis=1),
+        "-softplus(l)": -np.sum(softplus(logits), axis=1),
+    }
+
+
+CLIPPED = (
+    "the probability was clipped or shifted by a small constant: at logits of 1000 the logarithm "
+    "can be written without it"
+)
+
+
+def eps_variant(eps, clip):
+    def wrong(x, logits):
+        p = 0.5 * (1 + np.tanh(logits / 2))
+        if clip:
+            return from_p(x, np.clip(p, eps, 1 - eps))
+        return np.sum(x * np.log(p + eps) + (1 - x) * np.log(1 - p + eps), axis=1)
+
+    return wrong
+
+
+SUSPECTS = {
+    "the sigmoid is taken twice: softplus already has it inside": lambda x, logits: np.sum(
+        x * sigmoid(logits) - softplus(logits), axis=1
+    ),
+    "the logits are taken for probabilities: the sigmoid is missing": lambda x, logits: from_p(
+        x, np.clip(logits, 1e-7, 1 - 1e-7)
+    ),
+    "the squared error of the probabilities, which is no log-likelihood": lambda x, logits: (
+        -np.sum((x - sigmoid(logits)) ** 2, axis=1)
+    ),
+    "only the pixels that are 1 count: the term of those that are 0 is missing": (
+        lambda x, logits: np.sum(x * np.log(sigmoid(logits)), axis=1)
+    ),
+    "only the pixels that are 0 count: the term of those that are 1 is missing": (
+        lambda x, logits: np.sum((1 - x) * np.log(1 - sigmoid(logits)), axis=1)
+    ),
+    "softplus is halved or taken of -l: zeros and ones are exchanged": lambda x, logits: np.sum(
+        (1 - x) * logits - softplus(logits), axis=1
+    ),
+    "softplus is taken of -l, where x l - softplus(l) has it of l": lambda x, logits: np.sum(
+        x * logits - softplus(-logits), axis=1
+    ),
+    "the probability itself is summed: the logarithm is missing": lambda x, logits: np.sum(
+        x * sigmoid(logits) + (1 - x) * (1 - sigmoid(logits)), axis=1
+    ),
+    "the probability of the image: the logarithm is missing": lambda x, logits: np.exp(
+        np.sum(x * logits - softplus(logits), axis=1)
+    ),
+    "these are the negative logits' log-likelihood: sigmoid(l) is 1 / (1 + exp(-l))": (
+        lambda x, logits: np.sum(-x * logits - softplus(-logits), axis=1)
+    ),
+    "a mean over the pixels, where log-likelihoods of pixels add up": lambda x, logits: np.mean(
+        x * logits - softplus(logits), axis=1
+    ),
+}
+FAR = {
+    f"{CLIPPED} ({eps:g})": eps_variant(eps, clip)
+    for eps in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+    for clip in (True, False)
+}
+
+
+def check(answer):
+    logits = 2 * draw(3, 5)
+    x = (draw(3, 5, seed=1) > 0).astype(float)
+    for scale, suspects in ((1, SUSPECTS), (400, FAR)):
+        check_function(
+            answer.bernoulli_log_prob, bernoulli_log_prob, terms=terms, suspects=suspects,
+            x=x, logits=scale * logits,
+        )  # fmt: skip
+
+
+WRONG = [
+    Wrong(
+        "p = 1 / (1 + np.exp(-logits))\n"
+        "return np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)",
+        "nan|inf",
+    ),
+    Wrong(
+        "p = 1 / (1 + np.exp(-logits))\np = np.clip(p, 1e-7, 1 - 1e-7)\n"
+        "return np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)",
+        "clipped",
+    ),
+    Wrong(
+        "p = 1 / (1 + np.exp(-logits))\n"
+        "return np.sum(x * np.log(p + 1e-8) + (1 - x) * np.log(1 - p + 1e-8), axis=1)",
+        "small constant|clipped",
+    ),
+    Wrong("return np.sum(softplus(logits) - x * logits, axis=1)", "wrong sign"),
+    Wrong("return np.mean(x * logits - softplus(logits), axis=1)", "mean over the pixels"),
+    Wrong("return np.sum(x * logits - softplus(logits), axis=0)", "axis"),
+    Wrong("return np.sum(x * logits - softplus(logits))", "shape"),
+    Wrong("return x * logits - softplus(logits)", "sum over axis 1 is missing"),
+    Wrong("return np.sum(x * logits, axis=1)", r"softplus\(l\) is missing"),
+    Wrong("return np.sum(x * logits + softplus(logits), axis=1)", r"softplus\(l\) has the wrong sign"),
+    Wrong("return np.sum(x * logits - softplus(-logits), axis=1)", "taken of -l"),
+    Wrong(
+        "p = 0.5 * (1 + np.tanh(logits / 2))\nreturn -np.sum((x - p) ** 2, axis=1)",
+        "squared error",
+    ),
+    Wrong("return np.exp(np.sum(x * logits - softplus(logits), axis=1))", "logarithm is missing"),
+]

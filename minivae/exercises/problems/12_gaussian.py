@@ -1,0 +1,162 @@
+"""12 Gaussian log-density
+
+The decoder gives the mean mu and the log-variance log_var of each of D independent Gaussian
+values. The log-density of x is the sum over the values of equation LIK.3, with every constant: it
+is in nats, and an ELBO built on it can be compared with other models.
+"""
+
+import numpy as np
+
+
+def gaussian_log_prob(x, mu, log_var):
+    """Return log N(x; mu, diag(exp(log_var))) of each row, (N,); all inputs are (N, D)."""
+    # --- your code: return an array (N,) ---
+    return -0.5 * np.sum(
+        np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1
+    )
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["LIK.3"]
+
+HINTS = [
+    "Take the logarithm of the density of one Gaussian, exp(-(x - mu)**2 / (2 var)) / sqrt(2 pi "
+    "var). It has three terms; the log of a product over d is a sum.",
+    "The terms are log 2 pi, log var, and (x - mu)**2 / var, each with a factor -1/2. log_var is "
+    "the log of the variance, sigma squared: exp(-log_var) divides by it.",
+    "-0.5 * np.sum(np.log(2 * np.pi) + ... + (x - mu) ** 2 * np.exp(...), axis=1)",
+]
+
+
+def terms(x, mu, log_var):
+    D = x.shape[1]
+    return {
+        "-1/2 log 2 pi": np.full(len(x), -0.5 * D * np.log(2 * np.pi)),
+        "-1/2 log_var": -0.5 * log_var.sum(1),
+        "-1/2 (x - mu)**2 / var": -0.5 * ((x - mu) ** 2 * np.exp(-log_var)).sum(1),
+    }
+
+
+def with_square(factor, log_factor=0.5):
+    def wrong(x, mu, log_var):
+        square = (x - mu) ** 2 * factor(log_var)
+        return -np.sum(0.5 * np.log(2 * np.pi) + log_factor * log_var + 0.5 * square, axis=1)
+
+    return wrong
+
+
+SIGMA = "sigma against sigma squared"
+SUSPECTS = {
+    f"(x - mu)**2 is divided by sigma, where it is by the variance: {SIGMA}": with_square(
+        lambda v: np.exp(-v / 2)
+    ),
+    f"(x - mu)**2 is divided by the variance squared: {SIGMA}": with_square(lambda v: np.exp(-2 * v)),
+    "(x - mu)**2 is multiplied by the variance, where it is divided by it": with_square(np.exp),
+    "(x - mu)**2 is not divided by the variance": with_square(np.ones_like),
+    "(x - mu)**2 is divided by log_var itself, which is the log of the variance": with_square(
+        lambda v: 1 / v
+    ),
+    f"log_var is taken for log sigma: {SIGMA}": with_square(lambda v: np.exp(-2 * v), 1.0),
+    "log_var is logged once more, or an exp is too many": lambda x, mu, log_var: -0.5 * np.sum(
+        np.log(2 * np.pi) + np.exp(log_var) + (x - mu) ** 2 * np.exp(-log_var), axis=1
+    ),
+    "the square of x - mu is missing": lambda x, mu, log_var: -0.5 * np.sum(
+        np.log(2 * np.pi) + log_var + (x - mu) * np.exp(-log_var), axis=1
+    ),
+    "|x - mu| is not squared": lambda x, mu, log_var: -0.5 * np.sum(
+        np.log(2 * np.pi) + log_var + np.abs(x - mu) * np.exp(-log_var), axis=1
+    ),
+    "x + mu where x - mu is meant": lambda x, mu, log_var: gaussian_log_prob(x, -mu, log_var),
+    "pi where 2 pi is meant": lambda x, mu, log_var: (
+        gaussian_log_prob(x, mu, log_var) + 0.5 * x.shape[1] * np.log(2)
+    ),
+    "2 pi where log(2 pi) is meant": lambda x, mu, log_var: (
+        gaussian_log_prob(x, mu, log_var) + 0.5 * x.shape[1] * (np.log(2 * np.pi) - 2 * np.pi)
+    ),
+    "log 2 pi is counted once for the row, where each of the D values has one": (
+        lambda x, mu, log_var: (
+            gaussian_log_prob(x, mu, log_var) + 0.5 * (x.shape[1] - 1) * np.log(2 * np.pi)
+        )
+    ),
+    "the density, not its logarithm": lambda x, mu, log_var: np.exp(
+        gaussian_log_prob(x, mu, log_var)
+    ),
+    "the densities are summed, and the log taken of the sum: the log of a product is meant": (
+        lambda x, mu, log_var: np.log(
+            np.sum(
+                np.exp(-0.5 * (np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var))),
+                axis=1,
+            )
+        )
+    ),
+}
+
+
+def check(answer):
+    check_function(
+        answer.gaussian_log_prob, gaussian_log_prob, terms=terms, suspects=SUSPECTS,
+        x=draw(4, 3), mu=draw(4, 3, seed=1), log_var=draw(4, 3, seed=2),
+    )  # fmt: skip
+
+
+WRONG = [
+    Wrong(
+        "return -0.5 * np.sum(log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        "log 2 pi is missing",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(np.log(2 * np.pi) + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        "log_var is missing",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(\n"
+        "    np.log(2 * np.pi) + log_var + (x - mu) ** 2 / np.exp(log_var / 2), axis=1\n)",
+        "divided by sigma.*sigma against sigma squared",
+    ),
+    Wrong(
+        "sigma = np.exp(log_var)\nreturn -np.sum(\n"
+        "    0.5 * np.log(2 * np.pi) + np.log(sigma) + 0.5 * ((x - mu) / sigma) ** 2, axis=1\n)",
+        "taken for log sigma",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(\n"
+        "    np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(log_var), axis=1\n)",
+        "multiplied by the variance",
+    ),
+    Wrong(
+        "return -np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        "twice",
+    ),
+    Wrong(
+        "return 0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        "wrong sign",
+    ),
+    Wrong(
+        "return -0.5 * np.mean(\n"
+        "    np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1\n)",
+        "N times too small",
+    ),
+    Wrong(
+        "return -0.5 * (np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var))",
+        "sum over axis 1 is missing",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(\n"
+        "    np.log(2 * np.pi) + log_var + (x - mu) * np.exp(-log_var), axis=1\n)",
+        "square of x - mu is missing",
+    ),
+    Wrong(
+        "return -0.5 * (np.log(2 * np.pi) + np.sum(\n"
+        "    log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1))",
+        "once for the row",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(\n"
+        "    np.log(2 * np.pi) - log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1\n)",
+        "log_var has the wrong sign",
+    ),
+]

@@ -1,0 +1,104 @@
+"""13 The KL divergence in closed form
+
+The encoder gives q(z | x) = N(mu, diag(exp(log_var))), the prior is N(0, I). Their KL divergence is
+a sum over the K latent dimensions, equation KL.4. It is zero where q is the prior, and never
+negative.
+"""
+
+import numpy as np
+
+
+def kl_standard_normal(mu, log_var):
+    """Return KL(q || N(0, I)) of each datum, (N,), in nats; mu and log_var are (N, K)."""
+    # --- your code: return an array (N,) ---
+    return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, check_function, draw
+
+EQUATIONS = ["KL.4"]
+
+HINTS = [
+    "KL = E_q[log q(z)] - E_q[log p(z)]. Under q, what are the means of (z - mu)**2 and of z**2?",
+    "E_q[z**2] = mu**2 + var, from the prior; -1 - log_var comes from the entropy of q. log 2 pi "
+    "cancels. Check: at mu = 0 and log_var = 0 it must be zero.",
+    "0.5 * np.sum(mu**2 + ... - 1 - log_var, axis=1)",
+]
+
+
+def terms(mu, log_var):
+    return {
+        "1/2 mu**2": 0.5 * np.sum(mu**2, 1),
+        "1/2 exp(log_var)": 0.5 * np.sum(np.exp(log_var), 1),
+        "-1/2, one for each dimension,": np.full(len(mu), -0.5 * mu.shape[1]),
+        "-1/2 log_var": -0.5 * np.sum(log_var, 1),
+    }
+
+
+def form(square, variance, log):
+    def wrong(mu, log_var):
+        return 0.5 * np.sum(square(mu) + variance(log_var) - 1 - log(log_var), axis=1)
+
+    return wrong
+
+
+def same(v):
+    return v
+
+
+SIGMA = "sigma against sigma squared"
+SUSPECTS = {
+    f"exp(log_var / 2) is sigma, where the variance exp(log_var) is meant: {SIGMA}": form(
+        np.square, lambda v: np.exp(v / 2), same
+    ),
+    f"exp(log_var) is squared, but it is the variance already: {SIGMA}": form(
+        np.square, lambda v: np.exp(2 * v), same
+    ),
+    f"log_var is taken for log sigma: {SIGMA}": form(
+        np.square, lambda v: np.exp(2 * v), lambda v: 2 * v
+    ),
+    "log_var stands where its exponential, the variance, is meant": form(np.square, same, same),
+    "log_var**2 stands where the variance exp(log_var) is meant": form(np.square, np.square, same),
+    "mu is not squared": form(same, np.exp, same),
+    "|mu| stands where mu**2 is meant": form(np.abs, np.exp, same),
+    "the other direction, KL(p || q), with the prior in front": lambda mu, log_var: 0.5 * np.sum(
+        (1 + mu**2) * np.exp(-log_var) - 1 + log_var, axis=1
+    ),
+    "the cross-entropy, without the entropy of q": lambda mu, log_var: 0.5 * np.sum(
+        np.log(2 * np.pi) + mu**2 + np.exp(log_var), axis=1
+    ),
+    "the -1 is subtracted once for the row, where each dimension has one": lambda mu, log_var: (
+        0.5 * (np.sum(mu**2 + np.exp(log_var) - log_var, axis=1) - 1)
+    ),
+}
+
+
+def check(answer):
+    check_function(
+        answer.kl_standard_normal, kl_standard_normal, terms=terms, suspects=SUSPECTS,
+        mu=draw(4, 3), log_var=draw(4, 3, seed=1),
+    )  # fmt: skip
+
+
+WRONG = [
+    Wrong("return -0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "wrong sign"),
+    Wrong("return np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "twice"),
+    Wrong("return 0.5 * np.mean(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "N times too small"),
+    Wrong("return 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)", "sum over axis 1 is missing"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var / 2) - 1 - log_var, axis=1)", "is sigma"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) ** 2 - 1 - log_var, axis=1)", "is squared"),
+    Wrong("return 0.5 * np.sum(mu**2 + log_var - 1 - np.log(log_var), axis=1)", "nan"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - log_var, axis=1)", "-1/2, .* is missing"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 + log_var, axis=1)", "log_var has the wrong"),
+    Wrong("return 0.5 * np.sum(mu + np.exp(log_var) - 1 - log_var, axis=1)", "mu is not squared"),
+    Wrong("return 0.5 * np.sum(np.exp(log_var) - 1 - log_var, axis=1)", "mu.*2 is missing"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var)", "shape"),
+    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=0)", "axis"),
+    Wrong(
+        "return 0.5 * np.sum((1 + mu**2) / np.exp(log_var) - 1 + log_var, axis=1)",
+        "other direction",
+    ),
+]

@@ -1,0 +1,96 @@
+"""14 Reparameterisation
+
+z = mu + sigma * eps with eps ~ N(0, I) is a draw from N(mu, diag(sigma**2)) that can be
+differentiated by mu and log_var, equation REP.1: sigma = exp(log_var / 2). When the cotangent g of
+z comes back, the noise eps is a number like any other.
+"""
+
+import numpy as np
+
+
+def sample(mu, log_var, eps):
+    """Compute z, of the shape of mu, log_var and eps."""
+    return mu + np.exp(log_var / 2) * eps
+
+
+def sample_vjp(g, out, mu, log_var, eps):
+    """Return the cotangents of mu and of log_var, in this order; all arrays have one shape."""
+    # --- your code: return two arrays ---
+    return g, g * 0.5 * np.exp(log_var / 2) * eps
+    # --- end of your code ---
+
+
+# === the author's half: the student never sees what follows ===
+
+from minivae.exercises.judging import Wrong, call, check_vjp, draw
+
+EQUATIONS = ["REP.1", "REP.2"]
+
+HINTS = [
+    "Both derivatives are element-wise. mu enters as it is; log_var enters through exp(log_var / 2).",
+    "The chain rule on exp(log_var / 2) gives a factor 1/2 and the exponential itself; eps stays as "
+    "the factor that it is in z.",
+    "return g, g * 0.5 * np.exp(...) * eps",
+]
+
+
+def check(answer):
+    eps = draw(4, 3, seed=2)
+
+    def forward(mu, log_var):
+        return sample(mu, log_var, eps)
+
+    def vjp(g, out, mu, log_var):
+        return call(answer.sample_vjp, g, out, mu, log_var, eps)
+
+    def second(factor):
+        return lambda g, out, mu, log_var: (g, g * factor(log_var))
+
+    sigma = "sigma against sigma squared"
+    suspects = {
+        "the factor 1/2 of log_var / 2 is missing": second(lambda v: np.exp(v / 2) * eps),
+        "the noise eps is missing from the gradient of log_var": second(
+            lambda v: 0.5 * np.exp(v / 2)
+        ),
+        "both the factor 1/2 and the noise eps are missing from the gradient of log_var": second(
+            lambda v: np.exp(v / 2)
+        ),
+        f"exp(log_var) is the variance, where sigma = exp(log_var / 2) is meant: {sigma}": second(
+            lambda v: 0.5 * np.exp(v) * eps
+        ),
+        f"exp(log_var) is the variance, and the factor 1/2 is missing: {sigma}": second(
+            lambda v: np.exp(v) * eps
+        ),
+        "this is the gradient of sigma: the step from sigma to log_var is missing": second(
+            lambda v: np.broadcast_to(eps, v.shape)
+        ),
+        "the sigma is missing: the derivative of an exponential is the exponential again": second(
+            lambda v: 0.5 * eps * np.ones_like(v)
+        ),
+        "log_var is differentiated as if it were sigma's own root: sigma is divided by": second(
+            lambda v: 0.5 * eps * np.exp(-v / 2)
+        ),
+        "the cotangents are exchanged: mu's comes first": lambda g, out, mu, v: (
+            g * 0.5 * np.exp(v / 2) * eps,
+            g,
+        ),
+    }
+    check_vjp(
+        vjp, forward, suspects=suspects, mu=draw(4, 3), log_var=draw(4, 3, seed=1)
+    )
+
+
+WRONG = [
+    Wrong("return g, g * np.exp(log_var / 2) * eps", "factor 1/2 .* missing"),
+    Wrong("return g, g * 0.5 * np.exp(log_var / 2)", "noise eps is missing"),
+    Wrong("return g, g * 0.5 * np.exp(log_var) * eps", "sigma against sigma squared"),
+    Wrong("return g, g * eps", "gradient of sigma"),
+    Wrong("return g, -g * 0.5 * np.exp(log_var / 2) * eps", "wrong sign"),
+    Wrong("return g, np.zeros_like(g)", "gradient of log_var is zero"),
+    Wrong("return np.zeros_like(g), g * 0.5 * np.exp(log_var / 2) * eps", "gradient of mu is zero"),
+    Wrong("return g * mu, g * 0.5 * np.exp(log_var / 2) * eps", "gradient of mu"),
+    Wrong("return g * 0.5 * np.exp(log_var / 2) * eps, g", "exchanged"),
+    Wrong("return np.ones_like(g), 0.5 * np.exp(log_var / 2) * eps", "cotangent g is left out"),
+    Wrong("return g, g * 0.5 * (mu + np.exp(log_var / 2) * eps)", "gradient of log_var"),
+    Wrong("return g, g * 0.5 * np.exp(log_var / 2) * np.random.normal(size=g.shape)", "two calls"),
+]

@@ -68,9 +68,7 @@ def fail(diagnosis: str, shapes: str = "", rows: Sequence[Row] = ()) -> NoReturn
     raise Mistake(diagnosis, shapes, rows)
 
 
-def draw(
-    *shape: int, seed: int = 0, low: float | None = None, high: float | None = None
-) -> Any:
+def draw(*shape: int, seed: int = 0, low: float | None = None, high: float | None = None) -> Any:
     """Standard normal numbers, or numbers spread evenly between two bounds.
 
     Arrays of one shape need different seeds to differ.
@@ -121,7 +119,7 @@ def combined(
     """
     chosen = itertools.product(*(choices.items() for choices in parts.values()))
     by_count = sorted(chosen, key=lambda some: sum(sentence != "" for sentence, _ in some))
-    suspects = {}
+    suspects: dict[str, Function] = {}
     for some in by_count:
         wrong = [sentence for sentence, _ in some if sentence]
         if 1 <= len(wrong) <= at_most:
@@ -174,9 +172,7 @@ def check_vjp(
         Row(f"gradient of {element(r.name, r.index)}", r.analytic, r.numeric) for r in report.table
     ]
     wrong_rows = [
-        row
-        for row, r in zip(rows, report.table, strict=True)
-        if not r.relative_error <= 1e-6
+        row for row, r in zip(rows, report.table, strict=True) if not r.relative_error <= 1e-6
     ]
     for sentence, suspect in (suspects or {}).items():
         with np.errstate(all="ignore"):
@@ -224,6 +220,7 @@ def check_function(
     found = call(function, *values)
     if isinstance(expected, tuple):
         parts = _parts(found, expected, names, shapes)
+        _refuse_exchanged(parts, shapes)
     else:
         parts = [(names[0] if names else "the result", found, expected)]
     for position, (name, part, right) in enumerate(parts):
@@ -265,7 +262,9 @@ def _judge(setting: Setting, found: Any, expected: Any, tolerance: float, shapes
         wrong = ~((error <= allowed) | (value == right) | (np.isnan(value) & np.isnan(right)))
     if not wrong.any():
         return
-    rank = np.where(wrong, np.where(np.isfinite(error), error / (np.abs(right) + 1e-300), np.inf), -1)
+    rank = np.where(
+        wrong, np.where(np.isfinite(error), error / (np.abs(right) + 1e-300), np.inf), -1
+    )
     worst = np.argsort(rank, axis=None, kind="stable")[::-1][: min(5, int(wrong.sum()))]
     label = setting.name.removeprefix("the ")
     rows = [
@@ -306,6 +305,19 @@ def _parts(found: Any, expected: tuple[Any, ...], names: Sequence[str], shapes: 
     return list(zip(names, found, expected, strict=True))
 
 
+def _refuse_exchanged(parts: list[Any], shapes: str) -> None:
+    """Say so if one result is what another should be."""
+    for name, found, right in parts:
+        for other, _, meant in parts:
+            try:
+                value = np.asarray(found, dtype=np.float64)
+            except (TypeError, ValueError):
+                return
+            if not _same(value, right) and _same(value, meant):
+                order = ", ".join(name for name, _, _ in parts)
+                fail(f"What is returned for {name} is {other}: the order is {order}", shapes)
+
+
 def _cotangents(found: Any, names: list[str], shapes: str) -> list[Array]:
     count = len(names)
     if count == 1 and not (isinstance(found, tuple | list) and len(found) == 1):
@@ -321,9 +333,7 @@ def _cotangents(found: Any, names: list[str], shapes: str) -> list[Array]:
     ]
 
 
-def _check_single(
-    numbers: Function, forward: Function, arrays: Sequence[Any], shapes: str
-) -> None:
+def _check_single(numbers: Function, forward: Function, arrays: Sequence[Any], shapes: str) -> None:
     """Judge cotangents in float32, too coarse for the check's tolerance, by random projections."""
     out = np.asarray(forward(*arrays), dtype=np.float64)
     g = cotangent(out.shape, np.random.default_rng(1))
@@ -357,7 +367,9 @@ def _refuse_equal(inputs: Mapping[str, Any]) -> None:
     arrays = [(name, x) for name, x in inputs.items() if isinstance(x, np.ndarray)]
     for (one, x), (other, y) in itertools.combinations(arrays, 2):
         if np.array_equal(x, y):
-            raise ValueError(f"the check's inputs {one} and {other} are equal: draw with other seeds")
+            raise ValueError(
+                f"the check's inputs {one} and {other} are equal: draw with other seeds"
+            )
 
 
 def _names(function: Function, count: int) -> list[str]:
@@ -383,7 +395,8 @@ def _same(a: Any, b: Any) -> bool:
 def _capital(sentence: str, setting: Setting | None = None) -> str:
     """A sentence with a capital, unless it begins with a symbol: m is not M."""
     first = re.split(r"\W", sentence, maxsplit=1)[0]
-    symbols = (setting.name, *setting.inputs) if setting else ()
+    symbols = {"log", "pi", "mu", "eps", *"bcdghklmnpqrstvwxyz"}
+    symbols |= {setting.name, *setting.inputs} if setting else set()
     if first in symbols or "_" in first or sentence[len(first) :].startswith("("):
         return sentence
     return sentence[:1].upper() + sentence[1:]

@@ -156,7 +156,7 @@ def _ratio(a: Answer) -> float | None:
 
 def _factor(a: Answer) -> str | None:
     r = _ratio(a)
-    if r is None:
+    if not r:
         return None
     sign = ", and its sign is wrong" if r < 0 else ""
     size, name = abs(r), a.setting.name
@@ -202,7 +202,7 @@ def _not_normalised(a: Answer) -> str | None:
 
 def _constant_factor(a: Answer) -> str | None:
     r = _ratio(a)
-    if r is None or a.expected.size < 3:
+    if not r or a.expected.size < 3:
         return None
     sign = ", and its sign is wrong" if r < 0 else ""
     return f"{a.setting.name} is {_times(abs(r))}{sign}: a constant factor"
@@ -353,7 +353,11 @@ def _replacements(name: str, x: Array) -> Iterator[tuple[str, Array, str]]:
     mixed = ": sigma against sigma squared"
     if "log_var" in name or "logvar" in name:
         yield f"2 {name}", 2 * x, f"{mixed}: the scale is exp({name} / 2), the variance exp({name})"
-        yield f"{name} / 2", x / 2, f"{mixed}: the variance is exp({name}), the scale exp({name} / 2)"
+        yield (
+            f"{name} / 2",
+            x / 2,
+            f"{mixed}: the variance is exp({name}), the scale exp({name} / 2)",
+        )
         yield f"-{name}", -x, ": multiplied where it should be divided, or a sign in an exponent"
         yield f"exp({name})", np.exp(x), ": it is a log-variance already"
         yield f"log({name})", np.log(x), ": it is a log-variance already"
@@ -511,7 +515,9 @@ def explain_shape(setting: Setting, found: Array, expected: Array) -> str:
         if given == shape[::-1] and len(shape) > 1:
             return f"{wrong}: it is transposed"
         if found.size == expected.size:
-            return f"{wrong}: the same elements, with axes of length 1 too many or too few (keepdims?)"
+            return (
+                f"{wrong}: the same elements, with axes of length 1 too many or too few (keepdims?)"
+            )
         for count in range(1, found.ndim + 1):
             for axes in itertools.combinations(range(found.ndim), count):
                 which = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"

@@ -18,7 +18,7 @@ def log_posterior(log_likelihoods, log_prior, n_total):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["MB.2"]
 
@@ -48,6 +48,41 @@ SUSPECTS = {
     "the prior is counted N times": lambda a, p, n: n / len(a) * a.sum() + n * p,
     "the prior is counted M times": lambda a, p, n: n / len(a) * a.sum() + len(a) * p,
 }
+
+
+def made(a, prior, n, scale, count, of):
+    return scale(len(a), n) * of(a).sum() + count(len(a), n) * prior
+
+
+SUSPECTS |= combined(
+    made,
+    scale={
+        "": lambda M, N: N / M,
+        "the sum lacks its factor N/M": lambda M, N: 1.0,
+        "// rounds N/M down": lambda M, N: N // M,
+        "the sum is scaled by N - M over M: the M are not left out": lambda M, N: (N - M) / M,
+        "the sum has the root of N/M": lambda M, N: (N / M) ** 0.5,
+        "the sum is divided by M - 1": lambda M, N: N / (M - 1),
+        "the sum is divided by M": lambda M, N: 1 / M,
+        "the sum has M/N for N/M": lambda M, N: M / N,
+        "the sum has N/M twice": lambda M, N: (N / M) ** 2,
+        "the sum has the wrong sign": lambda M, N: -N / M,
+    },
+    count={
+        "": lambda M, N: 1,
+        "the prior is missing": lambda M, N: 0,
+        "the prior is counted N times": lambda M, N: N,
+        "the prior is counted M times": lambda M, N: M,
+        "the prior is counted N/M times": lambda M, N: N / M,
+        "the prior is divided by N": lambda M, N: 1 / N,
+        "the prior is divided by M": lambda M, N: 1 / M,
+        "the prior has the wrong sign": lambda M, N: -1,
+    },
+    of={
+        "": lambda a: a,
+        "the log-likelihoods are exponentiated: log p is added up, not p": np.exp,
+    },
+)
 
 
 def check(answer):

@@ -25,7 +25,7 @@ def gradients(values, slopes, log_var, eps):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["SCORE.1", "SCORE.2", "REP.2"]
 
@@ -110,6 +110,74 @@ SUSPECTS = {
 }
 
 
+def made(values, slopes, log_var, eps, f, factor, average, d, scale, noise, half):
+    sigma = np.exp(log_var / 2)
+    return (
+        average(f(values, slopes), factor(eps, sigma, log_var) * np.ones_like(eps)),
+        half * average(d(values, slopes), scale(sigma, log_var) * noise(eps, log_var)),
+    )
+
+
+SUSPECTS |= combined(
+    made,
+    f={
+        "": lambda v, d: v[:, None],
+        "the score has the slopes, where it needs the values of f": lambda v, d: d,
+        "the score has the logarithm of f": lambda v, d: np.log(np.abs(v))[:, None],
+        "the score lacks f": lambda v, d: np.ones((len(v), 1)),
+    },
+    factor={
+        "": lambda e, s, v: (e**2 - 1) / 2,
+        "the score's 1/2 is missing": lambda e, s, v: e**2 - 1,
+        "eps is not squared in the score": lambda e, s, v: (e - 1) / 2,
+        "the score's -1 is missing": lambda e, s, v: e**2 / 2,
+        "the score is that of mu": lambda e, s, v: e / s,
+        "the score has (z - mu)^2 where eps^2 is meant: divide by the variance": lambda e, s, v: (
+            (e**2 * s**2 - 1) / 2
+        ),
+        "this is log q itself; the score is its derivative": lambda e, s, v: (
+            -0.5 * (np.log(2 * np.pi) + v + e**2)
+        ),
+        "the score is divided by sigma: it is that of sigma": lambda e, s, v: (e**2 - 1) / s,
+        "the score is divided by the variance: it is that of the variance": lambda e, s, v: (
+            (e**2 - 1) / 2 / s**2
+        ),
+        "the score lacks (eps^2 - 1) / 2": lambda e, s, v: 1.0,
+        "the score sums (eps^2 - 1) / 2 over the dimensions: each parameter has its own": (
+            lambda e, s, v: ((e**2 - 1) / 2).sum(axis=1, keepdims=True)
+        ),
+    },
+    average={
+        "": lambda a, b: mean(a * b),
+        "a mean of products is no product of means: multiply first": lambda a, b: mean(a) * mean(b),
+        "a sum over the samples, where a mean is meant": lambda a, b: np.sum(a * b, axis=0),
+        "a standard deviation, where a mean is meant": lambda a, b: np.std(a * b, axis=0),
+        "this is one sample, the first; average over all": lambda a, b: (a * b)[0],
+        "this is one sample, the last; average over all": lambda a, b: (a * b)[-1],
+    },
+    d={
+        "": lambda v, d: d,
+        "the path has the values of f, where it needs the slopes": lambda v, d: v[:, None],
+        "the path has values times slopes": lambda v, d: v[:, None] * d,
+    },
+    scale={
+        "": lambda s, v: s,
+        "the path has exp(log_var), not its root: sigma against sigma squared": lambda s, v: s**2,
+        "the path lacks sigma": lambda s, v: 1.0,
+        "the path has log_var where exp(log_var / 2) is meant": lambda s, v: v,
+        "the path is divided by sigma": lambda s, v: 1 / s,
+    },
+    noise={
+        "": lambda e, v: e,
+        "the path lacks eps": lambda e, v: np.ones_like(e),
+        "the path has eps squared": lambda e, v: e**2,
+        "the path has eps + 1": lambda e, v: e + 1,
+        "mu is still in the path: it does not move with log_var": lambda e, v: e + np.exp(-v / 2),
+    },
+    half={"": 0.5, "the path's 1/2 is missing": 1.0, "the path's 1/2 is there twice": 0.25},
+)
+
+
 def check(answer):
     check_function(
         answer.gradients,
@@ -139,7 +207,7 @@ WRONG = [
     ),
     Wrong(
         "score = np.mean(values[:, None] * (eps**2 - 1), axis=0)\n" + PATH + "return score, path",
-        "score.* twice",
+        "1/2 is missing",
     ),
     Wrong(
         SCORE + "path = np.mean(slopes * np.exp(log_var) * eps / 2, axis=0)\nreturn score, path",
@@ -151,7 +219,7 @@ WRONG = [
     ),
     Wrong(SCORE + "path = np.mean(slopes * eps, axis=0)\nreturn score, path", "that of sigma"),
     Wrong(SCORE + "path = slopes.mean(axis=0)\nreturn score, path", "path is that of mu"),
-    Wrong(SCORE + PATH + "return path, score", "wrong order|exchanged"),
+    Wrong(SCORE + PATH + "return path, score", "the order is"),
     Wrong(SCORE + PATH + "return len(eps) * score, len(eps) * path", "N = 7|sum.* mean"),
     Wrong(
         "score = values.mean() * np.mean(eps**2 - 1, axis=0) / 2\n" + PATH + "return score, path",

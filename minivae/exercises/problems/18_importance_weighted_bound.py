@@ -19,7 +19,7 @@ def importance_weighted_bound(log_weights):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, check_value, draw, fail
+from minivae.exercises.judging import Wrong, call, check_function, check_value, combined, draw, fail
 
 EQUATIONS = ["IWAE.2"]
 
@@ -67,6 +67,62 @@ SUSPECTS = {
 }
 
 
+def made(a, take, out, back, log):
+    top = take(a)
+    inside = np.exp(a - top)
+    return back(top.max(axis=0)) + log(out(inside), a)
+
+
+SUSPECTS |= combined(
+    made,
+    take={"": lambda a: a.max(axis=0, keepdims=True)},
+    out={
+        "": lambda w: w.mean(axis=0),
+        "a sum of weights, where their mean is meant": lambda w: w.sum(axis=0),
+        "a median of the weights, where their mean is meant": lambda w: np.median(w, axis=0),
+        "divided by S - 1": lambda w: w.sum(axis=0) / (len(w) - 1),
+        "divided by S twice": lambda w: w.mean(axis=0) / len(w),
+        "divided by N, where there are S samples": lambda w: w.sum(axis=0) / w.shape[1],
+        "the mean is over everything: each datum has a bound of its own": lambda w: w.mean(),
+        "the mean of the squared weights": lambda w: (w**2).mean(axis=0),
+        "this is the effective sample size (equation IWAE.3), not the bound": lambda w: (
+            w.sum(axis=0) ** 2 / (w**2).sum(axis=0)
+        ),
+    },
+    back={
+        "": lambda top: top,
+        "the largest log-weight was not added again": lambda top: 0 * top,
+        "the largest log-weight is subtracted again: add it": lambda top: -top,
+        "the largest log-weight is added twice": lambda top: 2 * top,
+    },
+    log={
+        "": lambda w, a: np.log(w),
+        "the logarithm is missing": lambda w, a: w,
+        "the logarithm has the wrong sign": lambda w, a: -np.log(w),
+        "the logarithm is halved": lambda w, a: np.log(w) / 2,
+        "the logarithm is counted twice": lambda w, a: 2 * np.log(w),
+        "log1p where the logarithm is meant: a 1 too many": lambda w, a: np.log1p(w),
+        "the largest is multiplied, where in logarithms it is added": lambda w, a: (
+            (w - 1) * a.max(axis=0)
+        ),
+    },
+)
+SUSPECTS |= {
+    "log10, where the logarithm is natural: nats": lambda a: (
+        importance_weighted_bound(a) / np.log(10)
+    ),
+    "log2, where the logarithm is natural: these are bits": lambda a: (
+        importance_weighted_bound(a) / np.log(2)
+    ),
+    "the mean of log w with normalised weights: the bound is the log of the mean of w": lambda a: (
+        np.sum(np.exp(a) / np.exp(a).sum(axis=0) * a, axis=0)
+    ),
+    "another number is added than was subtracted: what is taken out must be put back": lambda a: (
+        importance_weighted_bound(a) - a.max(axis=0) + a.max()
+    ),
+}
+
+
 def check(answer):
     log_weights = draw(5, 4)
     check_function(
@@ -91,7 +147,9 @@ def check(answer):
         if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-9, atol=0):
             fail(f"the bound is right for small log-weights, and {found} where {what}")
         check_value(found, right, "the bound at large log-weights")
-    spread = np.array([[0.0, -1.0, 2.0], [-900.0, 0.5, -3.0], [-2.0, 800.0, 1.0], [1.0, 0.0, 1.0]])
+    spread = np.array(
+        [[0.0, -1.0, 2.0], [-9000.0, 0.5, -3.0], [-2.0, 8000.0, 1.0], [1.0, 0.0, 1.0]]
+    )
     found = call(answer.importance_weighted_bound, spread)
     right = importance_weighted_bound(spread)
     if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-9, atol=1e-12):

@@ -20,7 +20,7 @@ def responsibilities(log_pi, log_density):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, check_value, draw, fail
+from minivae.exercises.judging import Wrong, call, check_function, check_value, combined, draw, fail
 
 EQUATIONS = ["GMM.2"]
 
@@ -40,6 +40,9 @@ def softmax(a, axis=1):
 
 
 SUSPECTS = {
+    "the largest of each column is subtracted; each row has to lose one number": lambda p, d: (
+        softmax(p + d - (p + d).max(axis=0))
+    ),
     "the weights pi are left out: this is the softmax of the densities alone": lambda p, d: softmax(
         d
     ),
@@ -77,6 +80,54 @@ SUSPECTS = {
 }
 
 
+def made(log_pi, log_density, prior, density, turn, rows):
+    return rows(turn(prior(log_pi) + density(log_density)))
+
+
+SUSPECTS |= combined(
+    made,
+    prior={
+        "": lambda p: p,
+        "the weights pi are left out": lambda p: 0 * p,
+        "log_pi is exponentiated: log pi and log N are added": np.exp,
+        "log_pi is subtracted": lambda p: -p,
+        "log_pi is counted twice": lambda p: 2 * p,
+        "log_pi is halved": lambda p: p / 2,
+    },
+    density={
+        "": lambda d: d,
+        "log_density is left out": lambda d: 0 * d,
+        "log_density is exponentiated: log pi and log N are added": np.exp,
+        "log_density has the wrong sign": lambda d: -d,
+        "log_density is halved": lambda d: d / 2,
+        "log_density is counted twice": lambda d: 2 * d,
+        "a largest or mean was subtracted from each column and not from each row: that changes "
+        "the quotients": lambda d: d - d.max(axis=0),
+    },
+    turn={
+        "": np.exp,
+        "exp is missing: logarithms are divided by their sum": lambda a: a,
+        "2 to the power is not exp": np.exp2,
+        "1 / (1 + exp(-a)), a sigmoid, stands where exp is meant": lambda a: 1 / (1 + np.exp(-a)),
+    },
+    rows={
+        "": lambda e: e / e.sum(axis=1, keepdims=True),
+        "the rows are not normalised": lambda e: e,
+        "each column is normalised, where each row must sum to 1": lambda e: e / e.sum(axis=0),
+        "divided by the sum over everything: each row must sum to 1": lambda e: e / e.sum(),
+        "divided by the largest of the row, where its sum is meant": lambda e: (
+            e / e.max(axis=1, keepdims=True)
+        ),
+        "divided by the root of the sum of squares: probabilities sum to 1": lambda e: (
+            e / np.sqrt((e**2).sum(axis=1, keepdims=True))
+        ),
+        "divided by the mean of the row, where its sum is meant": lambda e: (
+            e / e.mean(axis=1, keepdims=True)
+        ),
+    },
+)
+
+
 def check(answer):
     log_pi = np.log([0.2, 0.5, 0.3])
     log_density = draw(5, 3, seed=1) - 1.0
@@ -102,7 +153,9 @@ def check(answer):
             n = int(np.argmax(~np.isclose(found, right, rtol=1e-7, atol=0).all(axis=1)))
             fail(f"right for moderate densities, but row {n} is {np.asarray(found)[n]} {what}")
         check_value(found, right, "r")
-    spread = np.array([[0.0, -900.0, 2.0], [850.0, 1.0, -3.0], [1.0, 2.0, 2.5], [-1.0, 0.0, 900.0]])
+    spread = np.array(
+        [[0.0, -9000.0, 2.0], [8500.0, 1.0, -3.0], [1.0, 2.0, 2.5], [-1.0, 0.0, 9000.0]]
+    )
     found, right = call(answer.responsibilities, log_pi, spread), responsibilities(log_pi, spread)
     if np.shape(found) == right.shape and not np.allclose(found, right, rtol=1e-7, atol=1e-12):
         n = int(np.argmax(~np.isclose(found, right, rtol=1e-7, atol=1e-12).all(axis=1)))
@@ -140,7 +193,7 @@ WRONG = [
     ),
     Wrong(
         STABLE + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-3)",
-        "must sum to 1 along axis 1",
+        "must sum to 1|small constant",
     ),
     Wrong(JOINT + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-300)", "underflow"),
 ]

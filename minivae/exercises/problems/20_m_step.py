@@ -22,7 +22,7 @@ def m_step(x, r):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GMM.4", "GMM.5", "GMM.6"]
 
@@ -113,6 +113,92 @@ SUSPECTS = {
         lambda x, r: m_step(x, np.eye(r.shape[1])[r.argmax(axis=1)])
     ),
 }
+
+
+def made(x, r, pi, weight, mean, offset, divide, turn):
+    counts = r.sum(axis=0)
+    mu = mean(x, r, counts)
+    n = divide(counts, x, r)
+    n = n[:, None, None] if np.ndim(n) else n
+    return pi(counts, len(x)), mu, turn(offset(x, weight(r), mu) / n)
+
+
+def one_sided(x, weights, mu):
+    return np.einsum("nk,ni,nkj->kij", weights, x, x[:, None, :] - mu)
+
+
+SUSPECTS |= combined(
+    made,
+    pi={
+        "": lambda n, N: n / N,
+        "pi is a softmax of N_k: they are to be divided by their sum": lambda n, N: (
+            np.exp(n - n.max()) / np.exp(n - n.max()).sum()
+        ),
+        "pi is the logarithm of the weights": lambda n, N: np.log(n / N),
+        "pi is smoothed by a 1 for each component; the maximum has no such counts": lambda n, N: (
+            (n + 1) / (N + len(n))
+        ),
+        "the weights come in another order": lambda n, N: np.sort(n) / N,
+    },
+    weight={
+        "": lambda r: r,
+        "the responsibilities are left out of the covariances": np.ones_like,
+        "the responsibilities are squared: they are on both factors of the product": np.square,
+        "the covariances have the roots of the responsibilities": np.sqrt,
+        "in the covariances each datum counts for its likeliest component alone": lambda r: np.eye(
+            r.shape[1]
+        )[r.argmax(axis=1)],
+    },
+    mean={
+        "": lambda x, r, n: r.T @ x / n[:, None],
+        "the means are those of all data": lambda x, r, n: np.tile(x.mean(axis=0), (len(n), 1)),
+        "the means are the medians of all data": lambda x, r, n: np.tile(
+            np.median(x, axis=0), (len(n), 1)
+        ),
+        "the means are divided by N, not by N_k": lambda x, r, n: r.T @ x / len(x),
+        "the responsibilities are squared in the means": lambda x, r, n: (r**2).T @ x / n[:, None],
+        "the means count each datum for its likeliest component alone": lambda x, r, n: np.stack(
+            [x[r.argmax(axis=1) == k].mean(axis=0) for k in range(len(n))]
+        ),
+    },
+    offset={
+        "": scatter,
+        "only one of the two factors is centred": one_sided,
+        "the data are not centred": lambda x, w, mu: scatter(x, w, 0 * mu),
+        "centred at the mean of all data": lambda x, w, mu: scatter(x, w, 0 * mu + x.mean(axis=0)),
+        "mu is added to x where it is subtracted": lambda x, w, mu: scatter(x, w, -mu),
+    },
+    divide={
+        "": lambda n, x, r: n,
+        "the covariances are divided by N, not by N_k": lambda n, x, r: len(x),
+        "the covariances are divided by N - 1, where N_k is meant": lambda n, x, r: len(x) - 1,
+        "the covariances are divided by N_k - 1": lambda n, x, r: n - 1,
+        "the covariances are divided by N_k + 1": lambda n, x, r: n + 1,
+        "the covariances have the divisor of an unbiased estimate; the maximum of the likelihood "
+        "has N_k": lambda n, x, r: n - (r**2).sum(axis=0) / n,
+        "the covariances are not divided by N_k": lambda n, x, r: 1.0,
+        "the covariances are divided by N_k twice": lambda n, x, r: n**2,
+        "the covariances are divided by the sum of their own weights, not by N_k": lambda n, x, r: (
+            np.sqrt(r).sum(axis=0)
+        ),
+    },
+    turn={
+        "": lambda S: S,
+        "these are the inverses of the covariances": np.linalg.inv,
+        "these are factors of the covariances, their roots": np.linalg.cholesky,
+        "a sign is lost in the covariances: they may be negative off the diagonal": np.abs,
+        "only the diagonal is there": lambda S: S * np.eye(S.shape[1]),
+        "one variance for all dimensions: each pair of dimensions has its own number": lambda S: (
+            np.trace(S, axis1=1, axis2=2)[:, None, None] / S.shape[1] * np.eye(S.shape[1])
+        ),
+        "one number is added to each diagonal, 0.001: that is not the maximum": lambda S: (
+            S + 1e-3 * np.eye(S.shape[1])
+        ),
+        "one number is added to each diagonal, 1e-6: that is not the maximum": lambda S: (
+            S + 1e-6 * np.eye(S.shape[1])
+        ),
+    },
+)
 
 
 def check(answer):

@@ -29,7 +29,7 @@ def kl_to_mixture(log_var, log_pi, log_components):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GAUSS.3", "PRIOR.1", "PRIOR.2"]
 
@@ -101,6 +101,81 @@ SUSPECTS = {
 }
 
 
+def made(log_var, log_pi, log_components, one, two_pi, spread, factor, mix, average):
+    K = log_var.shape[1]
+    h = factor * (one(K) + two_pi(K) + spread(log_var))
+    return -h - average(mix(log_pi, log_components))
+
+
+SUSPECTS |= combined(
+    made,
+    one={
+        "": lambda K: K,
+        "the entropy lacks its 1": lambda K: 0,
+        "the 1 of the entropy has the wrong sign": lambda K: -K,
+        "the 1 of the entropy is counted once, where every dimension has one": lambda K: 1,
+    },
+    two_pi={
+        "": lambda K: K * np.log(2 * np.pi),
+        "the entropy lacks log 2 pi": lambda K: 0,
+        "the entropy has log pi for log 2 pi": lambda K: K * np.log(np.pi),
+        "the entropy has 2 pi, and not its logarithm": lambda K: 2 * np.pi * K,
+        "the entropy has log 2 pi once, where every dimension has one": lambda K: np.log(2 * np.pi),
+        "log 2 pi has the wrong sign in the entropy": lambda K: -K * np.log(2 * np.pi),
+    },
+    spread={
+        "": lambda v: v.sum(axis=1),
+        "the entropy has exp(log_var) where log_var is meant": lambda v: np.exp(v).sum(axis=1),
+        "the entropy has a logarithm too many: log_var is one already": lambda v: np.log(v**2).sum(
+            axis=1
+        ),
+        "the log-variances are halved twice": lambda v: v.sum(axis=1) / 2,
+        "the log-variances are counted twice": lambda v: 2 * v.sum(axis=1),
+        "the log-variances have the wrong sign": lambda v: -v.sum(axis=1),
+        "the log-variances are missing": lambda v: 0,
+        "the log-variances are averaged over the dimensions, where they add up": lambda v: v.mean(
+            axis=1
+        ),
+    },
+    factor={
+        "": 0.5,
+        "the entropy lacks its 1/2": 1.0,
+        "the entropy has the wrong sign": -0.5,
+        "the entropy is missing": 0.0,
+        "the entropy has a 1/2 too many": 0.25,
+    },
+    mix={
+        "": lambda p, c: log_sum_exp(p + c),
+        "the weights pi are left out of the mixture": lambda p, c: log_sum_exp(c),
+        "log_pi is exponentiated and multiplied: log pi is added to log N": lambda p, c: (
+            log_sum_exp(np.exp(p) * c)
+        ),
+        "pi is added, where log pi is meant": lambda p, c: log_sum_exp(np.exp(p) + c),
+        "this is p(z), and not its logarithm": lambda p, c: np.exp(log_sum_exp(p + c)),
+        "a mean over the components, divided by C: the weights pi do that already": lambda p, c: (
+            log_sum_exp(p + c) - np.log(len(p))
+        ),
+        "only the nearest component counts": lambda p, c: (p + c).max(axis=2),
+        "the log-densities are averaged with pi": lambda p, c: np.sum(np.exp(p) * c, axis=2),
+        "log p(z) has the wrong sign": lambda p, c: -log_sum_exp(p + c),
+        "log p(z) is missing": lambda p, c: 0 * c[..., 0],
+    },
+    average={
+        "": lambda a: a.mean(axis=0),
+        "summed over the samples": lambda a: a.sum(axis=0),
+        "the first sample alone": lambda a: a[0],
+        "the last sample alone": lambda a: a[-1],
+        "the mean is taken before the logarithm": lambda a: np.log(np.exp(a).mean(axis=0)),
+        "the largest of the samples": lambda a: a.max(axis=0),
+    },
+)
+SUSPECTS |= {
+    "this is the KL to N(0, I) without its mean; the prior here is a mixture": lambda v, p, c: (
+        0.5 * np.sum(np.exp(v) - 1 - v, axis=1)
+    ),
+}
+
+
 def check(answer):
     check_function(
         answer.kl_to_mixture,
@@ -135,9 +210,12 @@ WRONG = [
     Wrong(ENTROPY + "log_prior = log_sum_exp(log_components)\n" + RETURN, "pi are left out"),
     Wrong(ENTROPY + PRIOR + "return entropy - np.mean(log_prior, axis=0)", "entropy.*sign"),
     Wrong(ENTROPY + PRIOR + "return entropy + np.mean(log_prior, axis=0)", "minus the KL|sign"),
-    Wrong(ENTROPY + PRIOR + "return -entropy + np.mean(log_prior, axis=0)", "prior.*sign"),
+    Wrong(
+        ENTROPY + PRIOR + "return -entropy + np.mean(log_prior, axis=0)",
+        "log p.z. has the wrong sign",
+    ),
     Wrong(ENTROPY + PRIOR + "return -np.mean(log_prior, axis=0)", "entropy.* missing"),
-    Wrong("return -0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)", "prior.* missing"),
+    Wrong("return -0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)", "log p.z. is missing"),
     Wrong(ENTROPY + PRIOR + "return -entropy - np.sum(log_prior, axis=0)", "over the samples|3"),
     Wrong(
         ENTROPY + PRIOR + "return -entropy - np.log(np.mean(np.exp(log_prior), axis=0))",

@@ -24,7 +24,7 @@ def best_encoder(x, W, m, sigma):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["PPCA.4", "PPCA.5"]
 
@@ -106,6 +106,77 @@ SUSPECTS = {
         lambda x, W, m, s2, M, y: (y[0], -y[1])
     ),
 }
+
+
+def combine(x, W, m, sigma, centre, inner, how, scale, which, out):
+    K = W.shape[1]
+    M = inner(W, sigma, K)
+    mu = how(centre(x, m) @ W, M)
+    return mu, out(scale(sigma), which(M, W))
+
+
+SUSPECTS |= combined(
+    combine,
+    centre={
+        "": lambda x, m: x - m,
+        "the mean m is not subtracted": lambda x, m: x,
+        "m is added, where it is subtracted": lambda x, m: x + m,
+        "m is the model's, and not the mean of these x": lambda x, m: x - x.mean(axis=0),
+        "m - x, where x - m is meant": lambda x, m: m - x,
+    },
+    inner={
+        "": lambda W, s, K: W.T @ W + s**2 * np.eye(K),
+        "M lacks sigma^2 I": lambda W, s, K: W.T @ W,
+        "M has sigma for sigma^2": lambda W, s, K: W.T @ W + s * np.eye(K),
+        "M has I for sigma^2 I": lambda W, s, K: W.T @ W + np.eye(K),
+        "M is divided by sigma^2": lambda W, s, K: W.T @ W / s**2 + np.eye(K),
+        "M has the inverse of sigma^2": lambda W, s, K: W.T @ W + np.eye(K) / s**2,
+        "in M sigma^2 is subtracted": lambda W, s, K: W.T @ W - s**2 * np.eye(K),
+        "sigma is taken for a log-scale in M": lambda W, s, K: W.T @ W + np.exp(s) * np.eye(K),
+        "sigma^2 is added to all elements of M": lambda W, s, K: W.T @ W + s**2,
+        "M has only the diagonal of W^T W": lambda W, s, K: (
+            np.diag(np.diag(W.T @ W)) + s**2 * np.eye(K)
+        ),
+    },
+    how={
+        "": lambda a, M: a @ np.linalg.inv(M),
+        "the mean is not multiplied by the inverse of M": lambda a, M: a,
+        "the mean is multiplied by M, not by its inverse": lambda a, M: a @ M,
+        "the mean is divided by the diagonal of M": lambda a, M: a / np.diag(M),
+        "the mean is multiplied by a root of the inverse": lambda a, M: (
+            a @ np.linalg.cholesky(np.linalg.inv(M))
+        ),
+    },
+    scale={
+        "": lambda s: s**2,
+        "the variance has sigma for sigma^2": lambda s: s,
+        "the variance lacks sigma^2": lambda s: 1.0,
+        "the variance is divided by sigma^2": lambda s: s**-2,
+    },
+    which={
+        "": lambda M, W: np.diag(M),
+        "the variance has the diagonal of M's inverse upside down": lambda M, W: (
+            1 / np.diag(np.linalg.inv(M))
+        ),
+        "the variance has the eigenvalues of M, where its diagonal is meant": lambda M, W: (
+            np.linalg.eigvalsh(M)
+        ),
+        "the variance is multiplied by M_jj, where it is divided": lambda M, W: 1 / np.diag(M),
+        "the variance is not divided by M_jj": lambda M, W: np.ones(len(M)),
+        "the variance has W^T W without its sigma^2, and inverts that": lambda M, W: (
+            1 / np.diag(np.linalg.inv(W.T @ W))
+        ),
+        "the variance has W^T W where M is meant": lambda M, W: np.diag(W.T @ W),
+    },
+    out={
+        "": lambda s, d: np.log(s / d),
+        "the logarithm is missing": lambda s, d: s / d,
+        "a standard deviation, and no logarithm": lambda s, d: np.sqrt(s / d),
+        "log_var is halved: this is log sigma": lambda s, d: np.log(s / d) / 2,
+        "log_var has the wrong sign": lambda s, d: -np.log(s / d),
+        "the logarithm is of sigma^2 alone: take that of the quotient": lambda s, d: np.log(s) / d,
+    },
+)
 
 
 def check(answer):

@@ -29,7 +29,7 @@ def em_iteration(x, pi, mu, var):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GMM.2", "GMM.4", "GMM.5", "GMM.6"]
 
@@ -90,6 +90,65 @@ SUSPECTS = {
         mu=lambda x, r, n, new, old: r.T @ x / len(x),
     ),
 }
+
+
+def made(x, old_pi, old_mu, old_var, weights, means, variances):
+    r = responsibilities(x, old_pi, old_mu, old_var)
+    n = r.sum(axis=0)
+    mu = means(x, r, n)
+    return weights(r, n, len(x), old_pi), mu, variances(x, r, n, mu, old_mu)
+
+
+def second(x, r, n):
+    return r.T @ x**2 / n[:, None]
+
+
+SUSPECTS |= combined(
+    made,
+    weights={
+        "": lambda r, n, N, old: n / N,
+        "these are the responsibilities of one datum: sum them over all": lambda r, n, N, old: r[0],
+        "the old weights are kept in part: the M-step goes all the way": lambda r, n, N, old: (
+            0.9 * old + 0.1 * n / N
+        ),
+        "the new weights are taken in part: the M-step goes all the way": lambda r, n, N, old: (
+            0.1 * old + 0.9 * n / N
+        ),
+        "a 1 is added to each count: the maximum has none": lambda r, n, N, old: (
+            (n + 1) / (N + len(n))
+        ),
+        "the weights are the largest responsibilities, where their mean is meant": (
+            lambda r, n, N, old: r.max(axis=0)
+        ),
+        "the weights were sorted: each belongs to its component": lambda r, n, N, old: (
+            np.sort(n) / N
+        ),
+        "the weights have a softmax too many": lambda r, n, N, old: np.exp(n) / np.exp(n).sum(),
+    },
+    means={
+        "": lambda x, r, n: r.T @ x / n[:, None],
+        "the means are divided by N": lambda x, r, n: r.T @ x / len(x),
+        "the means are those of all data": lambda x, r, n: np.tile(x.mean(axis=0), (len(n), 1)),
+        "the means are not divided by N_k": lambda x, r, n: r.T @ x,
+    },
+    variances={
+        "": lambda x, r, n, mu, old: second(x, r, n) - mu**2,
+        "the square of the mean is not subtracted": lambda x, r, n, mu, old: second(x, r, n),
+        "the old mean's square is subtracted, where it must be the new one's": (
+            lambda x, r, n, mu, old: second(x, r, n) - old**2
+        ),
+        "the mean is subtracted without its square": lambda x, r, n, mu, old: second(x, r, n) - mu,
+        "the variances are those of all data, without responsibilities": (
+            lambda x, r, n, mu, old: np.tile(x.var(axis=0), (len(n), 1))
+        ),
+        "something is added to the variances, 1e-6": lambda x, r, n, mu, old: (
+            second(x, r, n) - mu**2 + 1e-6
+        ),
+        "the variances have N_k - 1": lambda x, r, n, mu, old: (
+            (second(x, r, n) - mu**2) * (n / (n - 1))[:, None]
+        ),
+    },
+)
 
 
 def check(answer):

@@ -20,7 +20,7 @@ def loss_and_slope(logits, x):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, draw, fail
+from minivae.exercises.judging import Wrong, call, check_function, combined, draw, fail
 
 EQUATIONS = ["LIK.1"]
 
@@ -62,6 +62,77 @@ SUSPECTS = {
     "the slope has x less the logit; the sigmoid is missing": lambda a, x: (
         loss_and_slope(a, x)[0],
         a - x,
+    ),
+}
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def made(logits, x, first, second, over, p, less, factor):
+    N, D = logits.shape
+    return (
+        over(first(logits) + second(logits, x)),
+        (p(logits) + less(x)) * factor(sigmoid(logits), N, D),
+    )
+
+
+SUSPECTS |= combined(
+    made,
+    first={
+        "": lambda a: np.logaddexp(0, a),
+        "a ReLU stands where the softplus is meant": lambda a: np.maximum(a, 0),
+        "the softplus has the wrong sign inside": lambda a: np.logaddexp(0, -a),
+        "the softplus has the wrong sign": lambda a: -np.logaddexp(0, a),
+        "the softplus is missing": lambda a: 0,
+        "the logarithm is missing in log(1 + exp)": lambda a: 1 + np.exp(a),
+    },
+    second={
+        "": lambda a, x: -x * a,
+        "x times the logit is added, where it is subtracted": lambda a, x: x * a,
+        "x times the logit is missing": lambda a, x: 0,
+        "1 - x stands where x is meant": lambda a, x: -(1 - x) * a,
+        "x times p stands where x times the logit is meant": lambda a, x: -x * sigmoid(a),
+    },
+    over={
+        "": lambda a: a.sum(axis=1),
+        "a mean over pixels, where the equation sums": lambda a: a.mean(axis=1),
+        "the largest pixel alone": lambda a: a.max(axis=1),
+    },
+    p={
+        "": sigmoid,
+        "a tanh stands where the sigmoid is meant": np.tanh,
+        "the logit stands where the sigmoid is meant": lambda a: a,
+        "the sigmoid of the logit's negative: p and 1 - p are exchanged": lambda a: sigmoid(-a),
+        "the softplus stands where its derivative, the sigmoid, is meant": lambda a: np.logaddexp(
+            0, a
+        ),
+        "p is missing in the slope": lambda a: 0,
+        "the slope is that of the sigmoid, p (1 - p); asked for is that of the loss": lambda a: (
+            sigmoid(a) * sigmoid(-a)
+        ),
+    },
+    less={
+        "": lambda x: -x,
+        "x is not subtracted in the slope": lambda x: 0,
+        "x is added in the slope": lambda x: x,
+        "1 - x is subtracted in the slope": lambda x: x - 1,
+    },
+    factor={
+        "": lambda p, N, D: 1,
+        "the slope has the wrong sign": lambda p, N, D: -1,
+        "the slope has p (1 - p) too many: that cancels": lambda p, N, D: p * (1 - p),
+        "the slope is divided by p (1 - p): that cancels": lambda p, N, D: 1 / (p * (1 - p)),
+        "the slope is divided by D": lambda p, N, D: 1 / D,
+        "the slope is divided by N": lambda p, N, D: 1 / N,
+        "the slope is twice what it should be": lambda p, N, D: 2,
+    },
+)
+SUSPECTS |= {
+    "this is the squared error: the likelihood here is Bernoulli": lambda a, x: (
+        np.sum((x - sigmoid(a)) ** 2, axis=1),
+        loss_and_slope(a, x)[1],
     ),
 }
 

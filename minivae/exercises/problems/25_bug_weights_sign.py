@@ -23,7 +23,7 @@ def importance_weighted_bound(log_likelihood, log_prior, log_q):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, check_value, draw
+from minivae.exercises.judging import Wrong, call, check_function, check_value, combined, draw
 
 EQUATIONS = ["IWAE.1", "IWAE.2"]
 
@@ -76,6 +76,66 @@ SUSPECTS = {
     "the sign of the whole is wrong: this is a loss": lambda a, p, q: -bound(a + p - q),
     "the largest weight was taken out and not added again": lambda a, p, q: (
         bound(a + p - q) - (a + p - q).max(axis=0)
+    ),
+}
+
+
+def made(log_likelihood, log_prior, log_q, likelihood, prior, q, average):
+    return average(likelihood * log_likelihood + prior * log_prior + q * log_q)
+
+
+SUSPECTS |= combined(
+    made,
+    at_most=3,
+    likelihood={
+        "": 1,
+        "the likelihood is missing": 0,
+        "the likelihood is divided by": -1,
+        "the likelihood is counted twice": 2,
+        "the likelihood has a power": 0.5,
+    },
+    prior={
+        "": 1,
+        "the prior is missing": 0,
+        "the prior is divided by": -1,
+        "the prior is counted twice": 2,
+    },
+    q={
+        "": -1,
+        "log q is missing": 0,
+        "log q is added, where the weights divide by q": 1,
+        "log q is subtracted twice": -2,
+    },
+    average={
+        "": bound,
+        "the mean of log w, where the log of the mean is meant": lambda a: a.mean(axis=0),
+        "the largest weight alone": lambda a: a.max(axis=0),
+        "a sum of weights, where their mean is meant": lambda a: bound(a) + np.log(len(a)),
+        "divided by S twice": lambda a: bound(a) - np.log(len(a)),
+        "the mean is over the data: the samples lie along axis 0": lambda a: bound(a.T)[
+            : a.shape[1]
+        ],
+        "the mean is over everything: each datum has a bound of its own": lambda a: (
+            a.max(axis=0) + np.log(np.exp(a - a.max(axis=0)).mean())
+        ),
+        "this has the effective sample size of equation IWAE.3, where a mean is meant": lambda a: (
+            a.max(axis=0) + np.log(np.exp(a).sum(axis=0) ** 2 / (np.exp(a) ** 2).sum(axis=0))
+        ),
+        "the largest weight is not added again": lambda a: bound(a) - a.max(axis=0),
+    },
+)
+SUSPECTS |= {
+    "logarithms are multiplied: the logarithm of a product is a sum": lambda a, p, q: bound(
+        a * (p - q)
+    ),
+    "logarithms are divided: the logarithm of a quotient is a difference": lambda a, p, q: bound(
+        a + p / q
+    ),
+    "the ratio p(z) / q(z | x) is added to a logarithm: add its logarithm": lambda a, p, q: bound(
+        a + np.exp(p - q)
+    ),
+    "the likelihood is averaged outside: it belongs into each weight": lambda a, p, q: (
+        bound(p - q) + a.mean(axis=0)
     ),
 }
 

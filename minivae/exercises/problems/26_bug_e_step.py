@@ -21,7 +21,7 @@ def responsibilities(x, pi, mu, Sigma):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GMM.1", "GMM.2"]
 
@@ -83,6 +83,74 @@ SUSPECTS = {
     "these are labels, 0 or 1: responsibilities are probabilities": lambda x, p, m, S: np.eye(
         len(p)
     )[joint(x, p, m, S).argmax(axis=1)],
+}
+
+
+def made(x, pi, mu, Sigma, prior, height, exponent, rows):
+    offset = x[:, None, :] - mu
+    squares = np.einsum("nki,kij,nkj->nk", offset, np.linalg.inv(Sigma), offset)
+    two_pi = (2 * np.pi) ** (-x.shape[1] / 2)
+    return rows(prior(pi) * two_pi * height(Sigma) * np.exp(exponent(squares)))
+
+
+SUSPECTS |= combined(
+    made,
+    at_most=3,
+    prior={
+        "": lambda p: p,
+        "the weights pi are left out": lambda p: 1.0,
+        "the weights are squared": np.square,
+        "the weights have a root": np.sqrt,
+        "the weights are divided by": lambda p: 1 / p,
+        "the logarithms of the weights are multiplied": np.log,
+    },
+    height={
+        "": lambda S: np.linalg.det(S) ** -0.5,
+        "the determinant has the power -1, where a density has -1/2": lambda S: (
+            np.linalg.det(S) ** -1.0
+        ),
+        "the determinant is missing": lambda S: 1.0,
+        "the determinant is multiplied by": lambda S: np.linalg.det(S) ** 0.5,
+        "the determinant has the power -D/2: that is for 2 pi": lambda S: (
+            np.linalg.det(S) ** (-S.shape[1] / 2)
+        ),
+        "the trace stands where the determinant is meant": lambda S: (
+            np.trace(S, axis1=1, axis2=2) ** -0.5
+        ),
+        "the product of the diagonal stands where the determinant is meant": lambda S: (
+            np.prod(np.diagonal(S, axis1=1, axis2=2), axis=1) ** -0.5
+        ),
+    },
+    exponent={
+        "": lambda s: -s / 2,
+        "the exponent lacks its 1/2": lambda s: -s,
+        "the exponent has the wrong sign": lambda s: s / 2,
+        "the exponent has a root: squares are what is needed": lambda s: -np.sqrt(s) / 2,
+        "the exponential is missing": lambda s: np.log(s),
+    },
+    rows={
+        "": lambda e: e / e.sum(axis=1, keepdims=True),
+        "the rows are not normalised": lambda e: e,
+        "each column is normalised, where each row must sum to 1": lambda e: e / e.sum(axis=0),
+        "divided by the sum over everything: each row must sum to 1": lambda e: e / e.sum(),
+        "divided by the largest of the row, where its sum is meant": lambda e: (
+            e / e.max(axis=1, keepdims=True)
+        ),
+        "divided by the root of the sum of squares: probabilities sum to 1": lambda e: (
+            e / np.sqrt((e**2).sum(axis=1, keepdims=True))
+        ),
+        "divided by the mean of the row, where its sum is meant": lambda e: (
+            e / e.mean(axis=1, keepdims=True)
+        ),
+    },
+)
+SUSPECTS |= {
+    "the weights are added, where they multiply": lambda x, p, m, S: rows(
+        p + np.linalg.det(2 * np.pi * S) ** 0.5 * 0 + joint(x, 1.0, m, S)
+    ),
+    "the weights are added, where they multiply, and 2 pi is missing besides": lambda x, p, m, S: (
+        rows(p + joint(x, 1.0, m, S) * (2 * np.pi) ** (x.shape[1] / 2))
+    ),
 }
 
 

@@ -31,7 +31,7 @@ def elbo(log_likelihood, mu, log_var, z):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["ELBO.3", "KL.4"]
 
@@ -93,6 +93,73 @@ SUSPECTS = {
     "the KL is counted twice, in closed form and by the sample": lambda a, m, v, z: (
         elbo(a, m, v, z) - log_normal(z, m, v) + standard(z)
     ),
+}
+
+
+def made(log_likelihood, mu, log_var, z, first, kl, more):
+    return first(log_likelihood) - kl(mu, log_var, z) + more(mu, log_var, z)
+
+
+def each(m, v, z):
+    return log_normal(z[:, None], m, v)
+
+
+SUSPECTS |= combined(
+    made,
+    first={
+        "": lambda a: a,
+        "the reconstruction is missing": lambda a: 0 * a,
+        "the reconstruction is exponentiated: it is a logarithm": np.exp,
+        "the reconstruction is summed over the data: each datum has its own bound": lambda a: (
+            a.sum()
+        ),
+        "the reconstruction is averaged over the data: each datum has its own bound": lambda a: (
+            a.mean()
+        ),
+        "the reconstruction has the wrong sign": lambda a: -a,
+    },
+    kl={
+        "": lambda m, v, z: kl_divergence(m, v),
+        "the KL is missing": lambda m, v, z: 0.0,
+        "the KL is averaged over the data: each datum has its own": lambda m, v, z: kl_divergence(
+            m, v
+        ).mean(),
+        "the KL is summed over the data: each datum has its own": lambda m, v, z: kl_divergence(
+            m, v
+        ).sum(),
+        "the KL has z where mu is meant": lambda m, v, z: kl_divergence(z, v),
+        "the KL lacks mu": lambda m, v, z: kl_divergence(0 * m, v),
+        "the KL has the wrong sign": lambda m, v, z: -kl_divergence(m, v),
+        "the KL is that from the average q, not from the prior": excess,
+        "the KL is estimated from the sample": lambda m, v, z: log_normal(z, m, v) - standard(z),
+        "the KL is counted twice": lambda m, v, z: 2 * kl_divergence(m, v),
+    },
+    more={
+        "": lambda m, v, z: 0.0,
+        "the term too many is still there": excess,
+        "half of the term too many is still there, the log of the average q": lambda m, v, z: (
+            aggregate(m, v, z)
+        ),
+        "half of the term too many is still there, minus the log of the average q": (
+            lambda m, v, z: -aggregate(m, v, z)
+        ),
+        "half of the term too many is still there, log q(z | x)": (
+            lambda m, v, z: log_normal(z, m, v)
+        ),
+        "log p(z) is added: it is in the KL": lambda m, v, z: standard(z),
+        "the entropy of q is added: it is in the KL": lambda m, v, z: (
+            0.5 * np.sum(1 + np.log(2 * np.pi) + v, axis=1)
+        ),
+        "the entropy of q is subtracted: it is in the KL, and adds": lambda m, v, z: (
+            -0.5 * np.sum(1 + np.log(2 * np.pi) + v, axis=1)
+        ),
+        "the term too many is still there, in another form: the logarithms are averaged": (
+            lambda m, v, z: log_normal(z, m, v) - each(m, v, z).mean(axis=1)
+        ),
+    },
+)
+SUSPECTS |= {
+    "the terms are multiplied: the KL is subtracted": lambda a, m, v, z: a * kl_divergence(m, v),
 }
 
 

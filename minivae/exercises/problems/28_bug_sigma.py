@@ -19,7 +19,7 @@ def kl_of_gaussians(mu, sigma, mu_p, sigma_p):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["KL.5"]
 
@@ -84,6 +84,76 @@ SUSPECTS = {
 }
 
 
+def made(mu, sigma, mu_p, sigma_p, ratio, distance, log, one, half):
+    d = mu - mu_p
+    inside = ratio(sigma, sigma_p) + distance(d, sigma, sigma_p) + one - log(sigma / sigma_p)
+    return half * np.sum(inside, axis=1)
+
+
+SUSPECTS |= combined(
+    made,
+    ratio={
+        "": lambda s, t: s**2 / t**2,
+        "the first quotient has sigma for sigma squared": lambda s, t: s / t,
+        "the first quotient has the fourth powers": lambda s, t: (s / t) ** 4,
+        "the first quotient is upside down": lambda s, t: t**2 / s**2,
+        "in the first quotient sigma is not squared": lambda s, t: s / t**2,
+        "in the first quotient sigma_p is not squared": lambda s, t: s**2 / t,
+        "the first quotient is missing": lambda s, t: 0.0,
+        "the first quotient has the wrong sign": lambda s, t: -(s**2) / t**2,
+        "the first quotient lacks sigma_p": lambda s, t: s**2,
+        "the first quotient is counted twice: the 1/2 is for it too": lambda s, t: 2 * s**2 / t**2,
+    },
+    distance={
+        "": lambda d, s, t: (d / t) ** 2,
+        "the distance is divided by sigma_p, where its square is meant": lambda d, s, t: d**2 / t,
+        "the distance is divided by q's variance, where p's is meant": lambda d, s, t: (d / s) ** 2,
+        "the distance is divided by sigma": lambda d, s, t: d**2 / s,
+        "the distance is not divided by the variance": lambda d, s, t: d**2,
+        "the distance is not squared": lambda d, s, t: d / t**2,
+        "the distance is neither squared nor its divisor": lambda d, s, t: np.abs(d) / t,
+        "the distance has the wrong sign": lambda d, s, t: -((d / t) ** 2),
+        "the distance is missing": lambda d, s, t: 0.0,
+        "the distance is counted twice: the 1/2 is for it too": lambda d, s, t: 2 * (d / t) ** 2,
+        "the distance is divided by the fourth power of sigma_p": lambda d, s, t: d**2 / t**4,
+        "the distance is divided by both variances added": lambda d, s, t: d**2 / (s**2 + t**2),
+    },
+    log={
+        "": lambda q: 2 * np.log(q),
+        "the logarithm has sigma for sigma squared, or lacks a factor 2": np.log,
+        "the logarithm has the wrong sign": lambda q: -2 * np.log(q),
+        "the logarithm is missing": lambda q: 0.0,
+        "the logarithm is counted twice, or lacks the 1/2 that stands before all": lambda q: (
+            4 * np.log(q)
+        ),
+        "the logarithm is to the base 2: a KL in nats has the natural one": lambda q: (
+            2 * np.log2(q)
+        ),
+        "the logarithm itself is missing, its quotient is there": lambda q: q**2,
+    },
+    one={
+        "": -1.0,
+        "the -1 is missing": 0.0,
+        "the -1 has the wrong sign": 1.0,
+        "the -1 is counted twice, or lacks the 1/2": -2.0,
+        "the -1 is halved twice": -0.5,
+    },
+    half={
+        "": 0.5,
+        "the 1/2 is missing": 1.0,
+        "a minus too many": -0.5,
+    },
+)
+SUSPECTS |= {
+    "this is mu^2 - mu_p^2, where the difference is squared": lambda m, s, n, t: kl(
+        m, s**2, n, t**2, distance=(m**2 - n**2) / t**2
+    ),
+    "the means are added, where their difference is meant": lambda m, s, n, t: kl(
+        m, s**2, -n, t**2
+    ),
+}
+
+
 def check(answer):
     check_function(
         answer.kl_of_gaussians,
@@ -136,7 +206,8 @@ WRONG = [
         "other direction",
     ),
     Wrong(
-        SQUARE + f"return np.sum(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio), axis=1)", "twice"
+        SQUARE + f"return np.sum(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio), axis=1)",
+        "1/2 is missing",
     ),
     Wrong(
         SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - 1 + np.log(ratio), axis=1)",

@@ -24,7 +24,7 @@ def pick_vjp(g, x, index):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["AD.10"]
 
@@ -82,6 +82,66 @@ SUSPECTS = {
     "the largest of the uses; they add up": lambda g, x, index: np.stack(
         [np.max(g[index == i], axis=0) if i in index else 0 * x[i] for i in range(len(x))]
     ),
+}
+
+
+def made(g, x, index, start, what, how, scale):
+    g_x = start(x)
+    rows = what(g, x, index)
+    for i in set(index.tolist()):
+        g_x[i] += how(rows[index == i])
+    return scale * g_x
+
+
+SUSPECTS |= combined(
+    made,
+    start={
+        "": np.zeros_like,
+        "the sum starts at ones": np.ones_like,
+        "the sum starts at x": np.copy,
+    },
+    what={
+        "": lambda g, x, index: g,
+        "these are rows of x: the cotangent g is what goes back": lambda g, x, index: x[index],
+        "g is multiplied by x: picking has the derivative 1": lambda g, x, index: g * x[index],
+        "the cotangent is in reverse order": lambda g, x, index: g[::-1],
+        "the index is in reverse order": lambda g, x, index: g[::-1],
+        "g is taken by the row of x, where it is taken by the place in index": lambda g, x, index: (
+            g[index]
+        ),
+        "g is summed over its columns: each keeps its own": lambda g, x, index: (
+            g.sum(axis=1, keepdims=True) + 0 * g
+        ),
+        "ones stand where g is meant": lambda g, x, index: np.ones_like(g),
+        "the first place of index is left out": lambda g, x, index: (
+            (np.arange(len(g))[:, None] > 0) * g
+        ),
+        "the last place of index is left out": lambda g, x, index: (
+            (np.arange(len(g))[:, None] < len(g) - 1) * g
+        ),
+        "every picked row gets the sum of all of g: each use has its own row of g": (
+            lambda g, x, index: g.sum(axis=0) / counts(x, index)[index]
+        ),
+    },
+    how={
+        "": lambda a: a.sum(axis=0),
+        "only the last use of a row counts": lambda a: a[-1],
+        "only the first use of a row counts": lambda a: a[0],
+        "the uses are averaged": lambda a: a.mean(axis=0),
+        "the largest use counts": lambda a: a.max(axis=0),
+        "the largest use counts, or 0": lambda a: a.max(axis=0, initial=0),
+        "the uses are multiplied": lambda a: a.prod(axis=0),
+        "only the first and the last use count": lambda a: a[0] + a[-1],
+        "the last use is counted twice": lambda a: 2 * a[-1],
+        "the last use is counted besides the sum": lambda a: a.sum(axis=0) + a[-1],
+    },
+    scale={"": 1.0, "the whole is doubled": 2.0, "the sign is wrong": -1.0},
+)
+SUSPECTS |= {
+    "the picked rows, in order, get the first rows of g: each must get those at its places": (
+        lambda g, x, index: last(g[: len(set(index))], x, np.unique(index))
+    ),
+    "the rows of g are put in order, without index": lambda g, x, index: g[: len(x)].copy(),
 }
 
 

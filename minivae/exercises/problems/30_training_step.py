@@ -37,7 +37,7 @@ def gradients(mu, log_var, W, b, x, eps):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["VAE.4", "REP.1", "LIK.1", "KL.4"]
 
@@ -120,6 +120,112 @@ SUSPECTS = {
     "the part through z is that of mu": suspect(log_var=lambda a, k, N, g, e, s: g + k),
     "the decoder saw z, a sample, and not its mean mu": suspect(W=lambda g, m, z, e: m.T @ g),
     "the decoder saw z, and not eps": suspect(W=lambda g, m, z, e: e.T @ g),
+}
+
+
+def made(mu, log_var, W, b, x, eps, g, through, spread, noise, half, kl_mu, kl_v, kl_N, seen):
+    _, z, logits = forward(mu, log_var, W, b, x, eps)
+    p, N = 0.5 * (1 + np.tanh(logits / 2)), len(x)
+    g_logits = g(p, x, N, logits)
+    g_z = through(g_logits, W)
+    g_mu = g_z + kl_mu(mu) * kl_N(N)
+    path = half * g_z * noise(eps) * spread(log_var)
+    return (
+        g_mu,
+        path + kl_v(log_var) * kl_N(N),
+        seen(z, mu, eps).T @ g_logits,
+        g_logits.sum(axis=0),
+    )
+
+
+SUSPECTS |= combined(
+    made,
+    g={
+        "": lambda p, x, N, a: (p - x) / N,
+        "the likelihood's part has the wrong sign": lambda p, x, N, a: (x - p) / N,
+        "the likelihood's part is not divided by N": lambda p, x, N, a: p - x,
+        "the likelihood's part is divided by N D: pixels are summed": lambda p, x, N, a: (
+            (p - x) / x.size
+        ),
+        "the likelihood's part is divided by D, where it is by N": lambda p, x, N, a: (
+            (p - x) / x.shape[1]
+        ),
+        "p (1 - p) stands where p is meant": lambda p, x, N, a: (p * (1 - p) - x) / N,
+        "the likelihood's part has p (1 - p) too many": lambda p, x, N, a: (
+            (p - x) * p * (1 - p) / N
+        ),
+        "the likelihood's part is twice what it should be: no square is there": (
+            lambda p, x, N, a: 2 * (p - x) / N
+        ),
+        "x is not subtracted": lambda p, x, N, a: p / N,
+    },
+    through={
+        "": lambda g, W: g @ W.T,
+        "the part through z is missing": lambda g, W: 0.0 * (g @ W.T),
+        "the part through z has the wrong sign": lambda g, W: -(g @ W.T),
+        "W is not used on the way to z": lambda g, W: g.sum(axis=1, keepdims=True) + 0 * (g @ W.T),
+    },
+    spread={
+        "": lambda v: np.exp(v / 2),
+        "log_var: exp(log_var) for exp(log_var / 2), sigma against sigma squared": np.exp,
+        "log_var: the path lacks sigma": np.ones_like,
+        "log_var: the path is divided by sigma": lambda v: np.exp(-v / 2),
+        "log_var: the path has log_var where sigma is meant": lambda v: v,
+    },
+    noise={
+        "": lambda e: e,
+        "log_var: the path lacks eps": np.ones_like,
+        "log_var: the path has eps squared": np.square,
+    },
+    half={
+        "": 0.5,
+        "log_var: the path lacks its 1/2": 1.0,
+        "log_var: the path has a 1/2 too many": 0.25,
+    },
+    kl_mu={
+        "": lambda m: m,
+        "mu: the KL's part is missing": lambda m: 0 * m,
+        "mu: the KL's part has a 1/2 too many; the square's 2 cancels it": lambda m: m / 2,
+        "mu: the KL's part has a 2 too many": lambda m: 2 * m,
+        "mu: the KL's part has the square, not its derivative": np.square,
+        "mu: the KL itself, and not its derivative": lambda m: m**2 / 2,
+        "mu: the KL's part has the wrong sign": lambda m: -m,
+    },
+    kl_v={
+        "": lambda v: (np.exp(v) - 1) / 2,
+        "log_var: the KL's part is missing": lambda v: 0 * v,
+        "log_var: the KL's part has the wrong sign": lambda v: (1 - np.exp(v)) / 2,
+        "log_var: the KL's part lacks its 1/2": lambda v: np.exp(v) - 1,
+        "log_var: the KL's part lacks its -1": lambda v: np.exp(v) / 2,
+        "log_var: the KL's part has log_var where exp(log_var) is meant": lambda v: (v - 1) / 2,
+        "log_var: the KL's part has exp(log_var / 2), sigma for sigma squared": lambda v: (
+            (np.exp(v / 2) - 1) / 2
+        ),
+        "log_var: the KL itself, and not its derivative": lambda v: (np.exp(v) - 1 - v) / 2,
+        "log_var: the KL's part is that of sigma": lambda v: np.exp(v / 2) - np.exp(-v / 2),
+    },
+    kl_N={
+        "": lambda N: 1 / N,
+        "the KL's part is not divided by N": lambda N: 1.0,
+        "the KL's part is multiplied by N, where it is divided": lambda N: float(N),
+        "the KL's part is divided by N twice": lambda N: 1 / N**2,
+    },
+    seen={
+        "": lambda z, m, e: z,
+        "W: the decoder saw z, and not its mean mu": lambda z, m, e: m,
+        "W: the decoder saw z, and not the noise": lambda z, m, e: e,
+    },
+)
+SUSPECTS |= {
+    "log_var: g_mu stands where g_z is meant; mu's part of the KL does not come through z": (
+        lambda mu, log_var, W, b, x, eps: (
+            None,
+            gradients(mu, log_var, W, b, x, eps)[1] + 0.5 * mu * eps * np.exp(log_var / 2) / len(x),
+        )
+    ),
+    "the sign of the whole is wrong: this is the gradient of the bound, not of the loss": (
+        lambda *inputs: tuple(-g for g in gradients(*inputs))
+    ),
 }
 
 

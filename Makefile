@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -19,6 +19,13 @@ train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in r
 
 test: $(VENV)/.test ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+exercises: $(VENV)/.test ## try every wrong answer that the exercises know
+	@$(PY) tests/exercises/bank.py
+
+wheels: $(VENV)/.made ## fill build/wheels, from which minivae installs without a network
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --wheel-dir build/wheels '.[test]'
+	@echo "Without a network: pip install --no-index --find-links build/wheels 'minivae[test]'"
 
 book: $(VENV)/.book ## build the book with its code beside it, in build/book
 	@$(PY) -m sphinx --nitpicky --fail-on-warning --quiet --fresh-env --doctree-dir build/doctrees derivations build/book

@@ -29,15 +29,16 @@ def register(commands: Any) -> None:
 
     def add(name: str, run: Any, text: str, number: str = "") -> Any:
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        if number:
-            nargs = "?" if number == "optional" else None
-            action.add_argument("number", metavar="NN", nargs=nargs, help="the exercise's number")
+        if number == "any":
+            action.add_argument("numbers", metavar="NN", nargs="*", help="exercises' numbers")
+        elif number:
+            action.add_argument("number", metavar="NN", help="the exercise's number")
         action.set_defaults(run=run)
         return action
 
     start_ = add("start", start, "make a folder of exercises")
     start_.add_argument("folder", metavar="DIR", help="the folder, new or empty")
-    check_ = add("check", check, "say whether an answer is right; without NN, all", "optional")
+    check_ = add("check", check, "say whether an answer is right; without NN, all", "any")
     check_.add_argument("-v", "--verbose", action="store_true", help="show Python's traceback too")
     check_.add_argument("--json", action="store_true", help="print verdicts as JSON")
     list_ = add("list", listing, "list the exercises, and which have passed")
@@ -68,16 +69,13 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Judge one answer, or all; the exit status is 1 unless all that was judged is right."""
+    """Judge some answers, or all; the exit status is 1 unless all that was judged is right."""
     folder = _folder()
-    if arguments.number is not None:
-        verdicts = [folder.check(_find(arguments.number))]
-    else:
-        present = [e for e in folder.exercises() if (folder.path / e.file).is_file()]
-        verdicts = [folder.check(exercise) for exercise in present]
+    wanted = [_find(number) for number in arguments.numbers] or folder.exercises()
+    verdicts = [folder.check(exercise) for exercise in wanted]
     if arguments.json:
         print(json.dumps([verdict.as_json() for verdict in verdicts], indent=1))
-    elif arguments.number is not None:
+    elif len(verdicts) == 1:
         print(verdicts[0].screen(arguments.verbose))
     else:
         for verdict in verdicts:

@@ -105,7 +105,7 @@ class Exercise:
 
     @property
     def check(self) -> Callable[[Any], None]:
-        """Judge a student's module: return, or raise :class:`~minivae.exercises.judging.Mistake`."""
+        """Judge a student's module: return, or raise ``judging.Mistake``."""
         function: Callable[[Any], None] = self.author.check
         return function
 

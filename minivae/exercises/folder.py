@@ -98,7 +98,10 @@ class Folder:
             _write(path / exercise.file, exercise.as_shipped)
         _write(path / "README.txt", README)
         _write(path / "test_exercises.py", TESTS)
-        started = {"started": _now(), "exercises": {e.number: {"passed": None} for e in catalogue()}}
+        started = {
+            "started": _now(),
+            "exercises": {e.number: {"passed": None} for e in catalogue()},
+        }
         _write(path / "progress.json", json.dumps(started, indent=1))
         return cls(path)
 
@@ -160,15 +163,16 @@ class Folder:
     def reset(self, exercise: Exercise) -> Path | None:
         """Put a file back as it was handed out; return where the student's was kept, if it was."""
         path = self.path / exercise.file
-        kept = None
-        if path.is_file():
-            content = path.read_bytes()
-            if content == exercise.as_shipped.encode():
-                return None
-            number = 1
-            while (kept := path.with_suffix(f".mine{number}.txt")).exists():
-                number += 1
-            atomic_write(kept, lambda file: file.write(content))
+        if not path.is_file():
+            _write(path, exercise.as_shipped)
+            return None
+        content = path.read_bytes()
+        if content == exercise.as_shipped.encode():
+            return None
+        number = 1
+        while (kept := path.with_suffix(f".mine{number}.txt")).exists():
+            number += 1
+        atomic_write(kept, lambda file: file.write(content))
         _write(path, exercise.as_shipped)
         return kept
 

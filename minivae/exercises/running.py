@@ -14,6 +14,7 @@ import tempfile
 import textwrap
 import traceback
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,12 @@ def judge(exercise: Exercise, text: str, file: str | None = None) -> Verdict:
     module.__file__ = name
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # the numbers show what they warn of
             exec(compile(text, name, "exec"), module.__dict__)
             exercise.check(module)
     except Mistake as mistake:
@@ -185,7 +191,7 @@ def _line_of(stack: str, path: Path) -> str | None:
 def _main(number: str, path: str, result: str, stack: str, limit: str) -> None:
     """Judge one file and write the verdict."""
     exercise, text = find(number), Path(path).read_text(encoding="utf-8")
-    exercise.author  # loaded before the clock runs
+    _ = exercise.author  # loaded before the clock runs
     with open(stack, "w", encoding="utf-8") as hung:
         faulthandler.dump_traceback_later(float(limit), exit=True, file=hung)
         verdict = judge(exercise, text, path)

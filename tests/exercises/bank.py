@@ -1,10 +1,14 @@
-"""What every exercise has to prove, as functions: the tests and ``make exercises`` call them."""
+"""What every exercise has to prove; as a script, all of it: make exercises."""
 
 import re
+import sys
+from pathlib import Path
 
 from minivae.equations import read_registry
-from minivae.exercises import judge
+from minivae.exercises import catalogue, judge
 from minivae.exercises.catalogue import hole
+
+ROOT = Path(__file__).parents[2]
 
 
 def wrong_answers(exercise):
@@ -13,38 +17,8 @@ def wrong_answers(exercise):
     return [*exercise.author.WRONG, *([bug] if bug else [])]
 
 
-def faults(exercise):
-    """All that is wrong with an exercise, a sentence each."""
-    found = list(faults_of_form(exercise))
-    shipped = judge(exercise, exercise.as_shipped)
-    bug = getattr(exercise.author, "BUG", None)
-    if bug is None and shipped.kind != "todo":
-        found.append(f"as handed out it is {shipped.kind}: {shipped.diagnosis}")
-    solved = judge(exercise, exercise.solved)
-    if not solved:
-        found.append(f"its solution does not pass: {solved.diagnosis}\n{solved.traceback}")
-    for wrong in wrong_answers(exercise):
-        fault = fault_of_wrong(exercise, wrong)
-        if fault:
-            found.append(fault)
-    return found
-
-
-def fault_of_wrong(exercise, wrong):
-    """What is wrong with the verdict on a wrong answer, or None."""
-    verdict = judge(exercise, exercise.filled(wrong.body))
-    if verdict:
-        return f"passes, though it is wrong: {wrong.body!r}"
-    if verdict.kind not in ("fail", "error") or not re.search(wrong.diagnosis, verdict.diagnosis, re.I):
-        return f"{wrong.body!r}\n  should be: {wrong.diagnosis}\n  is ({verdict.kind}): {verdict.diagnosis}"
-    screen = str(verdict).splitlines()
-    if len(screen) > 23 or max(map(len, screen)) > 80:
-        return f"{wrong.body!r}: {len(screen)} lines of up to {max(map(len, screen))} columns"
-    return None
-
-
 def faults_of_form(exercise):
-    """What is wrong before anything is run."""
+    """What is wrong before a wrong answer is tried."""
     if hole(exercise.solved) is None:
         yield "its hole is not marked by two lines"
     if len(exercise.hints) != 3 or not all(hint.strip() for hint in exercise.hints):
@@ -56,3 +30,64 @@ def faults_of_form(exercise):
         yield f"its equations {exercise.equations} are not all in the book"
     if not exercise.title or len(exercise.title) > 60:
         yield "its title is missing, or longer than 60 characters"
+    if getattr(exercise.author, "BUG", None) is None:
+        shipped = judge(exercise, exercise.as_shipped)
+        if shipped.kind != "todo" or "NotImplementedError" not in shipped.traceback:
+            yield f"as handed out it is {shipped.kind}: {shipped.diagnosis}"
+    solved = judge(exercise, exercise.solved)
+    if not solved:
+        yield f"its solution does not pass: {solved.diagnosis}\n{solved.traceback}"
+
+
+def fault_of_wrong(exercise, wrong):
+    """What is wrong with the verdict on a wrong answer, or None."""
+    verdict = judge(exercise, exercise.filled(wrong.body))
+    if verdict:
+        return f"passes, though it is wrong:\n{wrong.body}"
+    found = re.search(wrong.diagnosis, verdict.diagnosis, re.IGNORECASE)
+    if verdict.kind not in ("fail", "error") or not found:
+        said = f"({verdict.kind}) {verdict.diagnosis}"
+        return f"{wrong.body}\n  should be: {wrong.diagnosis}\n  is: {said}"
+    return next(faults_of_screen(verdict), None)
+
+
+def faults_of_screen(verdict):
+    """What does not fit: the screen, or the lengths of the inputs' axes."""
+    screen = str(verdict).splitlines()
+    if len(screen) > 23 or max(map(len, screen)) > 80:
+        yield f"{len(screen)} lines of up to {max(map(len, screen))} columns:\n{verdict}"
+    shapes = [
+        tuple(map(int, re.findall(r"\d+", shape)))
+        for shape in re.findall(r"\(([\d, ]+)\)", verdict.shapes)
+    ]
+    for shape in shapes:
+        stretched = 1 in shape  # an axis to be broadcast
+        if not stretched and (min(shape) < 3 or (len(shape) == 2 and len(set(shape)) < 2)):
+            square = all(len(s) == 2 and len(set(s)) == 1 for s in shapes)
+            if not square:
+                yield f"shapes that cannot tell N from 2, or one axis from another: {shapes}"
+
+
+def main():
+    """Try the whole bank, and say how it went."""
+    count, bad = 0, 0
+    for exercise in catalogue():
+        found = list(faults_of_form(exercise))
+        for wrong in wrong_answers(exercise):
+            count += 1
+            fault = fault_of_wrong(exercise, wrong)
+            found += [fault] if fault else []
+        for fault in found:
+            print(f"{exercise.file}: {fault}\n")
+        bad += len(found)
+    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    published = f"{len(catalogue())} exercises, {count} wrong answers"
+    print(f"{published}, each rejected with the diagnosis intended: {'yes' if not bad else 'NO'}.")
+    if published not in " ".join(said.split()):
+        print(f"README.md should say: {published}")
+        bad += 1
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

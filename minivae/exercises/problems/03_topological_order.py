@@ -110,7 +110,7 @@ def judge_order(found, inputs, root, what, shapes):
     if twice or len(set(order)) != len(order):
         node = twice[0] if twice else "a node"
         fail(
-            f"{node} is in the list more than once: its cotangent would be handed back twice{shown}",
+            f"{node} is in the list more than once: its cotangent would go back twice{shown}",
             shapes,
         )
     missing = [node for node in inputs if node not in set(order)]
@@ -118,9 +118,7 @@ def judge_order(found, inputs, root, what, shapes):
         kind = "the root itself" if missing == [root] else f"{missing[0]}"
         fail(f"{kind} is missing from the list{shown}", shapes)
     place = {node: i for i, node in enumerate(order)}
-    wrong = [
-        (node, i) for node in order for i in inputs[node] if place[i] < place[node]
-    ]
+    wrong = [(node, i) for node in order for i in inputs[node] if place[i] < place[node]]
     if not wrong:
         return
     if len(wrong) == sum(map(len, inputs.values())):
@@ -154,7 +152,8 @@ WRONG = [
         "order, seen, stack = [], set(), [(root, False)]\nwhile stack:\n"
         "    node, finished = stack.pop()\n    if finished:\n        order.append(node)\n"
         "    elif node not in seen:\n        seen.add(node)\n"
-        "        stack.append((node, True))\n        stack.extend((i, False) for i in inputs[node])\n"
+        "        stack.append((node, True))\n"
+        "        stack.extend((i, False) for i in inputs[node])\n"
         "return order",
         "reversed",
     ),

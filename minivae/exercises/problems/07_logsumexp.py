@@ -76,7 +76,9 @@ WRONG = [
         "not added again",
     ),
     Wrong("m = a.max()\nreturn m + np.log(np.exp(a - m).sum(axis=1))", "each row needs its own"),
-    Wrong("m = a.max(axis=1)\nreturn m + np.exp(a - m[:, None]).sum(axis=1)", "logarithm is missing"),
+    Wrong(
+        "m = a.max(axis=1)\nreturn m + np.exp(a - m[:, None]).sum(axis=1)", "logarithm is missing"
+    ),
     Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).mean(axis=1))", "mean"),
     Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]))", "shape|broadcast"),
     Wrong("m = a.max()\nreturn m + np.log(np.exp(a - m).sum())", "shape .* should stay"),
@@ -88,5 +90,7 @@ WRONG = [
     ),
     Wrong("return np.log(np.exp(np.clip(a, -700, 700)).sum(axis=1))", "wrong|too|differ|rows"),
     Wrong("m = a.max(axis=1)\nreturn -(m + np.log(np.exp(a - m[:, None]).sum(axis=1)))", "sign"),
-    Wrong("m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).sum(axis=1) + 1e-6)", "almost"),
+    Wrong(
+        "m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).sum(axis=1) + 1e-6)", "almost"
+    ),
 ]

@@ -39,7 +39,8 @@ HINTS = [
     "term -a[n, labels[n]]: on which elements does it depend?",
     "The derivative is the softmax, less 1 at the label: predicted minus true probabilities. Each "
     "row is multiplied by the cotangent of its own loss.",
-    "slope = np.exp(log_softmax(a)); subtract 1 at [np.arange(len(a)), labels]; g[:, None] * slope.",
+    "slope = np.exp(log_softmax(a)); subtract 1 at [np.arange(len(a)), labels]; then "
+    "g[:, None] * slope.",
 ]
 
 
@@ -113,8 +114,7 @@ WRONG = [
         "mean over the data",
     ),
     Wrong(
-        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\n"
-        "return g * slope",
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\nreturn g * slope",
         "broadcast",
     ),
     Wrong(

@@ -28,8 +28,8 @@ from minivae.exercises.judging import Wrong, check_vjp, draw
 EQUATIONS = ["MLP.4", "AD.4"]
 
 HINTS = [
-    "Go back one step at a time. What is the cotangent of A = X @ W + b, when that of tanh(A) is g? "
-    "The output is at hand.",
+    "Go back one step at a time. What is the cotangent of A = X @ W + b, when that of tanh(A) is "
+    "g? The output is at hand.",
     "P = g * (1 - out**2) is (N, H). Then it is a matrix product, whose two cotangents are matrix "
     "products; and b was broadcast over the N data, so that its cotangent is a sum.",
     "return P @ W.T, ... @ P, P.sum(axis=...)",
@@ -50,7 +50,7 @@ def check(answer):
         "the derivative of tanh is 1 - tanh**2, and out is tanh already: tanh is taken twice": (
             lambda g, out, X, W, b: parts(g * (1 - np.tanh(out) ** 2), X, W)
         ),
-        "the derivative of tanh takes the tanh of X @ W + b: the square of the sum itself is used": (
+        "the derivative of tanh takes the tanh of X @ W + b: the sum itself is squared": (
             lambda g, out, X, W, b: parts(g * (1 - (X @ W + b) ** 2), X, W)
         ),
         "this is the derivative of the sigmoid, not of tanh": lambda g, out, X, W, b: parts(
@@ -98,9 +98,7 @@ def P_of(g, out):
 
 WRONG = [
     Wrong("return g @ W.T, X.T @ g, g.sum(axis=0)", "derivative of tanh is missing: P is g"),
-    Wrong(
-        "P = g * (1 - out)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "the square is missing"
-    ),
+    Wrong("P = g * (1 - out)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "the square is missing"),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P, P", "cotangent of b .* sum"),
     Wrong(
         "P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P, P.mean(axis=0)",
@@ -110,15 +108,11 @@ WRONG = [
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, P.T @ X, P.sum(axis=0)", "transposed"),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P, g.sum(axis=0)", "in b's cotangent"),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P, P.sum()", "cotangent of b has shape"),
-    Wrong(
-        "P = 1 - out**2\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "cotangent g is left out"
-    ),
+    Wrong("P = 1 - out**2\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "cotangent g is left out"),
     Wrong(
         "P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P / len(X), P.mean(axis=0)",
         "a mean over the data",
     ),
-    Wrong(
-        "P = g * (1 - np.tanh(X @ W) ** 2)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "gradient"
-    ),
+    Wrong("P = g * (1 - np.tanh(X @ W) ** 2)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "gradient"),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P", "2 cotangents for 3"),
 ]

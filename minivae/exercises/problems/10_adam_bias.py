@@ -31,8 +31,8 @@ EQUATIONS = ["OPT.2", "OPT.4"]
 HINTS = [
     "After one step from zero, m is (1 - beta1) g. By what must it be divided to be g? And after "
     "two steps with the same g?",
-    "Divide m by 1 - beta1**t and v by 1 - beta2**t, but hand back m and v themselves: they are the "
-    "running means, and the next step goes on from them. Epsilon stands outside the root.",
+    "Divide m by 1 - beta1**t and v by 1 - beta2**t, but hand back m and v themselves: they are "
+    "the running means, and the next step goes on from them. Epsilon stands outside the root.",
     "theta - learning_rate * m_hat / (np.sqrt(...) + epsilon), m, v",
 ]
 

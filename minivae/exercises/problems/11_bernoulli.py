@@ -14,7 +14,7 @@ def softplus(a):
 
 
 def bernoulli_log_prob(x, logits):
-    """Return log p(x | z) of each image, (N,), in nats; x, of zeros and ones, and logits: (N, D)."""
+    """Return log p(x | z) of each image, (N,), in nats; x (zeros and ones), logits: (N, D)."""
     # --- your code: return an array (N,) ---
     return np.sum(x * logits - softplus(logits), axis=1)
     # --- end of your code ---
@@ -29,8 +29,8 @@ EQUATIONS = ["LIK.1"]
 HINTS = [
     "Start from x log p + (1 - x) log(1 - p), and put p = 1 / (1 + exp(-l)) into both logarithms. "
     "Much of it cancels.",
-    "log p = -softplus(-l) = l - softplus(l), and log(1 - p) = -softplus(l). Collect the terms with "
-    "x, and sum over pixels, not over data.",
+    "log p = -softplus(-l) = l - softplus(l), and log(1 - p) = -softplus(l). Collect the terms "
+    "with x, and sum over pixels, not over data.",
     "np.sum(x * logits - ..., axis=...)",
 ]
 
@@ -140,7 +140,9 @@ WRONG = [
     Wrong("return np.sum(x * logits - softplus(logits))", "shape"),
     Wrong("return x * logits - softplus(logits)", "sum over axis 1 is missing"),
     Wrong("return np.sum(x * logits, axis=1)", r"softplus\(l\) is missing"),
-    Wrong("return np.sum(x * logits + softplus(logits), axis=1)", r"softplus\(l\) has the wrong sign"),
+    Wrong(
+        "return np.sum(x * logits + softplus(logits), axis=1)", r"softplus\(l\) has the wrong sign"
+    ),
     Wrong("return np.sum(x * logits - softplus(-logits), axis=1)", "taken of -l"),
     Wrong(
         "p = 0.5 * (1 + np.tanh(logits / 2))\nreturn -np.sum((x - p) ** 2, axis=1)",

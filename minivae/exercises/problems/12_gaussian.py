@@ -11,9 +11,7 @@ import numpy as np
 def gaussian_log_prob(x, mu, log_var):
     """Return log N(x; mu, diag(exp(log_var))) of each row, (N,); all inputs are (N, D)."""
     # --- your code: return an array (N,) ---
-    return -0.5 * np.sum(
-        np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1
-    )
+    return -0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)
     # --- end of your code ---
 
 
@@ -54,21 +52,24 @@ SUSPECTS = {
     f"(x - mu)**2 is divided by sigma, where it is by the variance: {SIGMA}": with_square(
         lambda v: np.exp(-v / 2)
     ),
-    f"(x - mu)**2 is divided by the variance squared: {SIGMA}": with_square(lambda v: np.exp(-2 * v)),
+    f"(x - mu)**2 is divided by the variance squared: {SIGMA}": with_square(
+        lambda v: np.exp(-2 * v)
+    ),
     "(x - mu)**2 is multiplied by the variance, where it is divided by it": with_square(np.exp),
     "(x - mu)**2 is not divided by the variance": with_square(np.ones_like),
     "(x - mu)**2 is divided by log_var itself, which is the log of the variance": with_square(
         lambda v: 1 / v
     ),
     f"log_var is taken for log sigma: {SIGMA}": with_square(lambda v: np.exp(-2 * v), 1.0),
-    "log_var is logged once more, or an exp is too many": lambda x, mu, log_var: -0.5 * np.sum(
-        np.log(2 * np.pi) + np.exp(log_var) + (x - mu) ** 2 * np.exp(-log_var), axis=1
+    "log_var is logged once more, or an exp is too many": lambda x, mu, log_var: (
+        -0.5
+        * np.sum(np.log(2 * np.pi) + np.exp(log_var) + (x - mu) ** 2 * np.exp(-log_var), axis=1)
     ),
-    "the square of x - mu is missing": lambda x, mu, log_var: -0.5 * np.sum(
-        np.log(2 * np.pi) + log_var + (x - mu) * np.exp(-log_var), axis=1
+    "the square of x - mu is missing": lambda x, mu, log_var: (
+        -0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) * np.exp(-log_var), axis=1)
     ),
-    "|x - mu| is not squared": lambda x, mu, log_var: -0.5 * np.sum(
-        np.log(2 * np.pi) + log_var + np.abs(x - mu) * np.exp(-log_var), axis=1
+    "|x - mu| is not squared": lambda x, mu, log_var: (
+        -0.5 * np.sum(np.log(2 * np.pi) + log_var + np.abs(x - mu) * np.exp(-log_var), axis=1)
     ),
     "x + mu where x - mu is meant": lambda x, mu, log_var: gaussian_log_prob(x, -mu, log_var),
     "pi where 2 pi is meant": lambda x, mu, log_var: (
@@ -132,7 +133,8 @@ WRONG = [
         "twice",
     ),
     Wrong(
-        "return 0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        "return 0.5 * np.sum(\n"
+        "    np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1)",
         "wrong sign",
     ),
     Wrong(

@@ -64,11 +64,11 @@ SUSPECTS = {
     "log_var**2 stands where the variance exp(log_var) is meant": form(np.square, np.square, same),
     "mu is not squared": form(same, np.exp, same),
     "|mu| stands where mu**2 is meant": form(np.abs, np.exp, same),
-    "the other direction, KL(p || q), with the prior in front": lambda mu, log_var: 0.5 * np.sum(
-        (1 + mu**2) * np.exp(-log_var) - 1 + log_var, axis=1
+    "the other direction, KL(p || q), with the prior in front": lambda mu, log_var: (
+        0.5 * np.sum((1 + mu**2) * np.exp(-log_var) - 1 + log_var, axis=1)
     ),
-    "the cross-entropy, without the entropy of q": lambda mu, log_var: 0.5 * np.sum(
-        np.log(2 * np.pi) + mu**2 + np.exp(log_var), axis=1
+    "the cross-entropy, without the entropy of q": lambda mu, log_var: (
+        0.5 * np.sum(np.log(2 * np.pi) + mu**2 + np.exp(log_var), axis=1)
     ),
     "the -1 is subtracted once for the row, where each dimension has one": lambda mu, log_var: (
         0.5 * (np.sum(mu**2 + np.exp(log_var) - log_var, axis=1) - 1)
@@ -86,13 +86,18 @@ def check(answer):
 WRONG = [
     Wrong("return -0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "wrong sign"),
     Wrong("return np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "twice"),
-    Wrong("return 0.5 * np.mean(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "N times too small"),
+    Wrong(
+        "return 0.5 * np.mean(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)", "N times too small"
+    ),
     Wrong("return 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)", "sum over axis 1 is missing"),
     Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var / 2) - 1 - log_var, axis=1)", "is sigma"),
     Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) ** 2 - 1 - log_var, axis=1)", "is squared"),
     Wrong("return 0.5 * np.sum(mu**2 + log_var - 1 - np.log(log_var), axis=1)", "nan"),
     Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - log_var, axis=1)", "-1/2, .* is missing"),
-    Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 + log_var, axis=1)", "log_var has the wrong"),
+    Wrong(
+        "return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 + log_var, axis=1)",
+        "log_var has the wrong",
+    ),
     Wrong("return 0.5 * np.sum(mu + np.exp(log_var) - 1 - log_var, axis=1)", "mu is not squared"),
     Wrong("return 0.5 * np.sum(np.exp(log_var) - 1 - log_var, axis=1)", "mu.*2 is missing"),
     Wrong("return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var)", "shape"),

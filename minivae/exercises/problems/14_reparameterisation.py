@@ -27,9 +27,10 @@ from minivae.exercises.judging import Wrong, call, check_vjp, draw
 EQUATIONS = ["REP.1", "REP.2"]
 
 HINTS = [
-    "Both derivatives are element-wise. mu enters as it is; log_var enters through exp(log_var / 2).",
-    "The chain rule on exp(log_var / 2) gives a factor 1/2 and the exponential itself; eps stays as "
-    "the factor that it is in z.",
+    "Both derivatives are element-wise. mu enters as it is; log_var enters through "
+    "exp(log_var / 2).",
+    "The chain rule on exp(log_var / 2) gives a factor 1/2 and the exponential itself; eps stays "
+    "as the factor that it is in z.",
     "return g, g * 0.5 * np.exp(...) * eps",
 ]
 
@@ -75,9 +76,7 @@ def check(answer):
             g,
         ),
     }
-    check_vjp(
-        vjp, forward, suspects=suspects, mu=draw(4, 3), log_var=draw(4, 3, seed=1)
-    )
+    check_vjp(vjp, forward, suspects=suspects, mu=draw(4, 3), log_var=draw(4, 3, seed=1))
 
 
 WRONG = [

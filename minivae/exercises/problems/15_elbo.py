@@ -32,8 +32,8 @@ from minivae.exercises.judging import Wrong, check_function, draw
 EQUATIONS = ["ELBO.3", "ELBO.4"]
 
 HINTS = [
-    "The two functions above are all you need. Which of the two terms is an expectation that has to "
-    "be estimated from the draws, and which is known exactly?",
+    "The two functions above are all you need. Which of the two terms is an expectation that has "
+    "to be estimated from the draws, and which is known exactly?",
     "Reconstruction less KL: the mean of log p(x | z) over the S draws, minus the divergence. What "
     "is maximised is the ELBO; a loss would be its negative.",
     "np.mean(log_likelihood(...)) - kl(...)",
@@ -60,7 +60,9 @@ SUSPECTS = {
     ),
     "the KL is added, where it is subtracted": combine(np.mean, lambda k: k),
     "the KL is missing: this is the reconstruction term alone": combine(np.mean, lambda k: 0.0),
-    "the reconstruction term is missing: this is minus the KL": combine(lambda r: 0.0, lambda k: -k),
+    "the reconstruction term is missing: this is minus the KL": combine(
+        lambda r: 0.0, lambda k: -k
+    ),
     "the sum over the draws, where their mean estimates the expectation": combine(
         np.sum, lambda k: -k
     ),
@@ -91,17 +93,13 @@ SUSPECTS = {
         np.mean(log_likelihood(x, logits)) - kl(log_var, mu)
     ),
     "log_var is doubled in the KL: sigma against sigma squared": (
-        lambda x, logits, mu, log_var: (
-            np.mean(log_likelihood(x, logits)) - kl(mu, 2 * log_var)
-        )
+        lambda x, logits, mu, log_var: np.mean(log_likelihood(x, logits)) - kl(mu, 2 * log_var)
     ),
     "log_var is halved in the KL: sigma against sigma squared": lambda x, logits, mu, log_var: (
         np.mean(log_likelihood(x, logits)) - kl(mu, log_var / 2)
     ),
     "exp(log_var) is handed to the KL, which takes log_var itself": (
-        lambda x, logits, mu, log_var: (
-            np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var))
-        )
+        lambda x, logits, mu, log_var: np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var))
     ),
     "the KL has a weight 2": combine(np.mean, lambda k: -2 * k),
     "the KL has a weight 1/2": combine(np.mean, lambda k: -k / 2),
@@ -123,13 +121,21 @@ WRONG = [
     Wrong("return np.mean(log_likelihood(x, logits))", "KL is missing"),
     Wrong("return log_likelihood(x, logits) - kl(mu, log_var)", "mean over axis 0 is missing"),
     Wrong("return np.mean(log_likelihood(x, logits)) - kl(log_var, mu)", "exchanged in the KL"),
-    Wrong("return np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var))", "handed to the KL"),
-    Wrong("return np.mean(log_likelihood(x, logits)) - kl(mu, log_var) / len(mu)", "latent dimensions"),
+    Wrong(
+        "return np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var))", "handed to the KL"
+    ),
+    Wrong(
+        "return np.mean(log_likelihood(x, logits)) - kl(mu, log_var) / len(mu)", "latent dimensions"
+    ),
     Wrong(
         "return np.log(np.mean(np.exp(log_likelihood(x, logits)))) - kl(mu, log_var)",
         "no ELBO",
     ),
     Wrong("return log_likelihood(x, logits)[0] - kl(mu, log_var)", "first draw"),
-    Wrong("return np.mean(log_likelihood(x, logits)) / len(x) - kl(mu, log_var)", "D times too small"),
-    Wrong("return -np.mean(log_likelihood(x, logits)) - kl(mu, log_var)", "reconstruction term has"),
+    Wrong(
+        "return np.mean(log_likelihood(x, logits)) / len(x) - kl(mu, log_var)", "D times too small"
+    ),
+    Wrong(
+        "return -np.mean(log_likelihood(x, logits)) - kl(mu, log_var)", "reconstruction term has"
+    ),
 ]

@@ -1,0 +1,220 @@
+"""A student's folder and the commands that work in it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cli.conftest import environment, minivae, start  # noqa: F401, a fixture
+from minivae.exercises import catalogue, find, judge_file
+from minivae.exercises.folder import Folder
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory):
+    """A folder of exercises; not to be changed."""
+    return Folder.start(tmp_path_factory.mktemp("exercises") / "mine").path
+
+
+@pytest.fixture
+def folder(handed_out, tmp_path, monkeypatch):
+    """A copy of it, which is the current folder."""
+    path = shutil.copytree(handed_out, tmp_path / "mine")
+    monkeypatch.chdir(path)
+    return Folder(path)
+
+
+def answer(folder, number, body):
+    exercise = find(number)
+    (folder.path / exercise.file).write_text(exercise.filled(body), encoding="utf-8")
+
+
+def solve(folder, number):
+    answer(folder, number, find(number).solution)
+
+
+def test_a_student_goes_from_a_hole_to_a_pass(folder, minivae):  # noqa: F811
+    status, out, _ = minivae("exercise", "next")
+    assert status == 0
+    assert "01 The VJP of multiply" in out
+    assert "minivae exercise check 01" in out
+    assert minivae("exercise", "check", "01")[0] == 1
+    answer(folder, 1, "return g * y, -g * x")
+    status, out, _ = minivae("exercise", "check", "1")
+    assert status == 1
+    for part in ("01_multiply.py:19", "(3, 4)", "The gradient of y has the wrong sign", "ratio",
+                 "Equation AD.2", "minivae exercise hint 01"):  # fmt: skip
+        assert part in out
+    assert "Traceback" not in out
+    assert minivae("exercise", "solution", "01")[0] == 2
+    solve(folder, 1)
+    assert minivae("exercise", "check", "01_multiply.py")[0] == 0
+    assert "g * y, g * x" in minivae("exercise", "solution", "01")[1]
+    assert "1 of 30" in minivae("exercise", "progress")[1]
+    assert "02 The adjoint" in minivae("exercise", "next")[1]
+    assert minivae("exercise", "list")[1].startswith("done  01")
+
+
+def test_verdicts_are_json_too(folder, minivae):  # noqa: F811
+    answer(folder, 1, "return g * z, g * x")
+    status, out, _ = minivae("exercise", "check", "01", "02", "--json")
+    first, second = json.loads(out)
+    assert (status, first["kind"], second["kind"]) == (1, "error", "todo")
+    collected = json.loads(minivae("exercise", "progress", "--json")[1])
+    assert collected["exercises"]["01"]["checks"] == 1
+    assert collected["passed"] == 0
+    assert json.loads(minivae("exercise", "list", "--json")[1])[0]["exercise"] == "01"
+
+
+def test_hints_come_one_at_a_time(folder, minivae):  # noqa: F811
+    found = [minivae("exercise", "hint", "05")[1].splitlines()[0] for _ in range(4)]
+    assert [line[:11] for line in found] == ["Hint 1 of 3", "Hint 2 of 3", *["Hint 3 of 3"] * 2]
+
+
+def test_reset_loses_nothing(folder, minivae):  # noqa: F811
+    path = folder.path / "01_multiply.py"
+    for text in ("mine\n", "mine again\n"):
+        path.write_text(text, encoding="utf-8")
+        assert "yours is kept" in minivae("exercise", "reset", "01")[1]
+        assert path.read_text(encoding="utf-8") == find(1).as_shipped
+    kept = sorted(folder.path.glob("01_multiply.mine*"))
+    assert [file.read_text(encoding="utf-8") for file in kept] == ["mine\n", "mine again\n"]
+    minivae("exercise", "reset", "01")
+    assert len(list(folder.path.glob("01_multiply.mine*"))) == 2
+    path.unlink()
+    assert minivae("exercise", "check", "01")[0] == 2
+    assert minivae("exercise", "reset", "01")[0] == 0
+    assert path.exists()
+
+
+def test_a_solution_is_shown_to_those_who_give_up(folder, minivae):  # noqa: F811
+    status, _, err = minivae("exercise", "solution", "07")
+    assert status == 2
+    assert "--give-up" in err
+    assert minivae("exercise", "solution", "07", "--give-up")[0] == 0
+    assert folder.progress()["exercises"]["07"]["gave_up"]
+
+
+def test_an_endless_loop_ends(folder):
+    answer(folder, 1, "while True:\n    pass")
+    begun = time.monotonic()
+    verdict = judge_file(find(1), folder.path / "01_multiply.py", 0.5)
+    assert verdict.kind == "timeout"
+    assert "did not end within 0.5 seconds: an endless loop, at line " in verdict.diagnosis
+    assert time.monotonic() - begun < 8
+
+
+def test_a_process_that_dies_gets_a_sentence(folder):
+    answer(folder, 1, "import os\nos._exit(3)")
+    verdict = judge_file(find(1), folder.path / "01_multiply.py")
+    assert verdict.kind == "error"
+    assert "ended with status 3" in verdict.diagnosis
+
+
+def test_an_edit_of_the_wrong_place_is_noticed(folder, minivae):  # noqa: F811
+    path = folder.path / "01_multiply.py"
+    text = find(1).filled("return g * x, g * y").replace("np.multiply(x, y)", "x + y")
+    path.write_text(text, encoding="utf-8")
+    out = minivae("exercise", "check", "01")[1]
+    assert "exchanged" in out
+    assert "Lines outside the hole were changed" in out
+    path.write_text(find(5).solved, encoding="utf-8")
+    out = minivae("exercise", "check", "01")[1]
+    assert "The file has no multiply_vjp" in out
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "not text in UTF-8" in minivae("exercise", "check", "01")[1]
+
+
+def test_the_screen_is_one_screen_even_when_much_goes_wrong(folder, minivae):  # noqa: F811
+    answer(folder, 9, "print('a' * 300 + '\\n' * 50)\nraise ValueError('b ' * 4000)")
+    out = minivae("exercise", "check", "09")[1]
+    assert len(out.splitlines()) < 24
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Traceback" in minivae("exercise", "check", "09", "-v")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("check 99", "there is no exercise 99; they run from 01 to "),
+        ("check x", "there is no exercise x"),
+        ("chekc", "invalid choice: 'chekc'"),
+        ("start .", "it was started already"),
+        ("class .", "is not what|has no JSON"),
+    ],
+)
+def test_refusals_are_one_line(folder, minivae, arguments, complaint):  # noqa: F811
+    if "class" in arguments:
+        (folder.path / "bad.json").write_text("[]", encoding="utf-8")
+    status, _, err = minivae("exercise", *arguments.split())
+    assert status == 2
+    assert any(part in err for part in complaint.split("|"))
+    assert err.count("\n") == 1
+
+
+def test_outside_a_folder_of_exercises(tmp_path, monkeypatch, minivae):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    for command in ("check", "next", "list", "progress"):
+        status, _, err = minivae("exercise", command)
+        assert status == 2
+        assert "minivae exercise start DIR" in err
+    (tmp_path / "progress.json").write_text("{", encoding="utf-8")
+    assert "cannot be read" in minivae("exercise", "list")[2]
+
+
+def test_pytest_gives_the_same_verdicts(folder):
+    solve(folder, 1)
+    answer(folder, 13, "return -0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "01 or 13"]
+    found = subprocess.run(
+        command, cwd=folder.path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert "1 failed, 1 passed" in found.stdout
+    assert "The result has the wrong sign" in found.stdout
+    assert folder.passed(find(1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one process elsewhere")
+def test_watch_checks_what_is_saved(folder):
+    import signal
+
+    process = start("exercise", "watch", cwd=folder.path)
+    try:
+        while "minivae exercise check 01" not in process.stdout.readline():
+            pass
+        time.sleep(0.5)
+        answer(folder, 3, "return []")
+        while not (line := process.stdout.readline()).startswith("WRONG"):
+            pass
+        assert "03" in line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_class_is_drawn(folder, minivae):  # noqa: F811
+    collected = folder.path / "collected"
+    collected.mkdir()
+    solve(folder, 1)
+    folder.check(find(1))
+    folder.give_up(find(2))
+    for name in ("ada", "emmy"):
+        (collected / f"{name}.json").write_text(json.dumps(folder.progress()), encoding="utf-8")
+    status, out, err = minivae("exercise", "class", "collected", "--out", "class.png")
+    assert (status, err) == (0, "")
+    assert " 1 of 30" in out
+    assert (folder.path / "class.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_files_are_handed_out_as_they_are_cut(folder):
+    for exercise in catalogue():
+        text = (folder.path / exercise.file).read_text(encoding="utf-8")
+        assert "the author's half" not in text
+        assert exercise.solution not in text

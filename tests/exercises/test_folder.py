@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cli.conftest import environment, minivae, start  # noqa: F401, a fixture
-from minivae.exercises import catalogue, find, judge_file
+from minivae.exercises import catalogue, find, judge, judge_file
 from minivae.exercises.folder import Folder
 
 
@@ -26,6 +26,16 @@ def folder(handed_out, tmp_path, monkeypatch):
     path = shutil.copytree(handed_out, tmp_path / "mine")
     monkeypatch.chdir(path)
     return Folder(path)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Checks run in this process, which takes a second less each."""
+
+    def judge_here(exercise, path, limit):
+        return judge(exercise, path.read_text(encoding="utf-8"), str(path))
+
+    monkeypatch.setattr("minivae.exercises.folder.judge_file", judge_here)
 
 
 def answer(folder, number, body):
@@ -59,7 +69,7 @@ def test_a_student_goes_from_a_hole_to_a_pass(folder, minivae):  # noqa: F811
     assert minivae("exercise", "list")[1].startswith("done  01")
 
 
-def test_verdicts_are_json_too(folder, minivae):  # noqa: F811
+def test_verdicts_are_json_too(folder, at_once, minivae):  # noqa: F811
     answer(folder, 1, "return g * z, g * x")
     status, out, _ = minivae("exercise", "check", "01", "02", "--json")
     first, second = json.loads(out)
@@ -129,7 +139,7 @@ def test_an_edit_of_the_wrong_place_is_noticed(folder, minivae):  # noqa: F811
     assert "not text in UTF-8" in minivae("exercise", "check", "01")[1]
 
 
-def test_the_screen_is_one_screen_even_when_much_goes_wrong(folder, minivae):  # noqa: F811
+def test_the_screen_is_one_screen_even_when_much_goes_wrong(folder, at_once, minivae):  # noqa: F811
     answer(folder, 9, "print('a' * 300 + '\\n' * 50)\nraise ValueError('b ' * 4000)")
     out = minivae("exercise", "check", "09")[1]
     assert len(out.splitlines()) < 24
@@ -199,7 +209,7 @@ def test_watch_checks_what_is_saved(folder):
         process.communicate()
 
 
-def test_a_class_is_drawn(folder, minivae):  # noqa: F811
+def test_a_class_is_drawn(folder, at_once, minivae):  # noqa: F811
     collected = folder.path / "collected"
     collected.mkdir()
     solve(folder, 1)

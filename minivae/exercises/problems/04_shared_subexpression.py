@@ -24,7 +24,7 @@ def f_vjp(g, out, x):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_vjp, draw
+from minivae.exercises.judging import Wrong, check_vjp, combined, draw
 
 EQUATIONS = ["AD.3"]
 
@@ -38,6 +38,15 @@ HINTS = [
 
 LAST = "only the use in sin(s) is counted: the product's own use of s hands back a share too"
 FIRST = "only the product's direct use of s is counted: sin(s) hands back a share too"
+
+
+FIRST_MISSING = "the product's own use of s is not counted"
+LAST_MISSING = "the use in sin(s) is not counted"
+
+
+def made(g, out, x, direct, through, step, back):
+    s = x**2
+    return back(g, out) * (direct(s, x) + through(s, x)) * step(x)
 
 
 def both(s):
@@ -64,6 +73,51 @@ def check(answer):
         ),
         "the two uses are subtracted: they add up": lambda g, out, x: (
             g * (np.sin(x**2) - x**2 * np.cos(x**2)) * 2 * x
+        ),
+    }
+    suspects |= combined(
+        made,
+        direct={
+            "": lambda s, x: np.sin(s),
+            FIRST_MISSING: lambda s, x: 0 * s,
+            "the product's direct use of s hands back the other factor, sin(s), not s": (
+                lambda s, x: s
+            ),
+            "sin(s) is taken at x, not at s": lambda s, x: np.sin(x),
+            "the product's direct use of s has cos(s) where sin(s) is meant": (
+                lambda s, x: np.cos(s)
+            ),
+        },
+        through={
+            "": lambda s, x: s * np.cos(s),
+            LAST_MISSING: lambda s, x: 0 * s,
+            "the use in sin(s) lacks the other factor of the product, s": lambda s, x: np.cos(s),
+            "the use in sin(s) lacks the derivative of the sine, cos(s)": lambda s, x: s,
+            "the derivative of the sine is the cosine": lambda s, x: s * np.sin(s),
+            "the derivative of the sine has the wrong sign": lambda s, x: -s * np.cos(s),
+            "the use in sin(s) is taken at x, not at s": lambda s, x: x * np.cos(x),
+        },
+        step={
+            "": lambda x: 2 * x,
+            "the step from s to x is missing": np.ones_like,
+            "the step from s to x lacks its 2": lambda x: x,
+            "the step from s to x has x**2, where its derivative 2 x is meant": lambda x: x**2,
+            "the step from s to x has 2 s for 2 x": lambda x: 2 * x**2,
+            "the step from s to x lacks its x": lambda x: 2 + 0 * x,
+        },
+        back={
+            "": lambda g, out: g,
+            "the cotangent g is left out": lambda g, out: np.ones_like(g),
+            "out stands where g is meant": lambda g, out: out,
+            "g is multiplied by out": lambda g, out: g * out,
+        },
+    )
+    suspects |= {
+        "only one of the two uses goes on to x by its 2 x: both have to": lambda g, out, x: (
+            g * (np.sin(x**2) * 2 * x + x**2 * np.cos(x**2))
+        ),
+        "of the two uses only that in sin(s) goes on to x by its 2 x: both have to": (
+            lambda g, out, x: g * (np.sin(x**2) + x**2 * np.cos(x**2) * 2 * x)
         ),
     }
     check_vjp(answer.f_vjp, f, suspects=suspects, x=x)

@@ -67,6 +67,26 @@ def check(answer):
             "through tanh: the derivative is 1 - tanh(x)**2, with the output in place of x": (
                 lambda g, out, x: g * (1 - x**2)
             ),
+            "through tanh: out is tanh(x) already, here tanh is taken twice": (
+                lambda g, out, x: g * (1 - np.tanh(out) ** 2)
+            ),
+            "through tanh: the square belongs to tanh alone, 1 - tanh**2": (
+                lambda g, out, x: g * (1 - out) ** 2
+            ),
+            "through tanh: divided by the derivative, where it is multiplied": (
+                lambda g, out, x: g / (1 - out**2)
+            ),
+            "through tanh: this is 1 - tanh(x) * x": lambda g, out, x: g * (1 - out * x),
+            "through tanh: the output stands where its derivative is meant": (
+                lambda g, out, x: g * out
+            ),
+            "through tanh: the square of the output, not 1 less that": lambda g, out, x: g * out**2,
+            "through tanh: this is the root of the derivative": (
+                lambda g, out, x: g * np.sqrt(1 - out**2)
+            ),
+            "through tanh: the sign of the derivative is wrong, tanh**2 - 1": (
+                lambda g, out, x: g * (out**2 - 1)
+            ),
             "through tanh: the plus should be a minus": lambda g, out, x: g * (1 + out**2),
             "through tanh: this is the derivative of the sigmoid": (
                 lambda g, out, x: g * out * (1 - out)
@@ -81,6 +101,25 @@ def check(answer):
         suspects={
             "through softplus: this is the derivative of the sigmoid, which is softplus' itself": (
                 lambda g, out, x: g * sigmoid(x) * (1 - sigmoid(x))
+            ),
+            "through softplus: a step, the derivative of relu; softplus is smooth": (
+                lambda g, out, x: g * (x > 0)
+            ),
+            "through softplus: the output stands where its derivative is meant": (
+                lambda g, out, x: g * out
+            ),
+            "through softplus: tanh stands where the sigmoid is meant": (
+                lambda g, out, x: g * np.tanh(x)
+            ),
+            "through softplus: the derivative is the sigmoid, and not out (1 - out)": (
+                lambda g, out, x: g * out * (1 - out)
+            ),
+            "through softplus: 1 - out**2 belongs to tanh": lambda g, out, x: g * (1 - out**2),
+            "through softplus: divided by the derivative, where it is multiplied": (
+                lambda g, out, x: g / sigmoid(x)
+            ),
+            "through softplus: the reciprocal of 1 + exp(x), which is 1 - sigmoid(x)": (
+                lambda g, out, x: g / (1 + np.exp(x))
             ),
             "through softplus: the sign of x is wrong, this is 1 - sigmoid": (
                 lambda g, out, x: g * sigmoid(-x)
@@ -111,14 +150,16 @@ WRONG = [
     Wrong("return g * (1 - x**2), g * np.exp(x - softplus_x)", "output in place of x"),
     Wrong("return 1 - tanh_x**2, np.exp(x - softplus_x)", "cotangent g is left out"),
     Wrong("return g * (1 - tanh_x**2), g * np.exp(x) / (1 + np.exp(x))", "overflows"),
-    Wrong("return g * (1 - tanh_x**2), g / (1 + np.exp(x))", "sign of x"),
+    Wrong("return g * (1 - tanh_x**2), g / (1 + np.exp(x))", "reciprocal"),
     Wrong("return g * np.exp(x - softplus_x), g * (1 - tanh_x**2)", "exchanged"),
     Wrong(
         "s = 0.5 * (1 + np.tanh(x / 2))\nreturn g * (1 - tanh_x**2), g * s * (1 - s)",
         "derivative of the sigmoid",
     ),
-    Wrong("return g / np.cosh(x), g * np.exp(x - softplus_x)", "gradient of x"),
+    Wrong("return g / np.cosh(x), g * np.exp(x - softplus_x)", "root of the derivative"),
     Wrong("return g, g", "equals the cotangent g itself"),
-    Wrong("return g * (tanh_x**2 - 1), g * np.exp(x - softplus_x)", "wrong sign"),
+    Wrong(
+        "return g * (tanh_x**2 - 1), g * np.exp(x - softplus_x)", "sign of the derivative is wrong"
+    ),
     Wrong("return g * (1 - tanh_x**2)", "two arrays"),
 ]

@@ -55,6 +55,27 @@ SUSPECTS = {
         lambda a: a.sum(1)
     ),
     "the maximum alone, a bound from below": lambda a: a.max(1),
+    "the maximum is multiplied, where it is added": lambda a: a.max(1) * np.log(shifted(a).sum(1)),
+    "log1p adds a 1 to the sum: one of its terms is 1 already": lambda a: (
+        a.max(1) + np.log1p(shifted(a).sum(1))
+    ),
+    "the logarithm is subtracted from the maximum, where it is added": lambda a: (
+        a.max(1) - np.log(shifted(a).sum(1))
+    ),
+    "the maximum is added twice": lambda a: 2 * a.max(1) + np.log(shifted(a).sum(1)),
+    "divided by K outside: the mean of nothing": lambda a: naive(a) / a.shape[1],
+    "log2 or log10 where the natural logarithm is meant": lambda a: (
+        a.max(1) + np.log2(shifted(a).sum(1))
+    ),
+    "the columns' maxima are taken out, where each row has its own": lambda a: (
+        a.max() + np.log(np.exp(a - a.max(0)).sum(1))
+    ),
+    "a is clipped at 700: then exp does not overflow, and the answer is wrong": lambda a: naive(
+        np.clip(a, -700, 700)
+    ),
+    "a is clipped at 500: then exp does not overflow, and the answer is wrong": lambda a: naive(
+        np.clip(a, -500, 500)
+    ),
     "two logarithms": lambda a: np.log(naive(a)),
 }
 
@@ -67,6 +88,9 @@ def check(answer):
     check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=large)
     apart = draw(3, 4, seed=2) + np.array([[-900.0], [0.0], [900.0]])
     check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=apart)
+    within = draw(3, 4, seed=3)
+    within[:, 1] = [-9000.0, 9000.0, 0.5]
+    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=within)
 
 
 WRONG = [

@@ -30,7 +30,7 @@ def cross_entropy_vjp(g, out, a, labels):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_vjp, draw
+from minivae.exercises.judging import Wrong, call, check_vjp, combined, draw
 
 EQUATIONS = ["AD.7"]
 
@@ -88,6 +88,46 @@ def check(answer):
             lambda g, out, a: g[:, None] * (softmax(a) - hot) / len(a)
         ),
     }
+    suspects |= combined(
+        lambda g, out, a, p, label, more, back: (
+            back(g, out)[:, None] * (p(a) + label(a)) * more(softmax(a))
+        ),
+        p={
+            "": softmax,
+            "exp(a) is not normalised: the probabilities of a row sum to 1": np.exp,
+            "the logits stand where the probabilities are meant": lambda a: a,
+            "the log-probabilities stand where the probabilities are meant": log_softmax,
+            "the sigmoid stands where the softmax is meant": lambda a: 1 / (1 + np.exp(-a)),
+            "the softmax runs along the data": lambda a: np.exp(log_softmax(a.T).T),
+            "the probabilities are squared": lambda a: softmax(a) ** 2,
+            "p (1 - p) stands where p is meant": lambda a: softmax(a) * (1 - softmax(a)),
+            "the probabilities are missing: only the label's 1 is there": lambda a: 0 * a,
+        },
+        label={
+            "": lambda a: -hot,
+            "the 1 at the label is missing": lambda a: 0 * a,
+            "the 1 at the label is added, where it is subtracted": lambda a: hot,
+            "the 1 is subtracted in every column that is somebody's label: each row has its own": (
+                lambda a: -np.minimum(hot.sum(axis=0), 1) + 0 * a
+            ),
+        },
+        more={
+            "": lambda p: 1.0,
+            "a factor p is too many": lambda p: p,
+            "a factor p (1 - p) is too many": lambda p: p * (1 - p),
+            "a factor -p is too many": lambda p: -p,
+            "the label's row alone counts": lambda p: hot,
+            "divided by p": lambda p: 1 / p,
+            "divided by N: each loss has a cotangent of its own": lambda p: 1 / len(p),
+            "divided by K": lambda p: 1 / p.shape[1],
+        },
+        back={
+            "": lambda g, out: g,
+            "the cotangent g is left out": lambda g, out: np.ones_like(g),
+            "out stands where g is meant": lambda g, out: out,
+            "g is averaged: each loss has a cotangent of its own": lambda g, out: g.mean() + 0 * g,
+        },
+    )
     check_vjp(vjp, forward, suspects=suspects, a=draw(3, 4))
 
 
@@ -128,6 +168,6 @@ WRONG = [
     ),
     Wrong(
         "slope = np.exp(log_softmax(a))\nslope[:, labels] -= 1\nreturn g[:, None] * slope",
-        "gradient of a",
+        "each row has its own",
     ),
 ]

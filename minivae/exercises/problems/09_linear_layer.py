@@ -53,6 +53,28 @@ def check(answer):
         "the derivative of tanh takes the tanh of X @ W + b: the sum itself is squared": (
             lambda g, out, X, W, b: parts(g * (1 - (X @ W + b) ** 2), X, W)
         ),
+        "the derivative of tanh is taken at X @ W: the bias b is left out": (
+            lambda g, out, X, W, b: parts(g * (1 - np.tanh(X @ W) ** 2), X, W)
+        ),
+        "the derivative of tanh has X @ W, where the tanh of X @ W + b is meant": (
+            lambda g, out, X, W, b: parts(g * (1 - (X @ W) ** 2), X, W)
+        ),
+        "this is the derivative of relu, not of tanh": lambda g, out, X, W, b: parts(
+            g * (out > 0), X, W
+        ),
+        "the square belongs to tanh alone, 1 - tanh**2": lambda g, out, X, W, b: parts(
+            g * (1 - out) ** 2, X, W
+        ),
+        "the derivative of tanh has a plus for its minus": lambda g, out, X, W, b: parts(
+            g * (1 + out**2), X, W
+        ),
+        "the derivative of tanh divides, where it multiplies": lambda g, out, X, W, b: parts(
+            g / (1 - out**2), X, W
+        ),
+        "out stands where the derivative of tanh is meant": lambda g, out, X, W, b: parts(
+            g * out, X, W
+        ),
+        "out stands where g is meant": lambda g, out, X, W, b: parts(P_of(out, out), X, W),
         "this is the derivative of the sigmoid, not of tanh": lambda g, out, X, W, b: parts(
             g * out * (1 - out), X, W
         ),
@@ -113,6 +135,9 @@ WRONG = [
         "P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P / len(X), P.mean(axis=0)",
         "a mean over the data",
     ),
-    Wrong("P = g * (1 - np.tanh(X @ W) ** 2)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)", "gradient"),
+    Wrong(
+        "P = g * (1 - np.tanh(X @ W) ** 2)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)",
+        "bias b is left out",
+    ),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P", "2 cotangents for 3"),
 ]

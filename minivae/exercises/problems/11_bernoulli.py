@@ -79,6 +79,30 @@ SUSPECTS = {
     "only the pixels that are 1 count: the term of those that are 0 is missing": (
         lambda x, logits: np.sum(x * np.log(sigmoid(logits)), axis=1)
     ),
+    "relu stands where softplus is meant": lambda x, logits: np.sum(
+        x * logits - np.maximum(logits, 0), axis=1
+    ),
+    "the logarithm of softplus: softplus is a logarithm already": lambda x, logits: np.sum(
+        x * logits - np.log(softplus(logits)), axis=1
+    ),
+    "x multiplies softplus, where it multiplies the logit": lambda x, logits: np.sum(
+        x * softplus(logits), axis=1
+    ),
+    "x multiplies both terms: zeros count too, by their softplus": lambda x, logits: np.sum(
+        x * (logits - softplus(logits)), axis=1
+    ),
+    "one of the terms is summed over the images too": lambda x, logits: (
+        np.sum(x * logits) - np.sum(softplus(logits), axis=1)
+    ),
+    "the other term is summed over the images too": lambda x, logits: (
+        np.sum(x * logits, axis=1) - np.sum(softplus(logits))
+    ),
+    "a product over the pixels, where logarithms add up": lambda x, logits: np.prod(
+        x * logits - softplus(logits), axis=1
+    ),
+    "the logarithm is of the logit, where that of the probability is meant": lambda x, logits: (
+        np.sum(x * np.log(np.abs(logits)), axis=1)
+    ),
     "only the pixels that are 0 count: the term of those that are 1 is missing": (
         lambda x, logits: np.sum((1 - x) * np.log(1 - sigmoid(logits)), axis=1)
     ),

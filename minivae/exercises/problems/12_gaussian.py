@@ -83,6 +83,18 @@ SUSPECTS = {
             gaussian_log_prob(x, mu, log_var) + 0.5 * (x.shape[1] - 1) * np.log(2 * np.pi)
         )
     ),
+    "this is x**2 - mu**2, where the difference is squared": lambda x, mu, log_var: (
+        -0.5 * np.sum(np.log(2 * np.pi) + log_var + (x**2 - mu**2) * np.exp(-log_var), axis=1)
+    ),
+    "(x - mu)**2 is divided by the square of log_var: the variance is exp(log_var)": with_square(
+        lambda v: 1 / v**2
+    ),
+    "log_var is taken for sigma itself: the variance is exp(log_var)": lambda x, mu, log_var: (
+        -0.5 * np.sum(np.log(2 * np.pi * log_var**2) + ((x - mu) / log_var) ** 2, axis=1)
+    ),
+    "log_var is taken for the variance itself, which is exp(log_var)": lambda x, mu, log_var: (
+        -0.5 * np.sum(np.log(2 * np.pi * np.abs(log_var)) + (x - mu) ** 2 / log_var, axis=1)
+    ),
     "the density, not its logarithm": lambda x, mu, log_var: np.exp(
         gaussian_log_prob(x, mu, log_var)
     ),

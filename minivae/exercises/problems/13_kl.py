@@ -62,6 +62,26 @@ SUSPECTS = {
     ),
     "log_var stands where its exponential, the variance, is meant": form(np.square, same, same),
     "log_var**2 stands where the variance exp(log_var) is meant": form(np.square, np.square, same),
+    "log_var has a logarithm too many: it is one already": form(
+        np.square, np.exp, lambda v: np.log(v**2)
+    ),
+    "log_var is taken for sigma": form(np.square, np.square, lambda v: np.log(v**2)),
+    "log_var is taken for the variance": form(np.square, same, lambda v: np.log(np.abs(v))),
+    "log_var stands for the variance, and has a logarithm too many besides": form(
+        np.square, same, lambda v: np.log(v**2)
+    ),
+    "mu**2 is multiplied by the variance, where it is added": lambda mu, log_var: (
+        0.5 * np.sum(mu**2 * np.exp(log_var) - 1 - log_var, axis=1)
+    ),
+    "mu**2 is summed over the data too: each datum has its own": lambda mu, log_var: (
+        0.5 * (np.sum(mu**2) + np.sum(np.exp(log_var) - 1 - log_var, axis=1))
+    ),
+    "mu**2 is summed over the data too, and its 1/2 is missing": lambda mu, log_var: (
+        np.sum(mu**2) + 0.5 * np.sum(np.exp(log_var) - 1 - log_var, axis=1)
+    ),
+    "the sum of mu is squared: each dimension is squared by itself": lambda mu, log_var: (
+        0.5 * (np.sum(mu, axis=1) ** 2 + np.sum(np.exp(log_var) - 1 - log_var, axis=1))
+    ),
     "mu is not squared": form(same, np.exp, same),
     "|mu| stands where mu**2 is meant": form(np.abs, np.exp, same),
     "the other direction, KL(p || q), with the prior in front": lambda mu, log_var: (

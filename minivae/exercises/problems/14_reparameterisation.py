@@ -22,7 +22,7 @@ def sample_vjp(g, out, mu, log_var, eps):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_vjp, draw
+from minivae.exercises.judging import Wrong, call, check_vjp, combined, draw
 
 EQUATIONS = ["REP.1", "REP.2"]
 
@@ -76,6 +76,51 @@ def check(answer):
             g,
         ),
     }
+    suspects |= combined(
+        lambda g, out, mu, v, first, spread, noise, half, back: (
+            back(g, out) * first(mu, v),
+            back(g, out) * half * spread(v) * noise(mu),
+        ),
+        first={
+            "": lambda m, v: np.ones_like(m),
+            "mu: its cotangent is multiplied by eps; z moves with mu one to one": lambda m, v: eps,
+            "mu: its cotangent is multiplied by mu; z moves with mu one to one": lambda m, v: m,
+            "mu: its cotangent is multiplied by sigma; z moves with mu one to one": (
+                lambda m, v: np.exp(v / 2)
+            ),
+            "mu: its cotangent is missing": lambda m, v: 0 * m,
+        },
+        spread={
+            "": lambda v: np.exp(v / 2),
+            "log_var: it stands itself where sigma = exp(log_var / 2) is meant": lambda v: v,
+            "log_var: its half stands where sigma = exp(log_var / 2) is meant": lambda v: v / 2,
+            "log_var: sigma is missing": np.ones_like,
+            f"log_var: exp(log_var) is the variance: {sigma}": np.exp,
+            "log_var: divided by sigma": lambda v: np.exp(-v / 2),
+            "log_var: the rule for powers was used; an exponential keeps its exponent": (
+                lambda v: v / 2 * np.exp(v / 2 - 1)
+            ),
+            "log_var: a factor log_var is too many": lambda v: v * np.exp(v / 2),
+        },
+        noise={
+            "": lambda m: eps,
+            "log_var: eps is missing": np.ones_like,
+            "log_var: eps is squared": lambda m: eps**2,
+            "log_var: this is the score, (eps^2 - 1) / 2, where the path is meant": lambda m: (
+                eps**2 - 1
+            ),
+            "log_var: mu is added to eps; it does not depend on log_var": lambda m: m + eps,
+        },
+        half={"": 0.5, "log_var: the 1/2 is missing": 1.0, "log_var: the 1/2 is there twice": 0.25},
+        back={
+            "": lambda g, out: g,
+            "the cotangent g is left out": lambda g, out: np.ones_like(g),
+            "out stands where g is meant": lambda g, out: out,
+        },
+    )
+    suspects |= {
+        "log_var: z itself stands where z - mu is meant": lambda g, out, mu, v: (g, 0.5 * g * out),
+    }
     check_vjp(vjp, forward, suspects=suspects, mu=draw(4, 3), log_var=draw(4, 3, seed=1))
 
 
@@ -86,10 +131,13 @@ WRONG = [
     Wrong("return g, g * eps", "gradient of sigma"),
     Wrong("return g, -g * 0.5 * np.exp(log_var / 2) * eps", "wrong sign"),
     Wrong("return g, np.zeros_like(g)", "gradient of log_var is zero"),
-    Wrong("return np.zeros_like(g), g * 0.5 * np.exp(log_var / 2) * eps", "gradient of mu is zero"),
-    Wrong("return g * mu, g * 0.5 * np.exp(log_var / 2) * eps", "gradient of mu"),
+    Wrong(
+        "return np.zeros_like(g), g * 0.5 * np.exp(log_var / 2) * eps",
+        "mu: its cotangent is missing",
+    ),
+    Wrong("return g * mu, g * 0.5 * np.exp(log_var / 2) * eps", "multiplied by mu"),
     Wrong("return g * 0.5 * np.exp(log_var / 2) * eps, g", "exchanged"),
     Wrong("return np.ones_like(g), 0.5 * np.exp(log_var / 2) * eps", "cotangent g is left out"),
-    Wrong("return g, g * 0.5 * (mu + np.exp(log_var / 2) * eps)", "gradient of log_var"),
+    Wrong("return g, g * 0.5 * (mu + np.exp(log_var / 2) * eps)", "z itself"),
     Wrong("return g, g * 0.5 * np.exp(log_var / 2) * np.random.normal(size=g.shape)", "two calls"),
 ]

@@ -72,6 +72,23 @@ SUSPECTS = {
     "the reconstruction term has the wrong sign: its negative, the cross-entropy, is a loss": (
         combine(lambda r: -np.mean(r), lambda k: -k)
     ),
+    "the logits are averaged before the likelihood; it is the log-likelihoods that are": (
+        lambda x, logits, mu, log_var: (
+            log_likelihood(x, logits.mean(axis=0, keepdims=True))[0] - kl(mu, log_var)
+        )
+    ),
+    "the terms are multiplied, where the KL is subtracted": lambda x, logits, mu, log_var: (
+        np.mean(log_likelihood(x, logits)) * kl(mu, log_var)
+    ),
+    "the log-likelihood is exponentiated: the ELBO has its logarithm": combine(
+        lambda r: np.exp(np.mean(r)), lambda k: -k
+    ),
+    "the likelihoods are averaged, with no logarithm": combine(
+        lambda r: np.mean(np.exp(r)), lambda k: -k
+    ),
+    "zeros and ones are exchanged in x": lambda x, logits, mu, log_var: (
+        np.mean(log_likelihood(1 - x, logits)) - kl(mu, log_var)
+    ),
     "only the first draw is used": combine(lambda r: r[0], lambda k: -k),
     "only the last draw is used": combine(lambda r: r[-1], lambda k: -k),
     "the KL is divided by the number of draws, but it is exact": lambda x, logits, mu, log_var: (
@@ -102,6 +119,8 @@ SUSPECTS = {
         lambda x, logits, mu, log_var: np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var))
     ),
     "the KL has a weight 2": combine(np.mean, lambda k: -2 * k),
+    "the median of the draws, where their mean is meant": combine(np.median, lambda k: -k),
+    "the best draw alone, where the mean is meant": combine(np.max, lambda k: -k),
     "the KL has a weight 1/2": combine(np.mean, lambda k: -k / 2),
 }
 

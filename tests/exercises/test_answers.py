@@ -88,11 +88,11 @@ WRONG = {
     "05 a mean": ("return g @ B.T / 5, A.T @ g", "too small"),
     "06 softplus as relu": (
         "return g * (1 - tanh_x**2), g * (x > 0)",
-        "wrong|pattern",
+        "derivative of relu",
     ),
     "07 log of one plus": (
         "m = a.max(axis=1)\nreturn m + np.log1p(np.exp(a - m[:, None]).sum(axis=1))",
-        "result",
+        "log1p adds a 1",
     ),
     "09 no bias in tanh": (
         "P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P, -P.sum(axis=0)",

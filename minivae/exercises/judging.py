@@ -45,6 +45,7 @@ __all__ = [
 Array = NDArray[Any]
 Function = Callable[..., Any]
 
+RATIO = "yours / expected"
 SINGLE = 2e-4  # the relative error of an answer in float32
 
 
@@ -180,7 +181,8 @@ def check_vjp(
         wrong = wrong if isinstance(wrong, tuple) else (wrong,)
         if all(_same(a, b) for a, b in zip(found, wrong, strict=True)):
             raise Mistake(_capital(sentence), shapes, wrong_rows)
-    raise Mistake(_capital(report.diagnosis or "the gradient is wrong"), shapes, wrong_rows)
+    said = (report.diagnosis or "the gradient is wrong").replace("analytic / numeric", RATIO)
+    raise Mistake(_capital(said), shapes, wrong_rows)
 
 
 def check_function(
@@ -214,6 +216,9 @@ def check_function(
     """
     values = list(inputs.values())
     _refuse_equal(inputs)
+    wanted = [name for name in _names(reference, len(inputs)) if name in inputs]
+    if wanted != [name for name in inputs if name in wanted]:
+        raise ValueError(f"the check's inputs come in the order {', '.join(wanted)}")
     shapes = _shapes(_called(function), inputs)
     with np.errstate(all="ignore"):
         expected = reference(*values)

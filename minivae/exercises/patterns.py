@@ -270,7 +270,7 @@ def _terms(a: Answer) -> str | None:
             for name, c in zip(names, factors, strict=True)
             if (said := _term(a, name, float(c)))
         ]
-        if said:
+        if said and not np.allclose(factors, factors[0]):  # else it is the whole that has one
             return "; ".join(said)
     return None
 
@@ -465,6 +465,10 @@ def _factor_of_slices(a: Answer) -> str | None:
 
 def _like_a_gradient(a: Answer) -> str:
     """Whatever the diagnosis of gradients says of numbers and places."""
+    if a.expected.size == 1:
+        off = float((a.found - a.expected).item())
+        size = f"{abs(off):.6g} too {'large' if off > 0 else 'small'}"
+        return f"{a.setting.name} is {size}: no single term, and no simple factor of the whole"
     others = tuple(
         Case(name, x, np.full(x.shape, np.nan), np.full(x.shape, np.nan), np.zeros(x.shape),
              np.full(x.shape, np.nan), np.full(x.shape, np.nan))
@@ -477,7 +481,8 @@ def _like_a_gradient(a: Answer) -> str:
         a.setting.name.removeprefix("the "), nothing, a.found, expected, slack, nothing,
         nothing, others=others,
     )  # fmt: skip
-    return f"{a.setting.name} {diagnose(case)}"
+    said = diagnose(case).replace("analytic / numeric", "yours / expected")
+    return f"{a.setting.name} {said}"
 
 
 Hypothesis = Callable[[Answer], str | None]

@@ -1,8 +1,9 @@
 """01 The VJP of multiply
 
-A node of the graph computes out = x * y, element by element. On the way back it is handed the
-cotangent g, which is the derivative of the final scalar by out, and hands on the cotangents of its
-inputs: the transposed Jacobian times g, equation AD.2.
+A node of the graph computes out = x * y, element by element. On the way back it
+is handed the cotangent g, which is the derivative of the final scalar by out,
+and hands on the cotangents of its inputs: the transposed Jacobian times g,
+equation AD.2.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """02 The adjoint of broadcasting
 
-When a small array b meets a larger one, NumPy repeats b along the axes where it has length 1, and
-along leading axes that it does not have. The adjoint of repeating is summing: the cotangent of b
-is the sum of g over all the copies, equation AD.4, in the shape of b.
+When a small array b meets a larger one, NumPy repeats b along the axes where it
+has length 1, and along leading axes that it does not have. The adjoint of
+repeating is summing: the cotangent of b is the sum of g over all the copies,
+equation AD.4, in the shape of b.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """03 Topological order
 
-Before a node of the graph can hand back its cotangent, every node that used it must have handed
-its own share back: equation AD.3 sums over all of them. So the walk back goes through the nodes in
-an order in which each comes before the inputs it was made from.
+Before a node of the graph can hand back its cotangent, every node that used it
+must have handed its own share back: equation AD.3 sums over all of them. So the
+walk back goes through the nodes in an order in which each comes before the
+inputs it was made from.
 """
 
 

@@ -1,7 +1,8 @@
 """04 A shared subexpression
 
-The function f(x) = s * sin(s) with s = x**2 uses s twice, and s itself uses x. On the way back the
-cotangents of both uses add up before they go on to x, equation AD.3.
+The function f(x) = s * sin(s) with s = x**2 uses s twice, and s itself uses x.
+On the way back the cotangents of both uses add up before they go on to x,
+equation AD.3.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """05 The VJP of matmul
 
-Y = A @ B, with A of shape (N, D) and B of shape (D, H). The cotangents of A and B are matrix
-products too, equation AD.6; their shapes leave little choice.
+Y = A @ B, with A of shape (N, D) and B of shape (D, H). The cotangents of A and
+B are matrix products too, equation AD.6; their shapes leave little choice.
 """
 
 import numpy as np

@@ -1,9 +1,10 @@
 """06 The VJPs of tanh and softplus
 
-Two activations, element by element: tanh(x), and softplus(x) = log(1 + exp(x)), whose derivative is
-the sigmoid. A VJP multiplies the cotangent g by the derivative, equation AD.2. It is handed the
-output too: where the derivative can be written with it, nothing has to be computed again. Both must
-stay right at x = 1000 and x = -1000.
+Two activations, element by element: tanh(x), and softplus(x) = log(1 + exp(x)),
+whose derivative is the sigmoid. A VJP multiplies the cotangent g by the
+derivative, equation AD.2. It is handed the output too: where the derivative can
+be written with it, nothing has to be computed again. Both must stay right at x
+= 1000 and x = -1000.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """07 Logsumexp
 
-For each row of a, (N, K), the logarithm of the sum of the exponentials, (N,). Computed as written
-it overflows at 1000 and is log(0) at -1000. With the largest element m of the row taken out, log
-sum exp(a) = m + log sum exp(a - m), no exponent is positive and one is 0. Its derivative is
-equation AD.7.
+For each row of a, (N, K), the logarithm of the sum of the exponentials, (N,).
+Computed as written it overflows at 1000 and is log(0) at -1000. With the
+largest element m of the row taken out, log sum exp(a) = m + log sum exp(a - m),
+no exponent is positive and one is 0. Its derivative is equation AD.7.
 """
 
 import numpy as np

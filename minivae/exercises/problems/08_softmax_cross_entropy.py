@@ -1,8 +1,9 @@
 """08 Softmax cross-entropy
 
-The logits a, (N, K), give the probabilities softmax(a) of K classes for each of N data. The loss
-of datum n is -log of the probability of its label: logsumexp(a[n]) - a[n, labels[n]]. From the
-derivative of logsumexp, equation AD.7, follows that of the loss: it needs no logarithm at all.
+The logits a, (N, K), give the probabilities softmax(a) of K classes for each of
+N data. The loss of datum n is -log of the probability of its label:
+logsumexp(a[n]) - a[n, labels[n]]. From the derivative of logsumexp, equation
+AD.7, follows that of the loss: it needs no logarithm at all.
 """
 
 import numpy as np

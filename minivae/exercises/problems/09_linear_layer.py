@@ -1,8 +1,9 @@
 """09 A linear layer
 
-A layer computes Y = tanh(X @ W + b) for N data at once: X is (N, D), W is (D, H), b is (H,). Its
-VJP first goes back through tanh, to P, the cotangent of X @ W + b, and from there to the three
-inputs, equation MLP.4. The bias is used by every datum.
+A layer computes Y = tanh(X @ W + b) for N data at once: X is (N, D), W is (D,
+H), b is (H,). Its VJP first goes back through tanh, to P, the cotangent of X @
+W + b, and from there to the three inputs, equation MLP.4. The bias is used by
+every datum.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """10 Adam's bias correction
 
-Adam keeps running means m of the gradient and v of its square, equation OPT.2. Both begin at zero,
-so that after t steps they are too small by known factors; dividing by 1 - beta1**t and 1 - beta2**t
-mends that, and the first step has length learning_rate whatever the gradient.
+Adam keeps running means m of the gradient and v of its square, equation OPT.2.
+Both begin at zero, so that after t steps they are too small by known factors;
+dividing by 1 - beta1**t and 1 - beta2**t mends that, and the first step has
+length learning_rate whatever the gradient.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """11 Bernoulli log-likelihood from logits
 
-A black pixel has probability p = sigmoid(l) of being 1, where l is the logit that the decoder
-gives. The log-likelihood of an image x is the sum over its D pixels of equation LIK.1, whose second
-form needs only softplus(l) = log(1 + exp(l)): it stays right for logits of 1000.
+A black pixel has probability p = sigmoid(l) of being 1, where l is the logit
+that the decoder gives. The log-likelihood of an image x is the sum over its D
+pixels of equation LIK.1, whose second form needs only softplus(l) = log(1 +
+exp(l)): it stays right for logits of 1000.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ def bernoulli_log_prob(x, logits):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Mistake, Wrong, check_function, draw, fail
 
 EQUATIONS = ["LIK.1"]
 
@@ -129,17 +130,32 @@ FAR = {
     f"{CLIPPED} ({eps:g})": eps_variant(eps, clip)
     for eps in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
     for clip in (True, False)
+} | {
+    f"the logits are clipped at {most}: at logits of 1000 too the formula needs no clip": (
+        lambda x, logits, most=most: bernoulli_log_prob(x, np.clip(logits, -most, most))
+    )
+    for most in (5, 10, 15, 20, 30, 40, 50, 88, 100, 500, 700)
 }
 
 
 def check(answer):
     logits = 2 * draw(3, 5)
     x = (draw(3, 5, seed=1) > 0).astype(float)
-    for scale, suspects in ((1, SUSPECTS), (400, FAR)):
+
+    def check_at(logits, suspects):
         check_function(
             answer.bernoulli_log_prob, bernoulli_log_prob, terms=terms, suspects=suspects,
-            x=x, logits=scale * logits,
+            x=x, logits=logits,
         )  # fmt: skip
+
+    check_at(logits, SUSPECTS)
+    try:
+        check_at(400 * logits, FAR)
+    except Mistake as mistake:
+        if "no simple pattern" not in mistake.diagnosis:
+            raise
+        sentence = f"right for moderate logits, and wrong at 1000: {CLIPPED}"
+        fail(sentence[0].upper() + sentence[1:], mistake.shapes, mistake.rows)
 
 
 WRONG = [

@@ -1,8 +1,9 @@
 """12 Gaussian log-density
 
-The decoder gives the mean mu and the log-variance log_var of each of D independent Gaussian
-values. The log-density of x is the sum over the values of equation LIK.3, with every constant: it
-is in nats, and an ELBO built on it can be compared with other models.
+The decoder gives the mean mu and the log-variance log_var of each of D
+independent Gaussian values. The log-density of x is the sum over the values of
+equation LIK.3, with every constant: it is in nats, and an ELBO built on it can
+be compared with other models.
 """
 
 import numpy as np
@@ -112,7 +113,7 @@ SUSPECTS = {
 def check(answer):
     check_function(
         answer.gaussian_log_prob, gaussian_log_prob, terms=terms, suspects=SUSPECTS,
-        x=draw(4, 3), mu=draw(4, 3, seed=1), log_var=draw(4, 3, seed=2),
+        x=draw(5, 3), mu=draw(5, 3, seed=1), log_var=draw(5, 3, seed=2),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """14 Reparameterisation
 
-z = mu + sigma * eps with eps ~ N(0, I) is a draw from N(mu, diag(sigma**2)) that can be
-differentiated by mu and log_var, equation REP.1: sigma = exp(log_var / 2). When the cotangent g of
-z comes back, the noise eps is a number like any other.
+z = mu + sigma * eps with eps ~ N(0, I) is a draw from N(mu, diag(sigma**2))
+that can be differentiated by mu and log_var, equation REP.1: sigma =
+exp(log_var / 2). When the cotangent g of z comes back, the noise eps is a
+number like any other.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ HINTS = [
 
 
 def check(answer):
-    eps = draw(4, 3, seed=2)
+    eps = draw(5, 3, seed=2)
 
     def forward(mu, log_var):
         return sample(mu, log_var, eps)
@@ -121,7 +122,7 @@ def check(answer):
     suspects |= {
         "log_var: z itself stands where z - mu is meant": lambda g, out, mu, v: (g, 0.5 * g * out),
     }
-    check_vjp(vjp, forward, suspects=suspects, mu=draw(4, 3), log_var=draw(4, 3, seed=1))
+    check_vjp(vjp, forward, suspects=suspects, mu=draw(5, 3), log_var=draw(5, 3, seed=1))
 
 
 WRONG = [

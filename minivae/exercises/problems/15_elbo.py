@@ -1,8 +1,9 @@
 """15 The ELBO of one datum
 
-For a datum x the encoder gives mu and log_var, (K,), from which S codes were drawn; the decoder
-gave the logits of each of them. The ELBO is the mean over the draws of log p(x | z), less the KL
-divergence from the prior in closed form, equation ELBO.3. It is a number in nats.
+For a datum x the encoder gives mu and log_var, (K,), from which S codes were
+drawn; the decoder gave the logits of each of them. The ELBO is the mean over
+the draws of log p(x | z), less the KL divergence from the prior in closed form,
+equation ELBO.3. It is a number in nats.
 """
 
 import numpy as np
@@ -126,10 +127,10 @@ SUSPECTS = {
 
 
 def check(answer):
-    x = (draw(6, seed=4) > 0).astype(float)
+    x = (draw(7, seed=4) > 0).astype(float)
     check_function(
         answer.elbo, elbo, names=("the ELBO",), terms=terms, suspects=SUSPECTS,
-        x=x, logits=draw(3, 6), mu=draw(4), log_var=draw(4, seed=1),
+        x=x, logits=draw(5, 7, seed=5), mu=1.5 * draw(3), log_var=draw(3, seed=1),
     )  # fmt: skip
 
 

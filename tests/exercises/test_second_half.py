@@ -265,7 +265,7 @@ WRONG = {
         "p = 1 / (1 + np.exp(-logits))\n"
         "loss = -np.sum(np.where(x == 1, np.log(p), np.log(1 - p)), axis=1)\n"
         "return np.minimum(loss, 1e3), p - x",
-        "should be 40",
+        "clipped|rounded",
     ),
     "25 exchanged axes": (
         "w = log_likelihood + log_prior - log_q\n"

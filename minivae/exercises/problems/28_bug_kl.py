@@ -1,9 +1,8 @@
-"""28 Find the bug: sigma and its square
+"""28 Find the bug: the KL of two Gaussians
 
 KL(q || p) for q = N(mu, sigma^2) and p = N(mu_p, sigma_p^2), summed over the
-independent dimensions: equation KL.5. sigma is the scale, sigma squared the
-variance, and more than one text confuses them. The lines give 0 where q = p, as
-they should, and are wrong elsewhere. Mend them.
+independent dimensions: equation KL.5, with sigma for the scale. The lines give 0
+where q = p, as they should, and are wrong elsewhere. Mend them.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""24 Find the bug: probabilities that were clipped
+"""24 Find the bug: the loss of a sure decoder
 
 The loss of a Bernoulli decoder is minus equation LIK.1, for each datum the sum
 over pixels; here it comes with its slope by each logit. Nothing overflows, and
@@ -21,6 +21,7 @@ def loss_and_slope(logits, x):
 # === the author's half: the student never sees what follows ===
 
 from minivae.exercises.judging import Wrong, call, check_function, combined, draw, fail
+from minivae.exercises.verdict import Row
 
 EQUATIONS = ["LIK.1"]
 
@@ -153,22 +154,19 @@ def check(answer):
             loss, slope = (np.ravel(found)[0] for found in call(answer.loss_and_slope, *pixel))
             right_loss, right_slope = (found.flat[0] for found in loss_and_slope(*pixel))
             where = f"for a pixel that is {'on' if on else 'off'} at the logit {logit:.0f}"
+            rows = [Row("loss", loss, right_loss), Row("slope", slope, right_slope)]
             if not np.isclose(loss, right_loss, rtol=1e-9, atol=1e-12):
+                why = "clipped" if np.isfinite(loss) else "rounded to 0 or 1 (or exp overflowed)"
                 fail(
-                    f"right for moderate logits, but {where} the loss is {loss:.6g} nats and "
-                    f"should be {right_loss:.6g}: "
-                    + (
-                        "the probability was clipped before its logarithm was taken"
-                        if np.isfinite(loss)
-                        else "the probability was rounded to 0 or 1 before its logarithm was "
-                        "taken, or exp overflowed"
-                    )
+                    f"Right for moderate logits, but {where} the loss should be "
+                    f"{right_loss:.6g}: the probability was {why} before its logarithm was taken",
+                    rows=rows,
                 )
             if not np.isclose(slope, right_slope, rtol=1e-9, atol=1e-12):
                 fail(
-                    f"the loss is right, but {where} the slope is {slope:.6g} and should be "
-                    f"{right_slope:.6g}: where a probability is clipped or rounded nothing can be "
-                    "learnt"
+                    f"The loss is right; the slope is not, {where}: where a probability is clipped "
+                    "or rounded nothing can be learnt",
+                    rows=rows,
                 )
 
 
@@ -205,7 +203,7 @@ WRONG = [
         "loss = np.sum(np.log(1 + np.exp(logits)) - x * logits, axis=1)\n"
         + SLOPE
         + "return loss, slope",
-        "inf",
+        "exp overflowed",
     ),
     Wrong(LOSS + SLOPE + "return -loss, slope", "minus is missing"),
     Wrong(LOSS + SLOPE + "return loss, -slope", "minus that|sign"),

@@ -1,4 +1,4 @@
-"""27 Find the bug: an ELBO with a term too many
+"""27 Find the bug: a bound above the rest
 
 The ELBO of each datum with the KL in closed form, equation ELBO.3, from one
 sample z_n of each q. So it was once published. The number is better than the

@@ -1,4 +1,4 @@
-"""29 Find the bug: a second use
+"""29 Find the bug: picking rows
 
 out = x[index] picks rows of x, some of them twice. Uses add up: equation AD.10
 says what the cotangent of x is. The lines below seem to add, and pass every

@@ -25,7 +25,7 @@ def adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["OPT.2", "OPT.4"]
 
@@ -77,6 +77,50 @@ SUSPECTS = {
         stored=True
     ),
 }
+
+
+def made(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon, first, second, step):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+    m_hat, v_hat = m / first(beta1, t), v / second(beta2, t)
+    return theta - learning_rate * step(m_hat, v_hat, epsilon), m, v
+
+
+CORRECTIONS = {
+    "{} has no correction": lambda beta, t: 1.0,
+    "{}: the power t is that of beta alone, 1 - beta**t": lambda beta, t: (1 - beta) ** t,
+    "{}: the correction has a plus for its minus": lambda beta, t: 1 + beta**t,
+    "{}: the correction has beta t where a power is meant": lambda beta, t: 1 - beta * t,
+    "{}: the correction lacks the power t": lambda beta, t: 1 - beta,
+    "{}: the correction is beta**t, not 1 less that": lambda beta, t: beta**t,
+    "{}: multiplied by the correction, where it is divided": lambda beta, t: 1 / (1 - beta**t),
+    "{}: the root of the correction": lambda beta, t: np.sqrt(1 - beta**t),
+    "{}: the square of the correction": lambda beta, t: (1 - beta**t) ** 2,
+    "{}: the correction has the wrong sign": lambda beta, t: beta**t - 1,
+}
+
+
+def corrections(mean):
+    return {"": lambda beta, t: 1 - beta**t} | {
+        sentence.format(mean): wrong for sentence, wrong in CORRECTIONS.items()
+    }
+
+
+SUSPECTS |= combined(
+    made,
+    first=corrections("m"),
+    second=corrections("v"),
+    step={
+        "": lambda m, v, e: m / (np.sqrt(v) + e),
+        "the sign of m alone: its size counts too": lambda m, v, e: np.sign(m),
+        "epsilon is missing": lambda m, v, e: m / np.sqrt(v),
+        "epsilon is subtracted": lambda m, v, e: m / (np.sqrt(v) - e),
+        "the root of v is missing": lambda m, v, e: m / (v + e),
+        "epsilon stands inside the root": lambda m, v, e: m / np.sqrt(v + e),
+        "multiplied by the root of v": lambda m, v, e: m * (np.sqrt(v) + e),
+        "v is left out": lambda m, v, e: m,
+        "the step climbs": lambda m, v, e: -m / (np.sqrt(v) + e),
+    },
+)
 
 
 def check(answer):

@@ -164,6 +164,8 @@ SUSPECTS |= combined(
     offset={
         "": scatter,
         "only one of the two factors is centred": one_sided,
+        "centred at one mean for each datum, that of its responsibilities: each component has its "
+        "own": lambda x, w, mu: np.einsum("nk,ni,nj->kij", w, x - w @ mu, x - w @ mu),
         "the data are not centred": lambda x, w, mu: scatter(x, w, 0 * mu),
         "centred at the mean of all data": lambda x, w, mu: scatter(x, w, 0 * mu + x.mean(axis=0)),
         "mu is added to x where it is subtracted": lambda x, w, mu: scatter(x, w, -mu),

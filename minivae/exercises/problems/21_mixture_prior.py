@@ -170,6 +170,8 @@ SUSPECTS |= combined(
     },
 )
 SUSPECTS |= {
+    "the components' log-densities are averaged over the samples first; log p(z) of each sample "
+    "comes before that mean": lambda v, p, c: -entropy(v) - log_sum_exp(p + c.mean(axis=0)),
     "this is the KL to N(0, I) without its mean; the prior here is a mixture": lambda v, p, c: (
         0.5 * np.sum(np.exp(v) - 1 - v, axis=1)
     ),

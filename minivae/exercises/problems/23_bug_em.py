@@ -141,6 +141,9 @@ SUSPECTS |= combined(
         "the variances are those of all data, without responsibilities": (
             lambda x, r, n, mu, old: np.tile(x.var(axis=0), (len(n), 1))
         ),
+        "the variances are about the mean of all data": lambda x, r, n, mu, old: (
+            r.T @ (x - x.mean(axis=0)) ** 2 / n[:, None]
+        ),
         "something is added to the variances, 1e-6": lambda x, r, n, mu, old: (
             second(x, r, n) - mu**2 + 1e-6
         ),

@@ -125,6 +125,11 @@ SUSPECTS |= combined(
     },
 )
 SUSPECTS |= {
+    "the log-weights are averaged with normalised weights: take the log of the mean weight": (
+        lambda a, p, q: np.sum(
+            np.exp(a + p - q) / np.exp(a + p - q).sum(axis=0) * (a + p - q), axis=0
+        )
+    ),
     "logarithms are multiplied: the logarithm of a product is a sum": lambda a, p, q: bound(
         a * (p - q)
     ),

@@ -85,6 +85,9 @@ SUSPECTS = {
     "the log of the average q is still there: it is no part of the bound": lambda a, m, v, z: (
         elbo(a, m, v, z) - aggregate(m, v, z)
     ),
+    "the prior is missing: log q(z | x) alone is subtracted": lambda a, m, v, z: (
+        a - log_normal(z, m, v)
+    ),
     "the prior is counted twice, in the KL and besides": lambda a, m, v, z: (
         elbo(a, m, v, z) + standard(z)
     ),

@@ -58,8 +58,9 @@ def test_a_student_goes_from_a_hole_to_a_pass(folder, minivae):  # noqa: F811
     assert status == 1
     lines = find(1).as_shipped.splitlines()
     line = next(n for n, text in enumerate(lines, 1) if "NotImplementedError" in text)
-    for part in (f"01_multiply.py:{line}", "(3, 4)", "The gradient of y has the wrong sign", "ratio",
-                 "Equation AD.2", "minivae exercise hint 01"):  # fmt: skip
+    wrong = "The gradient of y has the wrong sign"
+    hole, rest = f"01_multiply.py:{line}", ("(3, 4)", "ratio", "Equation AD.2")
+    for part in (hole, wrong, *rest, "minivae exercise hint 01"):
         assert part in out
     assert "Traceback" not in out
     assert minivae("exercise", "solution", "01")[0] == 2

@@ -1,6 +1,6 @@
 """Compiled loops on plain arrays; they know nothing of gradients or of models.
 
-- ``matmul``: the matrix product with its bias and activation;
+- ``matmul``: the matrix product with its bias and activation; ``linear_backward``: its gradients;
 - ``elementwise``: exp, log, tanh and their kin, and the activations;
 - ``likelihoods``: log-densities and divergences summed over columns, with their gradients;
 - ``optimisers``: Adam and momentum in one pass; ``gather``: picking rows;
@@ -37,7 +37,7 @@ from minivae_kernels.likelihoods import (
     reparameterise,
     reparameterise_backward,
 )
-from minivae_kernels.matmul import matmul
+from minivae_kernels.matmul import linear_backward, matmul
 from minivae_kernels.optimisers import adam_update, sgd_update
 from minivae_kernels.threads import get_num_threads, set_num_threads
 
@@ -57,6 +57,7 @@ __all__ = [
     "gaussian_log_prob",
     "gaussian_log_prob_backward",
     "get_num_threads",
+    "linear_backward",
     "log",
     "log1p",
     "matmul",

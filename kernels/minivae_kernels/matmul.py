@@ -12,6 +12,7 @@ Two loops cover every layout without copying a whole operand for it:
 Both compute a tile of the product at a time, so that each number loaded is used several times.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from minivae_kernels._arrays import (
 )
 from minivae_kernels._jit import block_kernel, inner, strided_block_kernel, summing_block_kernel
 from minivae_kernels._native import keep_apart
-from minivae_kernels.elementwise import activation_loop
+from minivae_kernels.elementwise import activation_backward, activation_loop
 
 _ROWS = 6  # in a tile by rows
 _WIDTH = 512  # columns in it, at most: six such rows and four of b fit in a 32 kB cache
@@ -89,6 +90,57 @@ def matmul(
     out = np.empty_like(product)
     run_flat(activate, product.reshape(-1), out.reshape(-1))
     return out
+
+
+def linear_backward(
+    g: FloatArray,
+    out: FloatArray,
+    x: FloatArray,
+    weight: FloatArray,
+    activation: str,
+    wanted: Sequence[bool] = (True, True, True),
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """Return the gradients of ``out = activation(x @ weight + bias)`` in x, weight and bias.
+
+    p = g * activation'(x @ weight + bias), read off the output; dx = p weight^T, dweight = x^T p,
+    and dbias is the sum of the rows of p.
+
+    Parameters
+    ----------
+    g, out
+        The gradient of the output, and the output, of shape ``(M, N)``.
+    x, weight
+        Shapes ``(M, K)`` and ``(K, N)``.
+    activation
+        A name from ``ACTIVATIONS``.
+    wanted
+        Which of the three are wanted; the others are None.
+
+    Raises
+    ------
+    TypeError
+        If an array is not float32 or float64.
+    ValueError
+        If the shapes do not go together, or there is no such activation.
+    """
+    p = g if activation == "identity" else activation_backward(g, out, activation)
+    p, x, weight = as_floats("linear_backward", p, x, weight)
+    (m, depth), n = x.shape, weight.shape[1]
+    if p.shape != (m, n) or weight.shape[0] != depth:
+        rule = "g must be (M, N), x (M, K) and weight (K, N) with the same M, K and N"
+        raise refuse("linear_backward", rule, g=g, x=x, weight=weight)
+    none, dtype = _NO_BIAS[p.dtype], p.dtype
+    dx = dweight = dbias = None
+    if wanted[0]:
+        dx = np.empty((m, depth), dtype)
+        _multiply(p, weight.T, none, dx, False)
+    if wanted[1]:
+        dweight = np.empty((depth, n), dtype)
+        _multiply(x.T, p, none, dweight, False)
+    if wanted[2]:
+        dbias = np.empty(n, dtype)
+        _sum_rows.run(n, _COLUMNS if m * n >= _WORTH_TURNING else n, contiguous(p), dbias)
+    return dx, dweight, dbias
 
 
 def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
@@ -188,6 +240,28 @@ def _turn(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
             to = out[j]
             to[i], to[i1], to[i2], to[i3] = x0[j], x1[j], x2[j], x3[j]
             to[i4], to[i5], to[i6], to[i7] = x4[j], x5[j], x6[j], x7[j]
+
+
+_COLUMNS = 64  # that a thread sums at a time
+
+
+@block_kernel
+def _sum_rows(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
+    """Write the sums of the columns start to stop of x, four rows at a time."""
+    low, columns = np.uintp(start), np.uintp(stop - start)
+    for j in range(columns):
+        out[low + j] = 0
+    rows = x.shape[0]
+    fours = rows - rows % 4
+    for i in range(0, fours, 4):
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(columns):
+            at = low + j
+            out[at] += (x0[at] + x1[at]) + (x2[at] + x3[at])
+    for i in range(fours, rows):
+        x0 = x[i]
+        for j in range(columns):
+            out[low + j] += x0[low + j]
 
 
 @inner

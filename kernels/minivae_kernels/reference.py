@@ -4,6 +4,7 @@ Every public kernel has a twin here with its name and signature. The twin is the
 it is what the tests compare the compiled kernel with. Nothing here is fast, and nothing is checked.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,23 @@ def matmul(
     if bias is not None:
         c = c + bias
     return c if activation is None else activation_forward(c, activation)
+
+
+def linear_backward(
+    g: FloatArray,
+    out: FloatArray,
+    x: FloatArray,
+    weight: FloatArray,
+    activation: str,
+    wanted: Sequence[bool] = (True, True, True),
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """Return the gradients of ``out = activation(x @ weight + bias)`` in x, weight and bias."""
+    p = activation_backward(g, out, activation)
+    return (
+        p @ weight.T if wanted[0] else None,
+        x.T @ p if wanted[1] else None,
+        np.asarray(p.sum(axis=0)) if wanted[2] else None,
+    )
 
 
 # Functions of one number -----------------------------------------------------------------------

@@ -85,12 +85,7 @@ def _linear_vjp(
     wanted: Sequence[bool] = (True, True, True),
 ) -> Value:
     # Eq. MLP.4: P = G * activation'(pre), read off the output; P W^T, X^T P, column sums of P
-    p = g if activation == "identity" else kernels.activation_backward(g, out, activation)
-    return (
-        kernels.matmul(p, weight.T) if wanted[0] else None,
-        kernels.matmul(x.T, p) if wanted[1] else None,
-        np.add.reduce(p, 0) if wanted[2] else None,
-    )
+    return kernels.linear_backward(g, out, x, weight, activation, wanted)
 
 
 def _linear_composed(x: Value, weight: Value, bias: Value, activation: str) -> Value:

@@ -146,3 +146,57 @@ def test_errors_are_no_larger_than_those_of_blas(shape, layout_b, dtype):
 
     ours, theirs = error(kernels.matmul(a, LAYOUTS[layout_b](b))), error(a @ b)
     assert ours < 1.25 * theirs
+
+
+@pytest.mark.equation("MLP.4")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(0, 3, 2), (1, 1, 1), (7, 5, 3), (33, 20, 130), (128, 300, 200)]
+)
+def test_a_layer_backwards_agrees_with_its_twin(m, k, n, activation, dtype):
+    rng = np.random.default_rng(0)
+    g, x, weight = (rng.normal(size=s).astype(dtype) for s in ((m, n), (m, k), (k, n)))
+    out = kernels.matmul(x, weight / np.sqrt(dtype(k)), activation=activation)
+    found = kernels.linear_backward(g, out, x, weight, activation)
+    expected = reference.linear_backward(
+        *(a.astype(float) for a in (g, out, x, weight)), activation
+    )
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(
+            a, b, rtol=0, atol=40 * np.finfo(dtype).eps * (1 + abs(b)).max(initial=0)
+        )
+    one = kernels.linear_backward(g, out, x, weight, activation, (False, True, False))
+    assert one[0] is one[2] is None
+    np.testing.assert_array_equal(one[1], found[1])
+
+
+def test_a_layer_backwards_takes_any_strides_and_many_threads_alike():
+    rng = np.random.default_rng(1)
+    g, x, weight = (rng.normal(size=s) for s in ((200, 190), (200, 150), (150, 190)))
+    out = kernels.matmul(x, weight)
+    plain = kernels.linear_backward(g, out, x, weight, "relu")
+    views = (
+        LAYOUTS[name](a)
+        for name, a in zip(("strided", "F", "reversed", "F"), (g, out, x, weight), strict=True)
+    )
+    for a, b in zip(kernels.linear_backward(*views, "relu"), plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-12)
+    threads = kernels.get_num_threads()
+    try:
+        kernels.set_num_threads(1)
+        for a, b in zip(kernels.linear_backward(g, out, x, weight, "relu"), plain, strict=True):
+            np.testing.assert_array_equal(a, b)
+    finally:
+        kernels.set_num_threads(threads)
+
+
+def test_a_layer_backwards_refuses():
+    g, x, weight = np.zeros((4, 2)), np.zeros((4, 3)), np.zeros((3, 2))
+    with pytest.raises(
+        ValueError, match=r"linear_backward: got g \(4, 2\), x \(4, 3\), weight \(2"
+    ):
+        kernels.linear_backward(g, g, x, weight.T, "identity")
+    with pytest.raises(ValueError, match="no activation is called 'gelu'"):
+        kernels.linear_backward(g, g, x, weight, "gelu")

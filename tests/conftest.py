@@ -1,6 +1,7 @@
 """What every test stands on: runs that can be repeated, no windows, and an empty home."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -9,6 +10,11 @@ os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "
 
 import pytest
 from hypothesis import settings
+
+# Who is started in the background by a shell ignores Ctrl-C, and so do those he starts; some tests
+# press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Other examples each time at home, where a failure prints the line that repeats it; the same ones
 # each time under CI. For a long look: make test ARGS="--hypothesis-profile=long"

@@ -172,7 +172,7 @@ def test_a_layer_backwards_agrees_with_its_twin(m, k, n, activation, dtype):
     np.testing.assert_array_equal(one[1], found[1])
 
 
-def test_a_layer_backwards_takes_any_strides_and_many_threads_alike():
+def test_a_layer_backwards_takes_any_strides_and_many_threads_alike(set_threads):
     rng = np.random.default_rng(1)
     g, x, weight = (rng.normal(size=s) for s in ((200, 190), (200, 150), (150, 190)))
     out = kernels.matmul(x, weight)
@@ -183,13 +183,9 @@ def test_a_layer_backwards_takes_any_strides_and_many_threads_alike():
     )
     for a, b in zip(kernels.linear_backward(*views, "relu"), plain, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-12)
-    threads = kernels.get_num_threads()
-    try:
-        kernels.set_num_threads(1)
-        for a, b in zip(kernels.linear_backward(g, out, x, weight, "relu"), plain, strict=True):
-            np.testing.assert_array_equal(a, b)
-    finally:
-        kernels.set_num_threads(threads)
+    set_threads(1)
+    for a, b in zip(kernels.linear_backward(g, out, x, weight, "relu"), plain, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_layer_backwards_refuses():

@@ -1,8 +1,5 @@
 """The mixture and k-means kernels: twins, exact cases, threads, far offsets, the interpreter."""
 
-import os
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -282,17 +279,6 @@ print("agree")
 """
 
 
-def test_interpreted_kernels_agree_with_their_twins():
-    environment = os.environ | {
-        "NUMBA_DISABLE_JIT": "1",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", INTERPRETED],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_interpreted_kernels_agree_with_their_twins(run_python):
+    run = run_python(INTERPRETED, NUMBA_DISABLE_JIT="1")
     assert run.stdout == "agree\n", run.stderr

@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,11 +20,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
-    before = kernels.get_num_threads()
-    kernels.set_num_threads(2)
-    yield
-    kernels.set_num_threads(before)
+def two_threads(set_threads):
+    set_threads(2)
 
 
 @block_kernel
@@ -79,6 +74,27 @@ def test_idle_helpers_sleep():
     assert time.process_time() - before < 0.05
 
 
+@pytest.mark.skipif(_sharing._processor is None, reason="the system does not place threads")
+def test_a_helper_is_woken_on_another_processor_and_then_free_to_move(monkeypatch):
+    count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
+    time.sleep(0.05)  # let it fall asleep
+    allowed, here = os.sched_getaffinity(0), min(os.sched_getaffinity(0))
+    place, placed = os.sched_setaffinity, []
+
+    def watch(thread, processors):
+        place(thread, processors)
+        placed.append((thread, set(processors)))
+
+    monkeypatch.setattr(os, "sched_setaffinity", watch)
+    monkeypatch.setattr(_sharing, "_processor", lambda: here)
+    deadline = time.monotonic() + 10
+    while len(placed) < 2 and time.monotonic() < deadline:
+        count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
+    helper = _sharing._pool._helpers[0]
+    assert placed[:2] == [(helper.native_id, allowed - {here}), (0, allowed)]
+    assert os.sched_getaffinity(helper.native_id) == allowed
+
+
 def test_a_failure_in_any_block_reaches_the_caller_and_closes_the_kernel():
     for i in range(50):
         out = np.ones(BLOCKS)
@@ -118,7 +134,7 @@ def test_too_many_arguments_are_refused_when_compiling():
         crowded.run(4, 1, *[np.zeros(4)] * 20)
 
 
-def test_a_process_may_end_while_helpers_are_awake():
+def test_a_process_may_end_while_helpers_are_awake(run_python):
     code = """
 import sys, numpy as np, minivae_kernels as kernels
 kernels.set_num_threads(2)
@@ -126,14 +142,6 @@ x = np.ones(200_000, np.float32)
 for _ in range(300):
     kernels.exp(x)
 """
-    path = os.pathsep.join(p for p in sys.path if p)
     for _ in range(5):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        run = run_python(code)
         assert (run.returncode, run.stderr) == (0, "")

@@ -15,11 +15,8 @@ from minivae_kernels import threads
 
 
 @pytest.fixture(autouse=True)
-def three_threads():
-    before = kernels.get_num_threads()
-    kernels.set_num_threads(3)
-    yield
-    kernels.set_num_threads(before)
+def three_threads(set_threads):
+    set_threads(3)
 
 
 def large_work():

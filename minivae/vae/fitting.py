@@ -125,8 +125,8 @@ class Fitting:
             loss = -ops.mean(importance_weighted_bound(log_weights))
         else:
             terms = elbo_terms(*model) if settings.kl == "analytic" else sample_terms(*model).means
-            kl = terms.kl if beta == 1 else beta * terms.kl
-            loss = ops.mean(kl - terms.reconstruction)
+            cost = terms.kl if beta == 1 else beta * terms.kl
+            loss = ops.mean(cost - terms.reconstruction)
         if not math.isfinite(loss.item()):
             raise FloatingPointError(
                 f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a smaller "

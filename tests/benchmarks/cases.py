@@ -131,14 +131,14 @@ def mixture_data(case: str) -> tuple[str, np.ndarray, tuple[np.ndarray, ...]]:
     return kind, X, (np.full(K, 1 / K), means, np.repeat(unit[None], K, axis=0))
 
 
-def product_data(case: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """The operands as they lie in memory, and which of them are to be transposed."""
+def product_data(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """The operands, of which some are transposed views."""
     shape, transposed = case.removeprefix("product ").split()
     m, k, n = map(int, shape.split("x"))
     rng = np.random.default_rng(m * k * n)
     a = rng.standard_normal((k, m) if transposed[0] == "t" else (m, k)).astype(np.float32)
     b = rng.standard_normal((n, k) if transposed[1] == "t" else (k, n)).astype(np.float32)
-    return a, b, transposed
+    return a.T if transposed[0] == "t" else a, b.T if transposed[1] == "t" else b
 
 
 def layer_data(case: str) -> tuple[np.ndarray, ...]:

@@ -25,9 +25,7 @@ def set_threads(n: int) -> None:
 
 def prepare(case: str) -> Any:
     if case.startswith("product"):
-        a, b, transposed = cases.product_data(case)
-        a = a.T if transposed[0] == "t" else a
-        b = b.T if transposed[1] == "t" else b
+        a, b = cases.product_data(case)
         return lambda: a @ b, lambda: {"answer": cases.fingerprint(a @ b)}
     f, x = _FUNCTIONS[case.split()[1]], cases.function_data(case)
     return lambda: f(x), lambda: {"answer": cases.fingerprint(f(x))}

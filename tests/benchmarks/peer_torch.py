@@ -34,10 +34,7 @@ def prepare(case: str) -> Any:
 
 
 def _product(case: str) -> Any:
-    a, b, transposed = cases.product_data(case)
-    a, b = torch.from_numpy(a), torch.from_numpy(b)
-    a = a.T if transposed[0] == "t" else a
-    b = b.T if transposed[1] == "t" else b
+    a, b = map(torch.from_numpy, cases.product_data(case))
     return lambda: a @ b, lambda: {"answer": cases.fingerprint((a @ b).numpy())}
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "read_registry",
 ]
 
+_CARRIED = "_book"  # where an installed package keeps the book, its examples and its tests
 LABEL = r"[A-Z]+\.[1-9][0-9]*"
 _CITATION = re.compile(rf"\bEq\.\s+({LABEL})\b")
 _TAG = re.compile(r"\\tag\{([^}]*)\}")
@@ -130,7 +131,7 @@ def find_sources() -> Sources:
     kernels = find_spec("minivae_kernels")
     if kernels is None or kernels.origin is None:
         raise ModuleNotFoundError("minivae_kernels is not installed; it comes with minivae")
-    installed = package / "_book"
+    installed = package / _CARRIED
     root = installed if installed.is_dir() else package.parent
     return Sources(
         root / "derivations",
@@ -314,6 +315,8 @@ class _Module:
 def _modules(name: str, folder: Path) -> Iterator[_Module]:
     """The source files under a folder that cite or mark an equation."""
     for path in sorted(folder.rglob("*.py")):
+        if _CARRIED in path.relative_to(folder).parts:
+            continue  # the book in an installed package is no part of its code
         text = path.read_text(encoding="utf-8")
         if "Eq." in text or "mark.equation" in text:
             yield _read(_module_name(name, path.relative_to(folder)), path, text)

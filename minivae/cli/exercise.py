@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from minivae.cli.terminal import say, table
-from minivae.exercises import Exercise, Verdict, find
-from minivae.exercises.classroom import collect, draw_class
+from minivae.exercises import Exercise, Verdict, catalogue, find
+from minivae.exercises.classroom import collect, count_passed, draw_class
 from minivae.exercises.folder import Folder
 
 __all__ = ["register"]
@@ -189,9 +189,9 @@ def whole_class(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--out {out} should end in .png, .pdf or .svg")
     found = collect(Path(arguments.folder))
     draw_class(found, out)
-    total = max(map(len, found.values()))
-    rows = [(name, sum(s == 3 for s in states.values())) for name, states in found.items()]
-    print(table([(name, f"{passed:2} of {total}") for name, passed in rows], indent=0))
+    total = len(catalogue())
+    rows = [(name, f"{count_passed(states):2} of {total}") for name, states in found.items()]
+    print(table(rows, indent=0))
     print(f"\n{out} shows exercise by exercise.")
 
 

@@ -79,9 +79,8 @@ def _components(vae: VAE) -> tuple[Array, Array] | None:
     """Return the means and covariances of a mixture prior, or None for N(0, I)."""
     if not isinstance(vae.prior_, MixturePrior):
         return None
-    factors = vae.prior_.factors.data  # with the logarithms of the diagonals
-    L = np.where(np.eye(vae.latent_dim), np.exp(factors), np.tril(factors, -1))
-    return vae.prior_.means.data, L @ L.swapaxes(1, 2)
+    _, means, L = vae.prior_.values()
+    return means, L @ L.swapaxes(1, 2)
 
 
 def prior(path: Path, vae: VAE, image_shape: tuple[int, int] | None, spacing: Any) -> None:

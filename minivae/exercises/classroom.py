@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae.exercises.catalogue import catalogue
 
-__all__ = ["collect", "draw_class"]
+__all__ = ["collect", "count_passed", "draw_class"]
 
 PASSED, TRIED, SHOWN, UNTOUCHED = 3, 2, 1, 0
 
@@ -21,11 +21,13 @@ def collect(folder: Path) -> dict[str, dict[str, int]]:
     Raises
     ------
     ValueError
-        If a file is not what ``progress --json`` writes, or there is none.
+        If a file is not what ``progress --json`` writes, two are of one name, or there is none.
     """
     found: dict[str, dict[str, int]] = {}
     for path in sorted(folder.rglob("*.json")):
         name = path.parent.name if path.name == "progress.json" else path.stem
+        if name in found:
+            raise ValueError(f"{path}: there is another {name!r}; name the files by their students")
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))["exercises"]
             found[name] = {number: _state(entry) for number, entry in entries.items()}
@@ -50,7 +52,7 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
     from minivae.checkpoint import atomic_write
 
     numbers = [exercise.number for exercise in catalogue()]
-    students = sorted(progress, key=lambda s: (-_passed(progress[s]), s))
+    students = sorted(progress, key=lambda s: (-count_passed(progress[s]), s))
     grid = np.array([[progress[s].get(n, UNTOUCHED) for n in numbers] for s in students])
     colours = ["#eeeeee", "#fdae61", "#abd9e9", "#2c7bb6"]
     labels = ["not tried", "solution looked at", "tried", "passed"]
@@ -59,7 +61,7 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
     axes.imshow(grid, cmap=ListedColormap(colours), vmin=0, vmax=3, aspect="auto")
     axes.set_xticks(range(len(numbers)), numbers, fontsize=8)
     axes.set_yticks(
-        range(len(students)), [f"{s}  {_passed(progress[s])}" for s in students], fontsize=8
+        range(len(students)), [f"{s}  {count_passed(progress[s])}" for s in students], fontsize=8
     )
     axes.set_xticks(np.arange(-0.5, len(numbers)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(students)), minor=True)
@@ -82,12 +84,13 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
 
 
 def _state(entry: dict[str, Any]) -> int:
-    if entry.get("gave_up") and not (entry.get("passed") and entry["passed"] <= entry["gave_up"]):
+    if entry.get("gave_up"):  # before a pass: later there is no need to
         return SHOWN
     if entry.get("passed"):
         return PASSED
     return TRIED if entry.get("checks") else UNTOUCHED
 
 
-def _passed(entries: dict[str, int]) -> int:
+def count_passed(entries: dict[str, int]) -> int:
+    """How many exercises a student has passed."""
     return sum(state == PASSED for state in entries.values())

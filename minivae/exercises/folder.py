@@ -204,8 +204,8 @@ class Folder:
             ) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(
-                f"{path} cannot be read; delete it to count afresh: minivae exercise start makes "
-                "a new folder, into which your files can be copied"
+                f"{path} cannot be read; 'minivae exercise start DIR' makes a new folder, into "
+                "which your files can be copied to count afresh"
             ) from None
         return dict(found)
 

@@ -145,7 +145,9 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
             )
     with tempfile.TemporaryDirectory() as folder:
         result, stack = Path(folder, "verdict.json"), Path(folder, "stack.txt")
-        command = [sys.executable, "-m", "minivae.exercises.running", exercise.number, str(path)]
+        # -P: a file of the student's that is called random.py must not stand for Python's own
+        command = [sys.executable, "-P", "-m", "minivae.exercises.running"]
+        command += [exercise.number, str(path)]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

@@ -447,8 +447,8 @@ class GaussianMixture(Estimator):
         Raises
         ------
         ShapeError, ValueError
-            If names or shapes differ, or a covariance is not positive definite; nothing is changed
-            then.
+            If names or shapes differ, a covariance is not positive definite, means are not finite
+            or weights no probabilities; nothing is changed then.
         """
         names = ["weights", "means", "covariances"]
         if sorted(state) != sorted(names):
@@ -460,6 +460,11 @@ class GaussianMixture(Estimator):
         found = (weights.shape, means.shape, covariances.shape)
         if found != wanted:
             raise ShapeError(f"load_state_dict: the shapes are {found}; they must be {wanted}")
+        are_weights = (weights >= 0).all() and abs(weights.sum() - 1.0) < 1e-6
+        if not (are_weights and np.isfinite(means).all()):
+            raise ValueError(
+                "load_state_dict: means must be finite, weights not negative and 1 together"
+            )
         try:
             covariances, factors, _ = constrained(covariances, self.covariance_type, 0.0)
         except SingularError as error:
@@ -471,6 +476,10 @@ class GaussianMixture(Estimator):
         self.weights_, self.means_, self.covariances_ = weights, means, covariances
         self.precisions_cholesky_, self.precisions_ = factors, theta.precisions
         self._scatter, self.n_features_in_ = covariances, D
+        # How good they are on any data, nobody has seen.
+        self.converged_, self.n_iter_, self.lower_bounds_ = False, 0, []
+        self.lower_bound_, self._bound_before = math.nan, -math.inf
+        self.collapsed_ = self.empty_ = np.empty(0, np.intp)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; :meth:`load` reads it."""

@@ -112,21 +112,21 @@ class MixturePrior(Module):
 
     def sample(self, eps: Array, rng: np.random.Generator) -> Array:
         """A draw z = m_c + L_c eps for each row of standard normal noise ``(n, K)``."""
-        log_weights, means, factors = self._values()
+        log_weights, means, factors = self.values()
         c = rng.choice(len(means), size=len(eps), p=np.exp(log_weights))
         z: Array = means[c] + np.einsum("nij,nj->ni", factors[c], eps)
         return z
 
     def moments(self, latent_dim: int) -> tuple[Array, Array]:
         """The mean ``(K,)`` and the covariance ``(K, K)`` of z."""
-        log_weights, means, factors = self._values()
+        log_weights, means, factors = self.values()
         pi = np.exp(log_weights)
         mean = pi @ means
         away = (means - mean)[..., None]
         within, between = factors @ factors.swapaxes(1, 2), away @ away.swapaxes(1, 2)
         return mean, np.tensordot(pi, within + between, axes=1)
 
-    def _values(self) -> tuple[Array, Array, Array]:
+    def values(self) -> tuple[Array, Array, Array]:
         """log pi, m and L in float64, the weights with the sum 1."""
         with no_grad():
             log_pi, means, L = (t.data.astype(np.float64) for t in self._theta())

@@ -67,6 +67,8 @@ FILES = {
     "derivations/api/all.md": ".. automodule:: minivae.sums\n",
     "minivae/sums.py": '"""Sums."""\n\n\ndef mean(x):\n'
     '    """The mean, Eq. SUM.2.\n\n    Of numbers.\n    """\n    return sum(x) / len(x)\n',
+    # what an installed package carries: no part of its code
+    "minivae/_book/tests/test_sums.py": 'def test_mean():\n    """Eq. SUM.2."""\n',
     "examples/bars.py": '"""Bars, Eq. SUM.2."""\n',
     "tests/test_sums.py": 'import pytest\n\n\n@pytest.mark.equation("SUM.2")\n'
     "def test_the_mean_of_three():\n    pass\n",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cli.test_refusals import is_one_line
 from minivae import GaussianMixture
+from minivae.cli.gmm import _path
 from minivae.datasets import load, load_faithful
 
 
@@ -53,6 +54,9 @@ def test_a_run_leaves_its_model_its_record_and_pictures(faithful_run):
     assert mixture.n_components == best
     with Image.open(faithful_run / "em.gif") as film:
         assert film.n_frames == mixture.n_iter_ + 1
+    frames = _path(mixture, load_faithful())
+    assert [bound for *_, bound in frames[1:]] == pytest.approx(mixture.lower_bounds_)
+    np.testing.assert_array_equal(frames[-1][1], mixture.means_)
 
 
 @pytest.mark.filterwarnings("default::minivae.errors.ConvergenceWarning")

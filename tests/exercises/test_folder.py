@@ -218,12 +218,19 @@ def test_a_class_is_drawn(folder, at_once, minivae):  # noqa: F811
     solve(folder, 1)
     folder.check(find(1))
     folder.give_up(find(2))
+    solve(folder, 2)
+    folder.check(find(2))
     for name in ("ada", "emmy"):
         (collected / f"{name}.json").write_text(json.dumps(folder.progress()), encoding="utf-8")
     status, out, err = minivae("exercise", "class", "collected", "--out", "class.png")
     assert (status, err) == (0, "")
     assert " 1 of 30" in out
     assert (folder.path / "class.png").read_bytes().startswith(b"\x89PNG")
+    (collected / "again").mkdir()
+    (collected / "again" / "ada.json").write_text(json.dumps(folder.progress()), encoding="utf-8")
+    status, out, err = minivae("exercise", "class", "collected", "--out", "class.png")
+    assert status == 2
+    assert "there is another 'ada'" in err
 
 
 def test_the_files_are_handed_out_as_they_are_cut(folder):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minivae import GaussianMixture
+from minivae.datasets import load_faithful
 from minivae.errors import NotFittedError, ShapeError
 
 TYPES = ("full", "tied", "diag", "spherical")
@@ -144,3 +145,34 @@ def test_y_is_ignored():
     np.testing.assert_array_equal(
         GaussianMixture(2, random_state=0).fit(X, np.arange(50)).means_, fitted().means_
     )
+
+
+def test_parameters_that_were_taken_over_can_be_used_and_kept(tmp_path):
+    X = load_faithful()
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    taken = GaussianMixture(2, warm_start=True)
+    taken.load_state_dict(fitted.state_dict())
+    assert np.isnan(taken.lower_bound_)  # of which data?
+    np.testing.assert_array_equal(taken.score_samples(X), fitted.score_samples(X))
+    taken.save(tmp_path / "taken.npz")
+    again = GaussianMixture.load(tmp_path / "taken.npz")
+    for model in (taken, again):
+        assert model.fit(X).lower_bound_ == pytest.approx(fitted.lower_bound_, abs=1e-3)
+    taken.load_state_dict(fitted.state_dict())
+    taken.partial_fit(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weights", [-1.0, 2.0]), ("weights", [0.5, 0.6]), ("weights", [np.nan, 1.0]),
+        ("means", [[np.nan, 0.0], [0.0, 0.0]]),
+    ],
+)  # fmt: skip
+def test_parameters_that_are_none_are_not_taken_over(name, value):
+    mixture = GaussianMixture(2, random_state=0).fit(load_faithful())
+    before = mixture.state_dict()
+    with pytest.raises(ValueError, match="load_state_dict: means must be finite, weights"):
+        mixture.load_state_dict({**before, name: np.array(value)})
+    for key, array in mixture.state_dict().items():
+        np.testing.assert_array_equal(array, before[key])

@@ -46,16 +46,19 @@ class Trainee(Protocol):
 
 
 class EarlyStopping:
-    """Stop when a score has not risen for ``patience`` epochs."""
+    """Stop when a score has not risen for ``patience`` epochs, of which the first do not count.
 
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
+    ``warmup`` epochs train another model than the one that is wanted: none of them is the best.
+    """
+
+    def __init__(self, patience: int, warmup: int = 0) -> None:
+        self.patience, self.warmup = patience, warmup
         self.best_score = -np.inf
-        self.best_epoch = 0
+        self.best_epoch = warmup
 
     def is_best(self, epoch: int, score: float) -> bool:
         """Whether this epoch's score is the best so far, which is remembered."""
-        if score > self.best_score:
+        if epoch > self.warmup and score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
             return True
         return False

@@ -251,7 +251,8 @@ def empty_folder(path: str) -> Path:
     if out.is_dir() and any(out.iterdir()):
         is_run = RunFolder(out).record.exists() or RunFolder(out).checkpoint.exists()
         is_run = is_run and not (out / MIXTURE).exists()
-        mend = f"go on with it by --resume {shlex.quote(str(out))}, or " if is_run else ""
+        resume = f"minivae train --resume {shlex.quote(str(out))}"
+        mend = f"go on with it by {resume}, or " if is_run else ""
         what = "holds a run" if is_run else "is not empty"
         raise FileExistsError(f"--out {out} {what}: {mend}name a new folder")
     return out

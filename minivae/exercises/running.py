@@ -136,7 +136,7 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
     OSError
         If the file cannot be read.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:  # some editors put a mark before the text
         try:
             text = file.read()
         except UnicodeDecodeError:
@@ -192,7 +192,7 @@ def _line_of(stack: str, path: Path) -> str | None:
 
 def _main(number: str, path: str, result: str, stack: str, limit: str) -> None:
     """Judge one file and write the verdict."""
-    exercise, text = find(number), Path(path).read_text(encoding="utf-8")
+    exercise, text = find(number), Path(path).read_text(encoding="utf-8-sig")
     _ = exercise.author  # loaded before the clock runs
     with open(stack, "w", encoding="utf-8") as hung:
         faulthandler.dump_traceback_later(float(limit), exit=True, file=hung)

@@ -78,7 +78,7 @@ def test_a_folder_with_a_run_is_not_overwritten(minivae, small_run):
     status, _, err = minivae("train", "--out", small_run)
     assert status == 2
     assert is_one_line(err)
-    assert f"holds a run: go on with it by --resume {small_run}" in err
+    assert f"holds a run: go on with it by minivae train --resume {small_run}" in err
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,13 @@ def test_a_process_that_dies_gets_a_sentence(folder):
     assert "ended with status 3" in verdict.diagnosis
 
 
+def test_a_byte_order_mark_is_no_mistake(folder):
+    solve(folder, 1)
+    path = folder.path / "01_multiply.py"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert judge_file(find(1), path).kind == "pass"
+
+
 def test_an_edit_of_the_wrong_place_is_noticed(folder, minivae):  # noqa: F811
     path = folder.path / "01_multiply.py"
     text = find(1).filled("return g * x, g * y").replace("np.multiply(x, y)", "x + y")

@@ -262,6 +262,15 @@ def test_every_part_of_the_mixture_learns():
         assert (change > 1e-4).all()
 
 
+def test_early_stopping_waits_for_the_mixture():
+    # so large a learning rate that the first epoch's ELBO stays the best
+    vae = VAE(**{**DIGITS, "learning_rate": 0.3}, epochs=12, validation=0.2, patience=1)
+    vae.set_params(prior="mixture", prior_components=3, prior_warmup=6).fit(X)
+    assert vae.history_["epoch"][-1] > 6
+    held = MixturePrior.standard(3, K, np.float32).state_dict()
+    assert not np.array_equal(vae.prior_.state_dict()["means"], held["means"])
+
+
 def test_it_begins_where_the_encoder_has_put_the_data(standard):
     prior = MixturePrior.standard(5, K, np.float32)
     mu, log_var = standard.posterior(X)

@@ -83,6 +83,19 @@ def test_early_stopping_waits_for_as_long_as_it_is_told():
     assert diary.best == again.best == again.seen != diary.seen
 
 
+def test_early_stopping_does_not_count_a_warm_up():
+    # the best of all scores belongs to another model, and patience begins after the warm-up
+    diary = Diary(scores=[9.0, 8.0, 7.0, 1.0, 2.0, 1.0, 1.0, 3.0])
+    loop = loop_of(diary, epochs=8, early_stopping=EarlyStopping(patience=2, warmup=3))
+    loop.run()
+    assert loop.epoch == 7
+    assert loop.early_stopping.best_epoch == 5
+    stuck = loop_of(Diary(scores=[9.0] + [np.nan] * 9), epochs=9)
+    stuck.early_stopping = EarlyStopping(patience=2, warmup=3)
+    stuck.run()
+    assert stuck.epoch == 5
+
+
 def test_scores_that_are_not_numbers_are_never_best():
     diary = Diary(scores=[np.nan] * 5)
     loop = loop_of(diary, epochs=5, early_stopping=EarlyStopping(patience=3))

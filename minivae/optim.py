@@ -1,7 +1,7 @@
 """Gradient descent: SGD with momentum, and Adam.
 
-An optimiser never writes to an array that somebody else may hold: each step makes a new array for
-every parameter, in the memory of the array before the last if nobody looks at it any more.
+An optimiser never writes to an array that somebody else may hold, such as a tape that is still
+alive: the parameter then gets an array of its own.
 """
 
 from __future__ import annotations
@@ -19,16 +19,26 @@ from minivae.tensor import Array, Tensor
 __all__ = ["SGD", "Adam"]
 
 
-def _references(arrays: list[Array], i: int) -> int:
-    return sys.getrefcount(arrays[i])
+def _holders(p: Tensor) -> int:
+    return sys.getrefcount(p._data)
 
 
-# What _references counts when only the list holds the array; it differs between Python versions.
-_LIST_ONLY = _references([np.empty(1)], 0)
+# What _holders counts where nobody but the tensor holds its array; Python versions differ.
+_ALONE = _holders(Tensor(0.0))
+
+
+def _own_array(p: Tensor) -> Array:
+    """A parameter's array, if nobody else holds it, or a copy; it may be written to."""
+    alone = _holders(p) == _ALONE
+    array = p._data
+    if not (alone and array.base is None and array.flags.c_contiguous):
+        return array.copy(order="C")
+    array.setflags(write=True)
+    return array
 
 
 class Optimiser:
-    """What the optimisers share: parameters, their spare arrays and the count of steps."""
+    """What the optimisers share: parameters, running averages and the count of steps."""
 
     slots: tuple[str, ...]  # names of the running averages kept for each parameter
 
@@ -43,7 +53,6 @@ class Optimiser:
         self.averages = {
             slot: [np.zeros(p.shape, p.dtype) for p in self.parameters] for slot in self.slots
         }
-        self._spares = [np.empty(p.shape, p.dtype) for p in self.parameters]
 
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Move every parameter once, by the gradients given or by each parameter's ``.grad``.
@@ -68,27 +77,16 @@ class Optimiser:
                     f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}"
                 )
         self.step_count += 1
-        for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
-            if g is None:
-                continue
-            old = p._data
-            if not self._is_free(i):
-                self._spares[i] = np.empty(old.shape, old.dtype)
-            out = self._spares[i]
-            out.setflags(write=True)
-            self._update(i, old, np.asarray(g, old.dtype), out)
-            out.setflags(write=False)
-            p._data, self._spares[i] = out, old
+        moved = [i for i, g in enumerate(gradients) if g is not None]
+        new = [_own_array(self.parameters[i]) for i in moved]
+        grad = [np.asarray(gradients[i], a.dtype) for i, a in zip(moved, new, strict=True)]
+        self._move(new, grad, *([self.averages[slot][i] for i in moved] for slot in self.slots))
+        for i, a in zip(moved, new, strict=True):
+            a.setflags(write=False)
+            self.parameters[i]._data = a
 
-    def _is_free(self, i: int) -> bool:
-        """Whether nobody else sees the memory of the i-th spare array, and it can be written to."""
-        if _references(self._spares, i) > _LIST_ONLY:
-            return False
-        spare = self._spares[i]
-        return spare.base is None and spare.flags.c_contiguous
-
-    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
-        """Write the i-th parameter's new value into ``out``."""
+    def _move(self, param: list[Array], grad: list[Array], *averages: list[Array]) -> None:
+        """Write new values over the old ones, of the parameters and of their averages."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
@@ -140,11 +138,8 @@ class SGD(Optimiser):
         super().__init__(parameters, learning_rate)
         self.momentum = float(momentum)
 
-    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
-        velocity = self.averages["velocity"][i]
-        kernels.sgd_update(
-            param, grad, velocity, out, learning_rate=self.learning_rate, momentum=self.momentum
-        )
+    def _move(self, *arrays: list[Array]) -> None:
+        kernels.sgd_update(*arrays, learning_rate=self.learning_rate, momentum=self.momentum)
 
 
 class Adam(Optimiser):
@@ -171,9 +166,12 @@ class Adam(Optimiser):
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
 
-    def _update(self, i: int, param: Array, grad: Array, out: Array) -> None:
+    def _move(self, *arrays: list[Array]) -> None:
         kernels.adam_update(
-            param, grad, self.averages["m"][i], self.averages["v"][i], out,
-            step=self.step_count, learning_rate=self.learning_rate,
-            beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
-        )  # fmt: skip
+            *arrays,
+            step=self.step_count,
+            learning_rate=self.learning_rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+        )

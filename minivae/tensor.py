@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+import minivae_kernels as kernels
 from minivae.errors import DtypeError, GradientError, ShapeError
 
 __all__ = ["Array", "Primitive", "Tensor", "no_grad", "primitive", "unbroadcast"]
@@ -270,7 +271,7 @@ class Primitive:
         them down to each input's.
     composed
         The same function made of simpler operations, for second derivatives where ``vjp`` takes
-        arrays only.
+        arrays only. Its forward is taken for a compiled loop, which gives no warnings of NumPy's.
 
     Raises
     ------
@@ -284,8 +285,8 @@ class Primitive:
         functools.update_wrapper(self, forward)
         self.__name__ = forward.__name__.removesuffix("_forward").lstrip("_")
         # NaN and infinities travel without NumPy's warnings, forwards as backwards.
-        self.forward, self.vjp = np.errstate(all="ignore")(forward), vjp
-        self.broadcasts, self.composed = broadcasts, composed
+        self.forward = forward if composed else np.errstate(all="ignore")(forward)
+        self.vjp, self.broadcasts, self.composed = vjp, broadcasts, composed
         arguments: list[inspect.Parameter] = []
         with suppress(ValueError):  # NumPy's own functions have no signature before 2.4
             arguments = list(inspect.signature(forward).parameters.values())
@@ -370,7 +371,8 @@ class Primitive:
 
     def fitted(self, part: Any, g: Value, x: Tensor, differentiable: bool) -> Value:
         """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
-        part = part if type(part) is np.ndarray else _value(part, differentiable)
+        if not (differentiable and isinstance(part, Tensor)):
+            part = np.asarray(values(part))
         if self.broadcasts and part.shape == g.shape != x._data.shape:
             part = unbroadcast(part, x.shape)
         if part.shape != x._data.shape:
@@ -380,10 +382,6 @@ class Primitive:
 
 
 primitive = Primitive  # its name as a verb, which is how it is used
-
-
-def _value(x: Any, differentiable: bool) -> Value:
-    return x if differentiable and isinstance(x, Tensor) else np.asarray(values(x))
 
 
 def unbroadcast(g: Value, shape: tuple[int, ...]) -> Value:
@@ -396,8 +394,7 @@ def unbroadcast(g: Value, shape: tuple[int, ...]) -> Value:
         raise GradientError(f"unbroadcast: {shape} does not broadcast to the cotangent's {g.shape}")
     stretched = [lead + i for i, n in enumerate(shape) if n != g.shape[lead + i]]
     if lead or stretched:
-        g = OPERATIONS["sum"](g, (*range(lead), *stretched), keepdims=True)
-        g = OPERATIONS["reshape"](g, shape)
+        g = OPERATIONS["reshape"](OPERATIONS["sum"](g, (*range(lead), *stretched)), shape)
     return g
 
 
@@ -463,6 +460,7 @@ def walk(
     for t in reversed(path if targets else []):
         if t._node and any(isinstance(x, Tensor) and x in useful for x in t._node.inputs):
             useful.add(t)
+    add = OPERATIONS["add"] if differentiable else kernels.add
     table = {root: seed}  # local to this walk, so that walks do not disturb each other
     found: dict[Tensor, Value] = {}
     held = {id(seed)}
@@ -475,7 +473,7 @@ def walk(
                 for x, want, part in zip(node.inputs, wanted, parts, strict=True):
                     if want and part is not None:
                         part = node.operation.fitted(part, g, x, differentiable)
-                        table[x] = _value(table[x] + part, differentiable) if x in table else part
+                        table[x] = add(table[x], part) if x in table else part
             elif g is not None:
                 own = differentiable or (id(g) not in held and g.base is None and g.flags.writeable)
                 found[t] = g if own else g.copy()

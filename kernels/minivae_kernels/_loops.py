@@ -554,12 +554,16 @@ def gaussian_kl_backward(
 def reparameterise(
     start: int, stop: int, mu: Array, log_var: Array, eps: Array, out: Array
 ) -> None:
-    half = mu.dtype.type(0.5)
-    for r in range(start, stop):
-        b = r % mu.shape[0]
-        centre, spread, noise, to = mu[b], log_var[b], eps[r], out[r]
+    half, rows = mu.dtype.type(0.5), mu.shape[0]
+    r = start
+    while r < stop:  # rows r to end use rows b, b + 1, ... of the data, then they begin anew
+        b = r % rows
+        end = min(stop, r + rows - b)
+        centre, spread = mu[b : b + end - r].reshape(-1), log_var[b : b + end - r].reshape(-1)
+        noise, to = eps[r:end].reshape(-1), out[r:end].reshape(-1)
         for d in range(noise.size):
             to[d] = centre[d] + _exp(half * spread[d]) * noise[d]
+        r = end
 
 
 @block_kernel
@@ -567,15 +571,15 @@ def reparameterise_backward(
     start: int, stop: int, g: Array, log_var: Array, eps: Array, d_mu: Array, d_log_var: Array
 ) -> None:
     half = g.dtype.type(0.5)
-    rows = log_var.shape[0]
-    for b in range(start, stop):
-        spread, to, to_spread = log_var[b], d_mu[b], d_log_var[b]
-        to[:] = 0
-        to_spread[:] = 0
-        for r in range(b, g.shape[0], rows):  # every sample of row b
-            weight, noise = g[r], eps[r]
-            for d in range(spread.size):
-                to[d] += weight[d]
-                to_spread[d] += weight[d] * noise[d]
+    spread = log_var[start:stop].reshape(-1)
+    to, to_spread = d_mu[start:stop].reshape(-1), d_log_var[start:stop].reshape(-1)
+    to[:] = 0
+    to_spread[:] = 0
+    for first in range(0, g.shape[0], max(1, log_var.shape[0])):  # every sample of these rows
+        weight = g[first + start : first + stop].reshape(-1)
+        noise = eps[first + start : first + stop].reshape(-1)
         for d in range(spread.size):
-            to_spread[d] *= half * _exp(half * spread[d])
+            to[d] += weight[d]
+            to_spread[d] += weight[d] * noise[d]
+    for d in range(spread.size):
+        to_spread[d] *= half * _exp(half * spread[d])

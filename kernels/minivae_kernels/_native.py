@@ -80,6 +80,26 @@ def _mark_apart(typing: Any) -> Any:
 keep_apart: Any = (lambda: None) if INTERPRETED else _mark_apart
 
 
+@intrinsic
+def _fetch_to_write(typing: Any, x: Any, i: Any) -> Any:
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        byte = ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(array.data, [values[1]]), byte)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(prefetch, [place, number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(x, i), generate
+
+
+# Asks for the cache line of x[i], to write there soon; i may lie beyond the end of x.
+fetch_to_write: Any = (lambda x, i: None) if INTERPRETED else _fetch_to_write
+
+
 # Shared memory ---------------------------------------------------------------------------------
 #
 # A board is a row of 64-bit numbers that several threads read and write. It is known by its

@@ -8,7 +8,8 @@ to wake the other thread; two threads would pay only in long kernels. So a helpe
 worked stays awake for a moment in compiled code, and watches a number in memory. The caller, also
 in compiled code, writes there which function it is in and with what arguments, changes the
 number and begins to work; the helper calls the same function with the same arguments. Both take
-the numbers of blocks from one counter until none is left. This costs a microsecond or two, and
+blocks until none is left, the caller from the front and the helper from the back, so that each
+finds in its processor's cache what it wrote a kernel ago. This costs a microsecond or two, and
 neither Python nor the operating system has a part in it. A helper that sees nothing to do for a
 while goes to sleep.
 """
@@ -48,16 +49,17 @@ _AWAKE = 2e-3
 # Positions on the board, 64 bytes or more apart where several threads write: they would take the
 # cache line from each other.
 _TURN = 0  # changes when there is work
-_NEXT = 8  # the number of the next block
-_INSIDE = 16  # helpers that are inside the kernel, plus _SHUT if no more may come
-_INVITED = 24  # helpers with lower numbers than this may come
-_COUNT, _STEP = 25, 26  # how much there is to do, and how much of it is a block
-_FAILED = 27  # whether a block ended with an exception
-_LATE = 28  # whether the last caller was kept waiting for a helper
-_REST, _REST_ARGUMENT = 29, 30  # the system's function for a short sleep
-_YIELD = 31  # and the one that gives the processor to whoever wants it
-LEAD = 32  # the function that shares out what is written behind
-CALL = 33  # the caller's function and arguments
+_TAKEN = 8  # how many blocks somebody has taken
+_ENDS = 16, 24  # and how many of them from the front, and from the back
+_INSIDE = 32  # helpers that are inside the kernel, plus _SHUT if no more may come
+_INVITED = 40  # helpers with lower numbers than this may come
+_COUNT, _STEP = 41, 42  # how much there is to do, and how much of it is a block
+_FAILED = 43  # whether a block ended with an exception
+_LATE = 44  # whether the last caller was kept waiting for a helper
+_REST, _REST_ARGUMENT = 45, 46  # the system's function for a short sleep
+_YIELD = 47  # and the one that gives the processor to whoever wants it
+LEAD = 48  # the function that shares out what is written behind
+CALL = 49  # the caller's function and arguments
 _ASLEEP = CALL + CALL_SIZE + 8  # for each helper whether it sleeps
 _SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
 _SHUT = 1 << 32
@@ -71,13 +73,13 @@ _ALONE, _MOST_ALONE = 0.01, 0.2
 
 
 @scalar
-def _work(board: int) -> None:
-    """Do blocks of the written call until none is left."""
+def _work(board: int, end: int) -> None:
+    """Do blocks of the written call, from the front (0) or the back (1), until none is left."""
     count, step = load(board, _COUNT), load(board, _STEP)
-    while True:
-        start = add(board, _NEXT, 1) * step
-        if start >= count:
-            break
+    blocks = (count + step - 1) // step
+    while add(board, _TAKEN, 1) < blocks:
+        block = add(board, _ENDS[end], 1)
+        start = (blocks - 1 - block if end else block) * step
         status = call_again(board, CALL, start, min(start + step, count))
         if status != 0:
             store(board, _FAILED, 1)
@@ -90,10 +92,12 @@ def _join(board: int, number: int, looks: int, turn: int) -> int:
     every call that it is invited to, and returns the turn when it falls asleep.
     """
     if number < 0:
-        store(board, _NEXT, 0)
+        store(board, _ENDS[0], 0)
+        store(board, _ENDS[1], 0)
+        store(board, _TAKEN, 0)
         add(board, _INSIDE, -_SHUT)
         add(board, _TURN, 1)
-        _work(board)
+        _work(board, 0)
         add(board, _INSIDE, _SHUT)
         waited = 0
         while load(board, _INSIDE) != _SHUT:
@@ -113,7 +117,7 @@ def _join(board: int, number: int, looks: int, turn: int) -> int:
                 call(load(board, _YIELD), 0, 0, 0, 0)
         else:
             if add(board, _INSIDE, 1) < _SHUT:
-                _work(board)
+                _work(board, (number + 1) % 2)
                 idle = 0
             add(board, _INSIDE, -1)
         turn = now

@@ -76,6 +76,16 @@ def relu_backward(g: FloatArray, out: FloatArray) -> FloatArray:
     return _each_pair(_relu_backward, "relu_backward", g, out)
 
 
+def add(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return x + y, of two arrays of one shape."""
+    x, y = as_floats("add", x, y)
+    if x.shape != y.shape:
+        raise refuse("add", "both must have one shape; broadcast one of them first", x=x, y=y)
+    out = np.empty(x.shape, x.dtype)
+    run_flat(_add, line(x), line(y), line(out))
+    return out
+
+
 def activation_forward(x: FloatArray, name: str) -> FloatArray:
     """Return the activation called `name`, one of ``ACTIVATIONS``, of every element.
 
@@ -130,6 +140,12 @@ def _each_pair(loop: BlockKernel, operation: str, g: FloatArray, out: FloatArray
     result = np.empty(g.shape, g.dtype)
     run_flat(loop, line(g), line(out), line(result))
     return result
+
+
+@block_kernel
+def _add(start: int, stop: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+    for i in range(np.uintp(start), np.uintp(stop)):
+        out[i] = x[i] + y[i]
 
 
 @block_kernel

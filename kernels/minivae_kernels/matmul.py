@@ -1,6 +1,6 @@
 """The matrix product, with its bias and activation applied while the rows are still in the cache.
 
-Two loops cover every layout without copying a whole operand for it:
+Two ways cover every layout without copying a whole operand for it:
 
 - *by rows*: a row of the product is the sum of the rows of b, each times a number from a. The
   inner loop runs along contiguous rows of b; a is read one number at a time, so it may be
@@ -10,6 +10,11 @@ Two loops cover every layout without copying a whole operand for it:
   rows are too short for vector instructions.
 
 Both compute a tile of the product at a time, so that each number loaded is used several times.
+
+Where two processors share a product whose b is a layer's weights, each sums half the terms of every
+element: it then reads one half of b's rows, finds it in its own cache the next time, and is the one
+that Adam lets write there. What both read would have to be taken from the other's cache before it
+could be written.
 """
 
 from collections.abc import Sequence
@@ -29,16 +34,19 @@ from minivae_kernels._jit import block_kernel, inner, strided_block_kernel, summ
 from minivae_kernels._native import keep_apart
 from minivae_kernels.elementwise import activation_backward, activation_loop
 
-_ROWS = 6  # in a tile by rows
-_WIDTH = 512  # columns in it, at most: six such rows and four of b fit in a 32 kB cache
+_ROWS = 4  # in a tile by rows
+_WIDTH = 800  # columns in it, at most: four such rows and four of b fit in a 32 kB cache
 _PART = 256  # terms that are summed one after the other: parts' sums lose fewer digits
 _DOTS = 4  # rows and columns in a tile by dots
+_STRIP = 1 << 16  # numbers of b in a strip by dots: they stay in the second cache for all rows of a
+_HELD = 1_600_000  # bytes of b, of which the second caches of two processors hold each a half
 _NARROW = 48  # columns up to which dots are faster than rows,
 _DEEP = 64  # given this depth to run along
 
-# Multiplications in a block given to a thread, and from which on sharing pays.
+# Multiplications in a block given to a thread, and from which on sharing pays even where two
+# processors have no cache in common, and have to fetch the operands from each other.
 _BLOCK = 100_000
-_WORTH_SHARING = 400_000
+_WORTH_SHARING = 1_000_000
 
 _NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
@@ -139,29 +147,35 @@ def linear_backward(
         _multiply(x.T, p, none, dweight, False)
     if wanted[2]:
         dbias = np.empty(n, dtype)
-        _sum_rows.run(n, _COLUMNS if m * n >= _WORTH_TURNING else n, contiguous(p), dbias)
+        _sum_rows.run(n, n, contiguous(p), dbias)
     return dx, dweight, dbias
 
 
 def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
     """Write a @ b + bias into c, with the negative set to 0 if `relu`."""
     (m, depth), n = a.shape, b.shape[1]
+    small = m * n * depth < _WORTH_SHARING
     b_transposed = _is_transposed(b)
     if n <= _NARROW and depth >= _DEEP and n < m and _is_transposed(a):
         # c.T = b.T @ a.T, by rows, in two strips: a block is to write whole rows of c
         strips, tiles = -(-m // _WIDTH), -(-n // _ROWS)
         width = _even(m, 2 * strips)
         count = tiles * -(-m // width)
-        step = tiles if m * n * depth >= _WORTH_SHARING else count
+        step = count if small else tiles
         _sum_parts(count, step, b.T, n, a.T, width, bias, False, relu, c.ravel(), 1, n)
     elif depth >= _DEEP and (n <= _NARROW or (depth >= 4 * m and b_transposed)):
-        step = _step(-(-m // _DOTS), _DOTS * n * depth) * _DOTS
-        _by_dots.run(m, step, contiguous(a), _turned(b), bias, relu, c)
+        width = n if n * depth <= _STRIP else _even(n, -(-n * depth // _STRIP))
+        count = -(-m // _DOTS) * -(-n // width) if n else 0
+        step = count if small else -(-_BLOCK // (_DOTS * width * depth))
+        _by_dots.run(count, step, contiguous(a), _turned(b), width, bias, relu, c)
     else:
         b = _turned(b.T) if b_transposed else contiguous(b)
-        width = _even(n, -(-n // _WIDTH)) if n > _WIDTH else n
+        width = n if n <= _WIDTH else _even(n, -(-n // _WIDTH))
+        if depth > _PART and b.nbytes <= _HELD:
+            _sum_halves(a, m, b, width, small, bias, relu, c)
+            return
         count = -(-m // _ROWS) * -(-n // width) if n else 0
-        step = _step(count, _ROWS * width * min(depth, _PART))
+        step = count if small else -(-_BLOCK // (_ROWS * width * min(depth, _PART)))
         _sum_parts(count, step, a, m, b, width, bias, True, relu, c.ravel(), n, 1)
 
 
@@ -189,14 +203,29 @@ def _sum_parts(
     _by_rows.run(count, step, a, rows, b, added, width, bias, bias_along, relu, *c)
 
 
+def _sum_halves(
+    a: FloatArray,
+    rows: int,
+    b: FloatArray,
+    width: int,
+    small: bool,
+    bias: FloatArray,
+    relu: bool,
+    c: FloatArray,
+) -> None:
+    """Multiply by rows, half the depth on one processor and half on the other, and add."""
+    depth, n = b.shape
+    parts = -(-depth // (2 * _PART))  # in a half
+    part = 4 * -(-depth // (8 * parts))
+    tiles, other = -(-rows // _ROWS), np.empty_like(c)
+    step = 2 * tiles if small else -(-_BLOCK // (_ROWS * n * part))
+    _by_halves.run(2 * tiles, step, a, rows, b, parts * part, part, width, c, other)
+    _add_half.run(rows, rows if c.size < _WORTH_TURNING else 8, other, bias, relu, c)
+
+
 def _even(n: int, parts: int) -> int:
     """Return the width of so many parts of n, about even: multiples of 16."""
     return max(16, -(-n // (16 * max(1, parts))) * 16)
-
-
-def _step(count: int, work: int) -> int:
-    """Return how many tiles a block has, of which each takes so much work."""
-    return count if count * work < _WORTH_SHARING else -(-_BLOCK // work)
 
 
 def _is_transposed(x: FloatArray) -> bool:
@@ -214,7 +243,7 @@ def _turned(x: FloatArray) -> FloatArray:
 
 
 _LINES = 8  # rows that are turned together
-_WORTH_TURNING = 20_000  # elements from which on threads share that
+_WORTH_TURNING = 1 << 15  # elements from which on threads share that
 
 
 @block_kernel
@@ -240,9 +269,6 @@ def _turn(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
             to = out[j]
             to[i], to[i1], to[i2], to[i3] = x0[j], x1[j], x2[j], x3[j]
             to[i4], to[i5], to[i6], to[i7] = x4[j], x5[j], x6[j], x7[j]
-
-
-_COLUMNS = 64  # that a thread sums at a time
 
 
 @block_kernel
@@ -274,17 +300,16 @@ def _add_products(
     low: Any,
     columns: Any,
 ) -> None:
-    """Add to a tile the numbers of six rows of a, times rows of b, four at a time.
+    """Add to a tile the numbers of four rows of a, times rows of b, four at a time.
 
     j is unsigned: Numba would otherwise look in each iteration whether it is negative and counts
     from the end.
     """
     keep_apart()
-    c0, c1, c2, c3, c4, c5 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5]
+    c0, c1, c2, c3 = tile[0], tile[1], tile[2], tile[3]
     # A tile at the lower edge computes the last row several times.
-    a0, a1, a2 = a[i], a[min(i + 1, rows - 1)], a[min(i + 2, rows - 1)]
-    a3, a4 = a[min(i + 3, rows - 1)], a[min(i + 4, rows - 1)]
-    a5 = a[min(i + 5, rows - 1)]
+    last = rows - 1
+    a0, a1, a2, a3 = a[i], a[min(i + 1, last)], a[min(i + 2, last)], a[min(i + 3, last)]
     depth = len(b)
     fours = depth - depth % 4
     for k in range(0, fours, 4):
@@ -293,27 +318,78 @@ def _add_products(
         a10, a11, a12, a13 = a1[k], a1[k + 1], a1[k + 2], a1[k + 3]
         a20, a21, a22, a23 = a2[k], a2[k + 1], a2[k + 2], a2[k + 3]
         a30, a31, a32, a33 = a3[k], a3[k + 1], a3[k + 2], a3[k + 3]
-        a40, a41, a42, a43 = a4[k], a4[k + 1], a4[k + 2], a4[k + 3]
-        a50, a51, a52, a53 = a5[k], a5[k + 1], a5[k + 2], a5[k + 3]
         for j in range(columns):
             x0, x1, x2, x3 = b0[low + j], b1[low + j], b2[low + j], b3[low + j]
             c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
             c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
             c2[j] = c2[j] + a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
             c3[j] = c3[j] + a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
-            c4[j] = c4[j] + a40 * x0 + a41 * x1 + a42 * x2 + a43 * x3
-            c5[j] = c5[j] + a50 * x0 + a51 * x1 + a52 * x2 + a53 * x3
     for k in range(fours, depth):
         b0 = b[k]
-        a00, a10, a20, a30, a40, a50 = a0[k], a1[k], a2[k], a3[k], a4[k], a5[k]
+        a00, a10, a20, a30 = a0[k], a1[k], a2[k], a3[k]
         for j in range(columns):
             x0 = b0[low + j]
             c0[j] = c0[j] + a00 * x0
             c1[j] = c1[j] + a10 * x0
             c2[j] = c2[j] + a20 * x0
             c3[j] = c3[j] + a30 * x0
-            c4[j] = c4[j] + a40 * x0
-            c5[j] = c5[j] + a50 * x0
+
+
+@strided_block_kernel
+def _by_halves(
+    start: int,
+    stop: int,
+    a: FloatArray,
+    rows: int,
+    b: FloatArray,
+    half: int,
+    part: int,
+    width: int,
+    c: FloatArray,
+    other: FloatArray,
+) -> None:
+    """Write the tiles start to stop: of c the first `half` terms of its sums, of other the rest.
+
+    A tile is four rows, summed a part after the other, strip by strip.
+    """
+    depth, n = b.shape
+    tile = np.empty((4, width + 16), a.dtype)
+    tiles = (rows + 3) // 4
+    for t in range(start, stop):
+        i = t % tiles * 4
+        to, first, last = (c, 0, half) if t < tiles else (other, half, depth)
+        for left in range(0, n, width):
+            low, columns = np.uintp(left), np.uintp(min(width, n - left))
+            for k in range(first, last, part):
+                end = min(k + part, last)
+                tile[:] = 0
+                _add_products(tile, a[:, k:end], i, rows, b[k:end], low, columns)
+                for r in range(min(4, rows - i)):
+                    row, out = tile[r], to[i + r]
+                    if k == first:
+                        for j in range(columns):
+                            out[low + j] = row[j]
+                    else:
+                        for j in range(columns):
+                            out[low + j] += row[j]
+
+
+@block_kernel
+def _add_half(
+    start: int, stop: int, other: FloatArray, bias: FloatArray, relu: bool, c: FloatArray
+) -> None:
+    """Add to rows start to stop of c the other half and the bias, and set the negative to 0."""
+    zero, columns = c.dtype.type(0), np.uintp(c.shape[1])
+    for i in range(start, stop):
+        row, rest = c[i], other[i]
+        for j in range(columns):
+            row[j] += rest[j]
+        if bias.size:
+            for j in range(columns):
+                row[j] += bias[j]
+        if relu:
+            for j in range(columns):
+                row[j] = zero if row[j] < zero else row[j]
 
 
 @strided_block_kernel
@@ -332,7 +408,7 @@ def _by_rows(
     c_row: int,
     c_column: int,
 ) -> None:
-    """Write the tiles start to stop of c: six rows, each a sum of rows of b.
+    """Write the tiles start to stop of c: four rows, each a sum of rows of b.
 
     Or, if `added`, that sum and what is there. Tiles are counted down the first strip of `width`
     columns, then down the next. c is flat, with the steps between its rows and columns; bias lies
@@ -340,18 +416,18 @@ def _by_rows(
     """
     n = b.shape[1]
     zero = a.dtype.type(0)
-    tile = np.empty((6, width + 16), a.dtype)  # + 16: rows 4 kB apart would evict each other
-    tiles = (rows + 5) // 6
+    tile = np.empty((4, width + 16), a.dtype)  # + 16: rows 4 kB apart would evict each other
+    tiles = (rows + 3) // 4
     for t in range(start, stop):
-        left, i = t // tiles * width, t % tiles * 6
+        left, i = t // tiles * width, t % tiles * 4
         low, columns = np.uintp(left), np.uintp(min(width, n - left))
-        for r in range(6):
+        for r in range(4):
             row = tile[r]
             offset = bias[min(i + r, rows - 1)] if bias.size and not bias_along else zero
             for j in range(columns):
                 row[j] = bias[low + j] if bias.size and bias_along else offset
         _add_products(tile, a, i, rows, b, low, columns)
-        for r in range(min(6, rows - i)):
+        for r in range(min(4, rows - i)):
             row, to = tile[r], np.uintp((i + r) * c_row + left * c_column)
             if added:
                 for j in range(columns):
@@ -373,19 +449,25 @@ def _by_dots(
     stop: int,
     a: FloatArray,
     b: FloatArray,
+    width: int,
     bias: FloatArray,
     relu: bool,
     c: FloatArray,
 ) -> None:
-    """Write rows start to stop of c, whose elements are products of rows of a and rows of b."""
-    n, depth = b.shape
+    """Write the tiles start to stop of c, whose elements are products of rows of a and rows of b.
+
+    A tile is four rows of a strip of `width` columns; tiles are counted down the first strip, then
+    down the next.
+    """
+    (m, depth), n = a.shape, len(b)
     zero = a.dtype.type(0)
     tile = np.empty((4, 4), a.dtype)
-    for i in range(start, stop, 4):
-        # The last tile may be smaller: it computes its last row or column several times.
-        a0, a1 = a[i], a[min(i + 1, stop - 1)]
-        a2, a3 = a[min(i + 2, stop - 1)], a[min(i + 3, stop - 1)]
-        for j in range(0, n, 4):
+    tiles = (m + 3) // 4
+    for t in range(start, stop):
+        left, i = t // tiles * width, t % tiles * 4
+        # At the edges the last row or column is computed several times.
+        a0, a1, a2, a3 = a[i], a[min(i + 1, m - 1)], a[min(i + 2, m - 1)], a[min(i + 3, m - 1)]
+        for j in range(left, min(left + width, n), 4):
             b0, b1 = b[j], b[min(j + 1, n - 1)]
             b2, b3 = b[min(j + 2, n - 1)], b[min(j + 3, n - 1)]
             c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = zero
@@ -411,7 +493,7 @@ def _by_dots(
             tile[1, 0], tile[1, 1], tile[1, 2], tile[1, 3] = c10, c11, c12, c13
             tile[2, 0], tile[2, 1], tile[2, 2], tile[2, 3] = c20, c21, c22, c23
             tile[3, 0], tile[3, 1], tile[3, 2], tile[3, 3] = c30, c31, c32, c33
-            for r in range(min(4, stop - i)):
+            for r in range(min(4, m - i)):
                 for s in range(min(4, n - j)):
                     offset = bias[j + s] if bias.size else zero
                     value = tile[r, s] + offset

@@ -1,21 +1,24 @@
-"""One step of an optimiser in one pass over the parameters.
+"""One step of an optimiser in one pass over the parameters, which change in place.
 
-The moments are updated in place; the new parameters go to `out`, which may be `param` itself but
-must not overlap it otherwise. All arrays have one shape and one dtype, float32 or float64.
+The arrays of one parameter have one shape and one dtype, float32 or float64, and do not overlap.
 """
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minivae_kernels._arrays import FloatArray, as_float, line, refuse, run_flat
+from minivae_kernels._arrays import FLOATS, FloatArray, as_float, refuse, run_flat
 from minivae_kernels._jit import block_kernel
+from minivae_kernels._native import fetch_to_write
+
+Arrays = Sequence[FloatArray]  # one for each parameter
 
 
 def adam_update(
-    param: FloatArray,
-    grad: FloatArray,
-    m: FloatArray,
-    v: FloatArray,
-    out: FloatArray,
+    param: Arrays,
+    grad: Arrays,
+    m: Arrays,
+    v: Arrays,
     *,
     step: int,
     learning_rate: float,
@@ -23,83 +26,89 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> None:
-    """Write one Adam step into out, and the new moments into m and v (Kingma and Ba 2015).
+    """Do one step of Adam (Kingma and Ba 2015): write new parameters and moments over the old.
 
     Parameters
     ----------
-    param, grad
-        Of any one shape.
-    m, v, out
-        Of the same shape, C-contiguous and writable.
+    param, m, v
+        For each parameter an array of any shape, C-contiguous and writable, and its moments.
+    grad
+        The gradients, of the same shapes.
     step
         Counts from 1; it sets the bias corrections.
 
     Raises
     ------
     TypeError, ValueError
-        If dtypes or shapes differ, an array written to is not C-contiguous, or step is below 1.
+        If dtypes or shapes differ, an array written to is not C-contiguous, or step is below 1;
+        nothing is changed then.
     """
-    _check("adam_update", param, grad, m=m, v=v, out=out)
     if step < 1:
         raise ValueError(f"adam_update: step counts from 1, not {step}")
     # lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
     rate = learning_rate / (1 - beta1**step)
     correction = 1 / (1 - beta2**step)
-    run_flat(
-        *(_adam, line(param), line(grad), line(m), line(v), line(out)),
-        *(rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon),
-    )
+    numbers = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
+    for arrays in _lines("adam_update", param=param, grad=grad, m=m, v=v):
+        run_flat(_adam, *arrays, *numbers)
 
 
 def sgd_update(
-    param: FloatArray,
-    grad: FloatArray,
-    velocity: FloatArray,
-    out: FloatArray,
+    param: Arrays,
+    grad: Arrays,
+    velocity: Arrays,
     *,
     learning_rate: float,
     momentum: float,
 ) -> None:
-    """Write one step of gradient descent with momentum into out, and into velocity.
+    """Do one step of gradient descent with momentum: write new parameters over the old.
 
     Parameters
     ----------
-    param, grad
-        Of any one shape.
-    velocity, out
-        Of the same shape, C-contiguous and writable.
+    param, velocity
+        For each parameter an array of any shape, C-contiguous and writable, and its velocity.
+    grad
+        The gradients, of the same shapes.
 
     Raises
     ------
     TypeError, ValueError
-        If dtypes or shapes differ, or an array written to is not C-contiguous.
+        If dtypes or shapes differ, or an array written to is not C-contiguous; nothing is changed
+        then.
     """
-    _check("sgd_update", param, grad, velocity=velocity, out=out)
-    arrays = (line(param), line(grad), line(velocity), line(out))
-    run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
+    for arrays in _lines("sgd_update", param=param, grad=grad, velocity=velocity):
+        run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
 
 
-def _check(operation: str, param: FloatArray, grad: FloatArray, **written: FloatArray) -> None:
-    as_float(param, operation)
-    dtype, shape = param.dtype, param.shape
-    if grad.dtype != dtype or grad.shape != shape:
-        raise _misfit(operation, param, "grad", grad)
-    for name, x in written.items():
-        if x.dtype != dtype or x.shape != shape:
-            raise _misfit(operation, param, name, x)
-        flags = x.flags
-        if not (flags.c_contiguous and flags.writeable):
+def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]:
+    """Return the arrays of each parameter in one dimension; all but grad are written to."""
+    shapes, *other_shapes = [[x.shape for x in xs] for xs in arrays.values()]
+    dtypes, *other_dtypes = [[x.dtype for x in xs] for xs in arrays.values()]
+    if not FLOATS.issuperset(dtypes):
+        bad = next(x for x in arrays["param"] if x.dtype not in FLOATS)
+        as_float(bad, operation)  # which refuses it
+    if any(s != shapes for s in other_shapes) or any(d != dtypes for d in other_dtypes):
+        raise _misfit(operation, arrays)
+    for name, xs in arrays.items():
+        if name != "grad" and not all([x.flags.carray for x in xs]):  # noqa: C419
             raise ValueError(
                 f"{operation}: {name} is written to, so it must be C-contiguous and writable"
             )
+    return zip(*([x.ravel() for x in xs] for xs in arrays.values()), strict=True)
 
 
-def _misfit(operation: str, param: FloatArray, name: str, x: FloatArray) -> Exception:
-    if x.dtype != param.dtype:
-        return TypeError(
-            f"{operation}: {name} is {x.dtype} and param {param.dtype}; use one dtype for all"
-        )
-    return refuse(operation, "all must have one shape", param=param, **{name: x})
+def _misfit(operation: str, arrays: dict[str, Arrays]) -> Exception:
+    for group in zip(*arrays.values(), strict=True):
+        param = group[0]
+        for name, x in zip(arrays, group, strict=True):
+            if x.dtype != param.dtype:
+                return TypeError(
+                    f"{operation}: {name} is {x.dtype} and param {param.dtype}; use one dtype for "
+                    "all"
+                )
+            if x.shape != param.shape:
+                return refuse(operation, "all must have one shape", param=param, **{name: x})
+    raise AssertionError("there is no misfit")
 
 
 @block_kernel
@@ -110,7 +119,6 @@ def _adam(
     grad: FloatArray,
     m: FloatArray,
     v: FloatArray,
-    out: FloatArray,
     rate: float,
     correction: float,
     beta1: float,
@@ -122,12 +130,16 @@ def _adam(
     of_dtype = param.dtype.type
     keep1, take1, keep2, take2 = of_dtype(beta1), of_dtype(rest1), of_dtype(beta2), of_dtype(rest2)
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
-    for i in range(np.uintp(start), np.uintp(stop)):
-        first = keep1 * m[i] + take1 * grad[i]
-        second = keep2 * v[i] + take2 * (grad[i] * grad[i])
-        m[i] = first
-        v[i] = second
-        out[i] = param[i] - step * first / (np.sqrt(second * unbias) + floor)
+    for low in range(start, stop, 512):
+        high = min(low + 512, stop)
+        for i in range(high, high + 512, 16):
+            fetch_to_write(param, i)
+        for i in range(np.uintp(low), np.uintp(high)):
+            first = keep1 * m[i] + take1 * grad[i]
+            second = keep2 * v[i] + take2 * (grad[i] * grad[i])
+            m[i] = first
+            v[i] = second
+            param[i] -= step * first / (np.sqrt(second * unbias) + floor)
 
 
 @block_kernel
@@ -137,7 +149,6 @@ def _sgd(
     param: FloatArray,
     grad: FloatArray,
     velocity: FloatArray,
-    out: FloatArray,
     learning_rate: float,
     momentum: float,
 ) -> None:
@@ -145,4 +156,4 @@ def _sgd(
     for i in range(np.uintp(start), np.uintp(stop)):
         moved = keep * velocity[i] + grad[i]
         velocity[i] = moved
-        out[i] = param[i] - rate * moved
+        param[i] -= rate * moved

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Arrays = Sequence[FloatArray]  # one for each parameter
 
 
 # Matrix product --------------------------------------------------------------------------------
@@ -99,6 +100,11 @@ def softplus(x: FloatArray) -> FloatArray:
 def relu(x: FloatArray) -> FloatArray:
     """Return max(x, 0); NaN stays NaN."""
     return np.asarray(np.maximum(x, 0))
+
+
+def add(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return x + y."""
+    return np.asarray(x + y)
 
 
 def tanh_backward(g: FloatArray, out: FloatArray) -> FloatArray:
@@ -289,11 +295,10 @@ def _exp_minus_line(x: FloatArray) -> FloatArray:
 
 
 def adam_update(
-    param: FloatArray,
-    grad: FloatArray,
-    m: FloatArray,
-    v: FloatArray,
-    out: FloatArray,
+    param: Arrays,
+    grad: Arrays,
+    m: Arrays,
+    v: Arrays,
     *,
     step: int,
     learning_rate: float,
@@ -301,32 +306,33 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> None:
-    """Write one Adam step into out, and the new moments into m and v (Kingma & Ba 2015).
+    """Do one step of Adam (Kingma & Ba 2015): write new parameters and moments over the old.
 
     Parameters
     ----------
     step
         Counts from 1; it sets the bias corrections.
     """
-    m[...] = beta1 * m + (1 - beta1) * grad
-    v[...] = beta2 * v + (1 - beta2) * grad**2
-    m_hat = m / (1 - beta1**step)
-    v_hat = v / (1 - beta2**step)
-    out[...] = param - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    for p, g, m_p, v_p in zip(param, grad, m, v, strict=True):
+        m_p[...] = beta1 * m_p + (1 - beta1) * g
+        v_p[...] = beta2 * v_p + (1 - beta2) * g**2
+        m_hat = m_p / (1 - beta1**step)
+        v_hat = v_p / (1 - beta2**step)
+        p[...] = p - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
 
 
 def sgd_update(
-    param: FloatArray,
-    grad: FloatArray,
-    velocity: FloatArray,
-    out: FloatArray,
+    param: Arrays,
+    grad: Arrays,
+    velocity: Arrays,
     *,
     learning_rate: float,
     momentum: float,
 ) -> None:
-    """Write one step of gradient descent with momentum into out, and into velocity."""
-    velocity[...] = momentum * velocity + grad
-    out[...] = param - learning_rate * velocity
+    """Do one step of gradient descent with momentum: write new parameters over the old."""
+    for p, g, u in zip(param, grad, velocity, strict=True):
+        u[...] = momentum * u + g
+        p[...] = p - learning_rate * u
 
 
 # Rows ------------------------------------------------------------------------------------------

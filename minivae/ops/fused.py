@@ -66,13 +66,16 @@ def _linear(x: Array, weight: Array, bias: Array, /, activation: str = "identity
     activation
         A key of ``ACTIVATIONS``.
     """
-    a, b, c = np.shape(x), np.shape(weight), np.shape(bias)
-    if len(a) != 2 or len(b) != 2 or a[1] != b[0] or c != b[1:]:
+    try:
+        return kernels.matmul(x, weight, bias=bias, activation=activation)
+    except ValueError:
+        a, b, c = np.shape(x), np.shape(weight), np.shape(bias)
+        if len(a) == len(b) == 2 and a[1] == b[0] and c == b[1:]:
+            raise
         raise ShapeError(
             f"linear: shapes x {a}, weight {b} and bias {c} do not fit; they must be "
             "(N, D), (D, H) and (H,)"
-        )
-    return kernels.matmul(x, weight, bias=bias, activation=activation)
+        ) from None
 
 
 def _linear_vjp(

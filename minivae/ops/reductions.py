@@ -65,18 +65,24 @@ def _sum_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Valu
 sum = primitive(_sum, _sum_vjp)
 
 
+@np.errstate(all="ignore")
 def _mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean along axes; NaN of nothing."""
-    total = x.sum(axis=axis, keepdims=keepdims)
-    return np.asarray(np.divide(total, _count(x.shape, axis)))
+    return np.asarray(x.sum(axis=axis, keepdims=keepdims) / _count(x.shape, axis))
 
 
-def _mean_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
+def _mean_vjp(g: Array, out: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     # d mean(x) = sum(dx) / n
-    return _sum_vjp(g / _count(x.shape, axis), out, x, axis, keepdims)
+    spread = np.empty(x.shape, x.dtype)
+    spread[...] = g.reshape(_kept(x.shape, axis)) / _count(x.shape, axis)
+    return spread
 
 
-mean = primitive(_mean, _mean_vjp)
+def _mean_composed(x: Value, axis: Axis, keepdims: bool) -> Value:
+    return divide(sum(x, axis, keepdims), _count(x.shape, axis))
+
+
+mean = primitive(_mean, _mean_vjp, composed=_mean_composed)
 
 
 def _var(x: Array, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:

@@ -23,7 +23,7 @@ from minivae.errors import ShapeError
 from minivae.estimator import stream
 from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
 from minivae.optim import Adam
-from minivae.tensor import Array, wrap
+from minivae.tensor import Array, Tensor, wrap
 from minivae.training import EarlyStopping, TrainingLoop
 from minivae.vae.prior import MixturePrior
 
@@ -70,13 +70,16 @@ class Fitting:
         self.parameters = [p for _, p in vae.named_parameters()]
         self.optimiser = Adam(self.parameters, settings.learning_rate)
         self.best: dict[str, Array] = {}  # parameters by name, where there are validation data
+        # While the prior is held at N(0, I), the ELBO is that of another model.
+        held = settings.prior_warmup if isinstance(vae.prior_, MixturePrior) else 0
+        stopping = EarlyStopping(settings.patience, held) if settings.validation else None
         self.loop = TrainingLoop(
             self,
             len(self.X),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             order=stream(vae._entropy_, ORDER),
-            early_stopping=EarlyStopping(settings.patience) if settings.validation else None,
+            early_stopping=stopping,
             verbose=vae.verbose,
         )
         self.loop.history = vae.history_  # one and the same: it grows where all can see it
@@ -106,7 +109,7 @@ class Fitting:
 
     def step(self, index: Array, progress: float) -> dict[str, float]:
         """One step of Adam on a minibatch's loss, beta KL - reconstruction, Eq. VAE.4."""
-        vae, settings = self.vae, self.settings
+        settings = self.settings
         if progress == settings.prior_warmup:
             self._start_prior()
         x = kernels.take_rows(self.X, index)
@@ -117,7 +120,26 @@ class Fitting:
         beta = settings.beta
         if progress < settings.beta_warmup:
             beta *= progress / settings.beta_warmup
-        model = vae._model(wrap(x), eps)
+        loss, metrics = self._loss(x, eps, beta)
+        if not math.isfinite(metrics["loss"]):
+            raise FloatingPointError(
+                f"fit: the loss became {metrics['loss']} in epoch {int(progress) + 1}; try a "
+                f"smaller learning_rate than {settings.learning_rate}, or data divided by their "
+                "scale; to resume would lead here again"
+            )
+        loss.backward()
+        del loss  # and with it the tape, which holds the parameters: now they may be written to
+        if progress < settings.prior_warmup:
+            self._hold_prior()
+        self.optimiser.step()
+        for p in self.parameters:
+            p.grad = None
+        return metrics
+
+    def _loss(self, x: Array, eps: Array, beta: float) -> tuple[Tensor, dict[str, float]]:
+        """A minibatch's loss, and what the history keeps of it."""
+        settings = self.settings
+        model = self.vae._model(wrap(x), eps)
         if settings.objective == "importance-weighted":
             samples = sample_terms(*model)
             terms = samples.means
@@ -127,26 +149,10 @@ class Fitting:
             terms = elbo_terms(*model) if settings.kl == "analytic" else sample_terms(*model).means
             cost = terms.kl if beta == 1 else beta * terms.kl
             loss = ops.mean(cost - terms.reconstruction)
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(
-                f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a smaller "
-                f"learning_rate than {settings.learning_rate}, or data divided by their scale; to "
-                "resume would lead here again"
-            )
-        loss.backward()
-        if progress < settings.prior_warmup:
-            self._hold_prior()
-        self.optimiser.step()
-        for p in self.parameters:
-            p.grad = None
-        reconstruction = float(terms.reconstruction.data.mean(dtype=np.float64))
-        kl = float(terms.kl.data.mean(dtype=np.float64))
-        return {
-            "loss": loss.item(),
-            "elbo": reconstruction - kl,
-            "reconstruction": reconstruction,
-            "kl": kl,
-        }
+        reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
+        elbo = reconstruction - kl
+        metrics = {"loss": loss.item(), "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+        return loss, metrics
 
     def _start_prior(self) -> None:
         """After the warm-up, begin with a mixture prior where the encoder has put the data."""

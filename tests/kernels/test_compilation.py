@@ -60,10 +60,11 @@ for dtype in (np.float32, np.float64):
         same(left, right)
     states = []
     for package in (kernels, reference):
-        m, v, out = np.zeros((3, 4, 3), dtype)
+        m, v, out = np.zeros((3, 1, 4, 3), dtype)
+        out[0] = logits
         options = dict(learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8)
-        package.adam_update(logits, log_var, m, v, out, step=2, **options)
-        package.sgd_update(logits, log_var, m, out, learning_rate=0.1, momentum=0.9)
+        package.adam_update(out, [log_var], m, v, step=2, **options)
+        package.sgd_update(out, [log_var], m, learning_rate=0.1, momentum=0.9)
         states.append((m, v, out))
     for left, right in zip(*states):
         same(left, right)

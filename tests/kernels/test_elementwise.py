@@ -207,3 +207,19 @@ def test_refusals_name_the_operation_and_the_shapes():
         kernels.tanh_backward(np.ones(2), np.ones(3))
     with pytest.raises(ValueError, match=r"no activation is called 'gelu'; choose from 'identity'"):
         kernels.activation_forward(np.ones(2), "gelu")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (7, 5), (200, 300)])
+def test_add_agrees_with_its_twin(shape, dtype):
+    rng = np.random.default_rng(0)
+    x, y = (np.asarray(rng.normal(size=shape)).astype(dtype) for _ in range(2))
+    got = kernels.add(x, y.T.copy().T)
+    assert got.dtype == dtype
+    assert got.shape == shape
+    np.testing.assert_array_equal(got, reference.add(x, y))
+
+
+def test_add_refuses_two_shapes():
+    with pytest.raises(ValueError, match=r"add: got x \(3,\), y \(1,\); both must have one shape"):
+        kernels.add(np.ones(3), np.ones(1))

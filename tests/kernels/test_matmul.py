@@ -66,6 +66,19 @@ def test_large_products_in_blocks(shape, layout_a, layout_b, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("depth", [257, 258, 400, 511, 513, 784, 1001])
+@pytest.mark.parametrize(("m", "n"), [(1, 49), (3, 400), (5, 801), (130, 64)])
+def test_products_of_integers_in_halves_are_exact(m, n, depth, dtype):
+    rng = np.random.default_rng(depth)
+    a, b = (rng.integers(-4, 5, s).astype(dtype) for s in ((m, depth), (depth, n)))
+    bias = rng.integers(-9, 9, n).astype(dtype)
+    exact = a.astype(int) @ b.astype(int) + bias.astype(int)
+    np.testing.assert_array_equal(kernels.matmul(a, b, bias=bias), exact)
+    rectified = kernels.matmul(np.asfortranarray(a), b, bias=bias, activation="relu")
+    np.testing.assert_array_equal(rectified, np.maximum(exact, 0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", "CF")
 @pytest.mark.parametrize("activation", [None, *kernels.ACTIVATIONS])
 def test_activation_is_applied_to_the_sum(activation, layout, dtype):

@@ -39,7 +39,7 @@ def fail(start, stop, out):
 
 
 def blocks_asked_for():
-    return _sharing._pool.numbers[_sharing._NEXT]
+    return _sharing._pool.numbers[_sharing._TAKEN]
 
 
 def test_every_block_is_done_once_and_helpers_do_some():

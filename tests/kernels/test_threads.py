@@ -21,16 +21,22 @@ def three_threads(set_threads):
 
 def large_work():
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(300, 300)).astype(np.float32), rng.normal(size=(300, 300))
+    a, b = rng.normal(size=(2, 300, 300)).astype(np.float32)
+    deep, tall = rng.normal(size=(2, 3000, 75)).astype(np.float32)
     x = rng.normal(size=600_001).astype(np.float32)
-    m, v, out = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
-    kernels.adam_update(
-        x, x, m, v, out, step=1, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8
-    )
+    m, v, out = np.zeros_like(x), np.zeros_like(x), x.copy()
+    numbers = {"step": 1, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
+    kernels.adam_update([out], [x], [m], [v], **numbers)
     return [
-        kernels.matmul(a, b.astype(np.float32), bias=x[:300], activation="tanh"),
-        kernels.matmul(a.T, b.T.astype(np.float32)),
-        kernels.matmul(a, b.astype(np.float32).T),
+        # in halves; by rows; by rows of the transposed product; by dots, narrow and deep; all three
+        kernels.matmul(a, b, bias=x[:300], activation="tanh"),
+        kernels.matmul(a.T, b.T, bias=x[:300], activation="relu"),
+        kernels.matmul(a[:, :200], b[:200], bias=x[:300], activation="relu"),
+        kernels.matmul(a[:200].T, b[:200]),
+        kernels.matmul(a.T, b[:, :40].copy()),
+        kernels.matmul(tall, a[:75, :40].copy()),
+        kernels.matmul(deep.T, tall.T.copy().T),
+        *kernels.linear_backward(a, b, tall[:300], deep.T[:, :300].copy(), "relu"),
         kernels.softplus(x),
         out,
     ]

@@ -76,14 +76,19 @@ class Optimiser:
                 raise ShapeError(
                     f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}"
                 )
-        self.step_count += 1
         moved = [i for i, g in enumerate(gradients) if g is not None]
-        new = [_own_array(self.parameters[i]) for i in moved]
-        grad = [np.asarray(gradients[i], a.dtype) for i, a in zip(moved, new, strict=True)]
-        self._move(new, grad, *([self.averages[slot][i] for i in moved] for slot in self.slots))
-        for i, a in zip(moved, new, strict=True):
-            a.setflags(write=False)
-            self.parameters[i]._data = a
+        parameters = [self.parameters[i] for i in moved]
+        grad = [np.asarray(gradients[i], p.dtype) for i, p in zip(moved, parameters, strict=True)]
+        averages = [[self.averages[slot][i] for i in moved] for slot in self.slots]
+        self.step_count += 1
+        # by tensor: one that is listed twice moves twice, in the same array
+        own = {p: _own_array(p) for p in dict.fromkeys(parameters)}
+        try:
+            self._move([own[p] for p in parameters], grad, *averages)
+        finally:
+            for p, array in own.items():
+                array.setflags(write=False)
+                p._data = array
 
     def _move(self, param: list[Array], grad: list[Array], *averages: list[Array]) -> None:
         """Write new values over the old ones, of the parameters and of their averages."""

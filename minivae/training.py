@@ -46,9 +46,9 @@ class Trainee(Protocol):
 
 
 class EarlyStopping:
-    """Stop when a score has not risen for ``patience`` epochs, of which the first do not count.
+    """Stop when a score has not risen for ``patience`` epochs.
 
-    ``warmup`` epochs train another model than the one that is wanted: none of them is the best.
+    The first ``warmup`` epochs train another model than the one that is wanted: they do not count.
     """
 
     def __init__(self, patience: int, warmup: int = 0) -> None:

@@ -82,7 +82,6 @@ keep_apart: Any = (lambda: None) if INTERPRETED else _mark_apart
 
 @intrinsic
 def _fetch_to_write(typing: Any, x: Any, i: Any) -> Any:
-
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, values[0])
         byte = ir.IntType(8).as_pointer()

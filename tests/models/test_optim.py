@@ -220,6 +220,29 @@ def test_arrays_that_nobody_holds_are_used_again(make):
 
 
 @every
+def test_a_parameter_that_is_listed_twice_moves_twice(make):
+    once, twice = parameters()[:1], parameters()[:1]
+    first, second = make(once), make(twice * 2)
+    g = gradients(once, 0)
+    first.step(g)
+    make(once).step(g)  # the second place has averages of its own
+    second.step(g * 2)
+    np.testing.assert_allclose(twice[0].data, once[0].data, rtol=1e-14)
+
+
+@every
+def test_a_gradient_of_words_changes_nothing(make):
+    ps = parameters()
+    optimiser = make(ps)
+    before = [p.numpy() for p in ps]
+    with pytest.raises(ValueError, match="could not convert"):
+        optimiser.step([*gradients(ps, 0)[:-1], np.array("word")])
+    assert_equal([p.data for p in ps], before)
+    assert optimiser.step_count == 0
+    assert not any(p._data.flags.writeable for p in ps)
+
+
+@every
 def test_a_window_on_a_larger_array_leaves_it_alone(make):
     # nobody holds the window itself, but the array behind it is somebody's
     large = np.arange(24.0).reshape(4, 6)

@@ -28,6 +28,11 @@ _NO_LABELS = rows(np.empty(0, np.int64))
 _NO_TABLE = rows(np.empty((0, 0)))
 
 
+def covariance_shapes(K: int, D: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of K covariances of D features, and of their precisions, for each type."""
+    return dict(zip(COVARIANCE_TYPES, ((K, D, D), (D, D), (K, D), (K,)), strict=True))
+
+
 class MixtureStatistics(NamedTuple):
     """The sums that an M-step needs, over rows n with responsibilities r_nk and weights w_n.
 
@@ -209,8 +214,7 @@ class _Mixture:
             rule = "X and means must be (N, D) and (K, D), of the same D"
             raise refuse(operation, rule, **arrays)
         K, D = self.means.shape
-        shapes = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}
-        shape = shapes[covariance_type]
+        shape = covariance_shapes(K, D)[covariance_type]
         if weights.shape != (K,) or factors.shape != shape:
             rule = f"for {K} components of {D} features weights must be {(K,)}, and "
             rule += f"precisions_cholesky {shape} for {covariance_type}"

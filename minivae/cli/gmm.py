@@ -207,7 +207,7 @@ def _as_table(results: dict[str, Any], best: _Fit) -> str:
     mixture = best.mixture
     held_out = results["test_log_likelihood"]
     rows = [
-        ("components", f"{mixture.n_components}, {mixture.covariance_type}"),
+        ("components", f"{mixture.n_components}, {mixture.covariance_type_}"),
         ("log p(x), all data", f"{results['log_likelihood']:.2f} nats"),
         ("  a datum", f"{results['lower_bound']:.4f} nats"),
         *([] if held_out is None else [("  a test datum", f"{held_out:.4f} nats")]),
@@ -229,7 +229,7 @@ def _draw(run: RunFolder, data: Dataset, X: Array, best: _Fit, fits: list[_Fit])
     from minivae import figures
 
     mixture = best.mixture
-    kind = mixture.covariance_type
+    kind = mixture.covariance_type_
     some = X[:: -(-len(X) // MOST_POINTS)]
 
     def save(figure: Any, name: str) -> None:

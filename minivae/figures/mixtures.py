@@ -36,6 +36,7 @@ from minivae.figures.page import (
     require,
 )
 from minivae.gmm.parameters import as_matrices
+from minivae_kernels.mixture import covariance_shapes
 
 __all__ = ["component_images", "mixture_animation", "mixture_map"]
 
@@ -85,7 +86,7 @@ def _mixture(
 ) -> _Mixture:
     means = matrix(operation, "means", means)
     K = len(means)
-    shapes = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}
+    shapes = covariance_shapes(K, D)
     pi, sigma = np.asarray(weights, np.float64), np.asarray(covariances, np.float64)
     found = f"weights {pi.shape}, means {means.shape}, {kind} covariances {sigma.shape}"
     fits = pi.shape == (K,) and means.shape == (K, D) and sigma.shape == shapes.get(kind)

@@ -26,7 +26,6 @@ from minivae.gmm.data import Data, as_rows
 from minivae.gmm.em import Climb, Report, Step, climb, e_step, stepwise
 from minivae.gmm.initialise import METHODS, Given, Start, initialise
 from minivae.gmm.parameters import (
-    COVARIANCE_TYPES,
     Parameters,
     SingularError,
     check_initial,
@@ -34,7 +33,13 @@ from minivae.gmm.parameters import (
     n_parameters,
 )
 from minivae.tensor import Array
-from minivae_kernels.mixture import mixture_labels, mixture_log_prob, mixture_responsibilities
+from minivae_kernels.mixture import (
+    COVARIANCE_TYPES,
+    covariance_shapes,
+    mixture_labels,
+    mixture_log_prob,
+    mixture_responsibilities,
+)
 
 __all__ = ["GaussianMixture"]
 
@@ -106,6 +111,8 @@ class GaussianMixture(Estimator):
     covariances_, precisions_, precisions_cholesky_
         Sigma, its inverse, and U, upper triangular, with Sigma^-1 = U U^T: ``(K, D, D)`` for full,
         ``(D, D)`` for tied, ``(K, D)`` for diag, ``(K,)`` for spherical.
+    covariance_type_
+        Their type: that of the fit, whatever ``covariance_type`` has been set to since.
     converged_
         Whether the climb ended by ``tol``.
     n_iter_
@@ -301,9 +308,7 @@ class GaussianMixture(Estimator):
         return self
 
     def _data(self, operation: str, X: Any, sample_weight: Any, labels: Any) -> Data:
-        return Data(
-            operation, X, sample_weight=sample_weight, labels=labels, K=self.n_components
-        )
+        return Data(operation, X, sample_weight=sample_weight, labels=labels, K=self.n_components)
 
     def _given(self, D: int) -> Given:
         return Given(
@@ -334,6 +339,7 @@ class GaussianMixture(Estimator):
     def _take(self, step: Step, data: Data) -> None:
         """Make the parameters the model's own."""
         theta = step.parameters
+        self._fitted_type = theta.covariance_type
         self.weights_, self.means_ = theta.weights, theta.means
         self.covariances_, self.precisions_ = theta.covariances, theta.precisions
         self.precisions_cholesky_ = theta.precisions_cholesky
@@ -343,6 +349,11 @@ class GaussianMixture(Estimator):
         collapsed = np.flatnonzero(np.broadcast_to(step.raised > flat, theta.weights.shape))
         self.collapsed_ = np.setdiff1d(collapsed, self.empty_)
 
+    @property
+    def covariance_type_(self) -> str:
+        """The covariances' type: that of the fit, whatever the hyper-parameter says by now."""
+        return getattr(self, "_fitted_type", self.covariance_type)
+
     def _step(self) -> Step:
         theta = self._parameters()
         scatter = getattr(self, "_scatter", theta.covariances)
@@ -350,7 +361,7 @@ class GaussianMixture(Estimator):
 
     def _parameters(self) -> Parameters:
         return Parameters(
-            self.covariance_type,
+            self.covariance_type_,
             np.asarray(self.weights_, np.float64),
             np.asarray(self.means_, np.float64),
             np.asarray(self.covariances_, np.float64),
@@ -410,7 +421,7 @@ class GaussianMixture(Estimator):
         return float(-2 * log_p.sum() + 2 * self._n_parameters())
 
     def _n_parameters(self) -> int:
-        return n_parameters(self.covariance_type, *self.means_.shape)
+        return n_parameters(self.covariance_type_, *self.means_.shape)
 
     def _rows(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "means_")
@@ -455,8 +466,7 @@ class GaussianMixture(Estimator):
             raise ShapeError(f"load_state_dict: got {list(state)}; it takes {names}")
         weights, means, covariances = (np.array(state[name], np.float64) for name in names)
         K, D = self.n_components, means.shape[-1] if means.ndim else 0
-        shapes = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}
-        wanted = ((K,), (K, D), shapes[self.covariance_type])
+        wanted = ((K,), (K, D), covariance_shapes(K, D)[self.covariance_type])
         found = (weights.shape, means.shape, covariances.shape)
         if found != wanted:
             raise ShapeError(f"load_state_dict: the shapes are {found}; they must be {wanted}")
@@ -473,6 +483,7 @@ class GaussianMixture(Estimator):
                 f"{_name(error.components)} are not"
             ) from error
         theta = Parameters(self.covariance_type, weights, means, covariances, factors)
+        self._fitted_type = self.covariance_type
         self.weights_, self.means_, self.covariances_ = weights, means, covariances
         self.precisions_cholesky_, self.precisions_ = factors, theta.precisions
         self._scatter, self.n_features_in_ = covariances, D
@@ -490,7 +501,7 @@ class GaussianMixture(Estimator):
             params["random_state"] = None
         arrays = {n: np.asarray(a, np.float64) for n, a in initial.items() if a is not None}
         arrays |= {n: np.asarray(getattr(self, n)) for n in _SAVED_ARRAYS if hasattr(self, n)}
-        fitted = {name: getattr(self, name) for name in _SAVED_NUMBERS if hasattr(self, name)}
+        fitted = {name: getattr(self, name) for name in _SAVED_VALUES if hasattr(self, name)}
         save_checkpoint(path, arrays, {"kind": "gmm", "params": params, "fitted": fitted})
 
     @classmethod
@@ -512,7 +523,7 @@ class GaussianMixture(Estimator):
             mixture = cls(**params)
             mixture._check_hyper_parameters()
             for name, value in [*arrays.items(), *metadata["fitted"].items()]:
-                if name not in (*_SAVED_ARRAYS, *_SAVED_NUMBERS):
+                if name not in (*_SAVED_ARRAYS, *_SAVED_VALUES):
                     raise ValueError(f"it holds {name!r}")
                 setattr(mixture, name, value)
             mixture.precisions_ = mixture._parameters().precisions
@@ -549,14 +560,12 @@ class GaussianMixture(Estimator):
             )
 
     def _check_same(self, operation: str, D: int) -> None:
-        shapes = {"full": 3, "tied": 2, "diag": 2, "spherical": 1}
-        fitted = self.means_.shape
-        same_type = np.ndim(self.covariances_) == shapes[self.covariance_type]
-        if fitted != (self.n_components, D) or not same_type:
+        K, features = self.means_.shape
+        if (K, features, self.covariance_type_) != (self.n_components, D, self.covariance_type):
             raise ValueError(
-                f"{operation}: the model was fitted with {fitted[0]} components to {fitted[1]} "
-                f"features, and cannot go on with {self.n_components} {self.covariance_type} "
-                f"components and {D} features; fit a new one"
+                f"{operation}: the model was fitted with {K} {self.covariance_type_} components to "
+                f"{features} features, and cannot go on with {self.n_components} "
+                f"{self.covariance_type} components and {D} features; fit a new one"
             )
 
     def _warn(self, operation: str, result: Climb, start: Start, data: Data) -> None:
@@ -621,8 +630,9 @@ _SAVED_ARRAYS = (
     "weights_", "means_", "covariances_", "precisions_cholesky_", "collapsed_", "empty_",
     "_scatter",
 )  # fmt: skip
-_SAVED_NUMBERS = (
+_SAVED_VALUES = (
     "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_", "_bound_before",
+    "_fitted_type",
 )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from scipy.linalg import lapack, solve_triangular
 
 from minivae.gmm.data import as_floats
 from minivae.tensor import Array
+from minivae_kernels.mixture import covariance_shapes
 
 __all__ = [
-    "COVARIANCE_TYPES",
     "Parameters",
     "SingularError",
     "as_matrices",
@@ -24,8 +24,6 @@ __all__ = [
     "constrained",
     "factors_of_precisions",
 ]
-
-COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
 _LEAST = np.finfo(np.float64).tiny  # of a precision: the inverse of less is no number
 
@@ -212,10 +210,11 @@ def check_initial(
         If a shape is wrong, a number is not finite, the weights are no probabilities, or a
         precision is not positive definite; the component is named, and its smallest eigenvalue.
     """
-    shapes = {"full": (K, D, D), "tied": (D, D), "diag": (K, D), "spherical": (K,)}
     pi = _as_numbers(weights, "weights", (K,))
     mu = _as_numbers(means, "means", (K, D))
-    P = _as_numbers(precisions, f"{covariance_type} precision", shapes[covariance_type])
+    P = _as_numbers(
+        precisions, f"{covariance_type} precision", covariance_shapes(K, D)[covariance_type]
+    )
     if pi is not None:
         _check_probabilities(pi)
     if P is not None:

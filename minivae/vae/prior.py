@@ -80,7 +80,7 @@ class MixturePrior(Module):
         """The density of a fitted mixture, of whatever covariance type."""
         C, K = mixture.means_.shape
         U = np.asarray(mixture.precisions_cholesky_)
-        if mixture.covariance_type in ("diag", "spherical"):
+        if mixture.covariance_type_ in ("diag", "spherical"):
             U = (U if U.ndim == 2 else U[:, None])[..., None] * np.eye(K)
         # Sigma^-1 = U U^T, and so Sigma = L L^T with L = U^-T
         factors = np.broadcast_to(np.swapaxes(np.linalg.inv(U), -1, -2), (C, K, K))

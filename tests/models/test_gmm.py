@@ -566,3 +566,19 @@ def test_the_steps_can_be_taken_one_by_one():
     a = m_step(e_step(data, theta), theta.means, theta, 1e-6).parameters
     b = m_step(e_step(data, theta, elsewhere), elsewhere, theta, 1e-6).parameters
     np.testing.assert_allclose(a.covariances, b.covariances, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("fitted", "since"), [("tied", "diag"), ("diag", "tied")])
+def test_a_covariance_type_set_after_the_fit_waits_for_the_next(tmp_path, fitted, since):
+    X = clusters(N=200, D=3, K=3)  # K = D: both types' covariances have one shape
+    model = fit(X, 3, fitted, random_state=0)
+    expected = model.score_samples(X), model.bic(X)
+    model.set_params(covariance_type=since)
+    model.save(tmp_path / "mixture.npz")
+    for one in (model, GaussianMixture.load(tmp_path / "mixture.npz")):
+        assert one.covariance_type_ == fitted
+        np.testing.assert_array_equal(one.score_samples(X), expected[0])
+        assert one.bic(X) == expected[1]
+        with pytest.raises(ValueError, match=f"fitted with 3 {fitted} .* go on with 3 {since} "):
+            one.partial_fit(X)
+    assert model.fit(X).covariance_type_ == since

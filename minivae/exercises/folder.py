@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,12 @@ class Folder:
         return dict(found)
 
     def _save(self, progress: dict[str, Any]) -> None:
-        _write(self.path / "progress.json", json.dumps(progress, indent=1))
+        """Write the progress; where that cannot be, the verdict or hint is still worth having."""
+        path = self.path / "progress.json"
+        try:
+            _write(path, json.dumps(progress, indent=1))
+        except OSError as error:
+            warnings.warn(f"{path} cannot be written, so this is not noted: {error}", stacklevel=3)
 
 
 def _now() -> str:

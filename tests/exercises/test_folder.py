@@ -1,5 +1,6 @@
 """A student's folder and the commands that work in it."""
 
+import errno
 import json
 import os
 import shutil
@@ -81,6 +82,20 @@ def test_verdicts_are_json_too(folder, at_once, minivae):  # noqa: F811
     assert collected["exercises"]["01"]["checks"] == 1
     assert collected["passed"] == 0
     assert json.loads(minivae("exercise", "list", "--json")[1])[0]["exercise"] == "01"
+
+
+@pytest.mark.filterwarnings("always:.*progress.json cannot be written")
+def test_what_cannot_be_noted_is_said(folder, at_once, minivae, monkeypatch):  # noqa: F811
+    def refuse(path, write):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    solve(folder, 1)
+    monkeypatch.setattr("minivae.exercises.folder.atomic_write", refuse)
+    for arguments, word in ((("check", "01"), "PASS"), (("hint", "02"), "Hint 1 of")):
+        status, out, err = minivae("exercise", *arguments)
+        assert status == 0
+        assert word in out
+        assert "progress.json cannot be written, so this is not noted" in err
 
 
 def test_hints_come_one_at_a_time(folder, minivae):  # noqa: F811

@@ -14,6 +14,7 @@ from minivae.cli.describe import (
     describe_prior,
     parameter_count,
 )
+from minivae.cli.flags import seed
 from minivae.cli.results import Results
 from minivae.cli.run import SavedRun, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
@@ -35,6 +36,9 @@ def register(commands: Any) -> None:
     sampling.add_argument("-n", type=_count, default=100, metavar="N", help="how many (100)")
     sampling.add_argument(
         "--mean", action="store_true", help="means E[x|z] instead of draws: pictures without noise"
+    )
+    sampling.add_argument(
+        "--seed", type=seed, metavar="N", help="other draws than the run's own, the same each time"
     )
     _add_out(sampling, "samples.png", "the array x")
     sampling.set_defaults(run=sample)
@@ -91,7 +95,10 @@ def sample(arguments: argparse.Namespace) -> None:
     """Write draws of x as a picture, or as an array."""
     saved = open_run(arguments.path)
     n, vae = arguments.n, saved.vae
-    x = vae.decode(prior_draws(vae, n)) if arguments.mean else vae.sample(n)
+    if arguments.mean:
+        x = vae.decode(prior_draws(vae, n, arguments.seed))
+    else:
+        x = vae.sample(n, arguments.seed)
     title = "Means $E[x|z]$ for draws of $z$ from the prior"
     if not arguments.mean:
         title = "Draws of $x$ from the model"

@@ -268,7 +268,7 @@ def provenance(arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def prior_draws(vae: VAE, n: int) -> Array:
-    """Return n draws of z from the prior, always the same."""
-    rng = np.random.default_rng(0)
+def prior_draws(vae: VAE, n: int, seed: int | None = None) -> Array:
+    """Return n draws of z from the prior, always the same for a seed."""
+    rng = np.random.default_rng(seed or 0)
     return vae.prior_.sample(rng.standard_normal((n, vae.latent_dim)), rng)

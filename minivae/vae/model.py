@@ -610,14 +610,24 @@ class VAE(Estimator):
         t = np.linspace(0.0, 1.0, n, dtype=start.dtype)[:, None]
         return self._decode((1 - t) * start + t * end)
 
-    def sample(self, n: int = 1) -> Array:
+    def sample(self, n: int = 1, random_state: Any = None) -> Array:
         """``n`` draws of x, of shape ``(n, D)``: z from the prior, x from p(x | z), Eq. VAE.3.
 
-        Each call goes on in a random stream of its own; use :meth:`decode` for noiseless pictures.
+        Use :meth:`decode` for noiseless pictures.
+
+        Parameters
+        ----------
+        n
+            How many.
+        random_state
+            An int, a ``RandomState`` or a ``Generator``; by default each call goes on in the
+            model's own random stream.
         """
         self._require_fitted("sample", "decoder_")
         _require_count("sample", "n", n, least=1)
         rng, settings = self._sampling_, self._settings_
+        if random_state is not None:
+            rng = stream(entropy_from(random_state), SAMPLES)
         eps = rng.standard_normal((n, settings.latent_dim))
         z = self.prior_.sample(eps, rng).astype(settings.dtype)
         with no_grad():

@@ -246,6 +246,20 @@ def test_sample_writes_a_picture_and_arrays(minivae, small_run, tmp_path):
         assert np.asarray(image.convert("L")).std() > 10
 
 
+@pytest.mark.parametrize("kind", [(), ("--mean",)])
+def test_a_seed_gives_other_draws_and_the_same_each_time(minivae, small_run, tmp_path, kind):
+    drawn = []
+    for i, chosen in enumerate(((), ("--seed", 1), ("--seed", 1), ("--seed", 2))):
+        out = tmp_path / f"{i}.npz"
+        assert minivae("sample", small_run, "-n", 5, *kind, *chosen, "--out", out)[0] == 0
+        drawn.append(np.load(out)["x"])
+    own, one, again, two = drawn
+    np.testing.assert_array_equal(one, again)
+    for other in (own, two):
+        assert not np.array_equal(one, other)
+    assert minivae("sample", small_run, "--seed", -1)[0] == 2
+
+
 def test_sample_means(minivae, small_run, tmp_path):
     assert minivae("sample", small_run, "--mean", "--out", tmp_path / "x.npz")[0] == 0
     x = np.load(tmp_path / "x.npz")["x"]

@@ -526,6 +526,8 @@ def test_samples_have_the_moments_of_the_model(of_each_kind):
     error = np.sqrt((X.var(axis=0) + mean.var(axis=0)) / n) + 1e-4
     assert (np.abs(X.mean(axis=0) - mean.mean(axis=0)) < 5.5 * error).all()
     assert not np.array_equal(X[:5], vae.sample(5))  # the stream goes on
+    np.testing.assert_array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=3))
+    assert not np.array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=4))
 
 
 @pytest.mark.equation("VAE.2")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minivae_kernels._arrays import FLOATS, FloatArray, as_float, refuse, run_flat
+from minivae_kernels._arrays import FLOATS, FloatArray, refuse, run_flat
 from minivae_kernels._jit import block_kernel
 from minivae_kernels._native import fetch_to_write
 
@@ -85,8 +85,11 @@ def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]
     shapes, *other_shapes = [[x.shape for x in xs] for xs in arrays.values()]
     dtypes, *other_dtypes = [[x.dtype for x in xs] for xs in arrays.values()]
     if not FLOATS.issuperset(dtypes):
-        bad = next(x for x in arrays["param"] if x.dtype not in FLOATS)
-        as_float(bad, operation)  # which refuses it
+        bad = next(dtype for dtype in dtypes if dtype not in FLOATS)
+        raise TypeError(
+            f"{operation}: param must be float32 or float64 in this machine's byte order, not "
+            f"{bad}; convert with .astype"
+        )
     if any(s != shapes for s in other_shapes) or any(d != dtypes for d in other_dtypes):
         raise _misfit(operation, arrays)
     for name, xs in arrays.items():

@@ -371,7 +371,7 @@ class Primitive:
 
     def fitted(self, part: Any, g: Value, x: Tensor, differentiable: bool) -> Value:
         """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
-        if not (differentiable and isinstance(part, Tensor)):
+        if type(part) is not np.ndarray and not (differentiable and isinstance(part, Tensor)):
             part = np.asarray(values(part))
         if self.broadcasts and part.shape == g.shape != x._data.shape:
             part = unbroadcast(part, x.shape)

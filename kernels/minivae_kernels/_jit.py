@@ -5,13 +5,14 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-from minivae_kernels import _native, _sharing
+from minivae_kernels import _native, _sharing, registers
 from minivae_kernels._native import (
     INTERPRETED,
     call,
@@ -154,9 +155,8 @@ def _entry(body: Callable[..., None]) -> Callable[..., None]:
 
 @functools.cache
 def _stamp() -> str:
-    """Name the versions of the files that entries are made from: the cache sees the body's only."""
-    try:
-        times = [Path(str(m.__file__)).stat().st_mtime_ns for m in (_sharing, _native)]
-    except OSError:  # not files: they do not change either
-        return ""
-    return f"{hash(tuple(times)) & 0xFFFFFFFF:x}"
+    """Name what entries are made from beside their own file, which is all that the cache sees."""
+    parts = [registers.BYTES, registers.COUNT]
+    with suppress(OSError):  # not files: they do not change either
+        parts += [Path(str(m.__file__)).stat().st_mtime_ns for m in (_sharing, _native, registers)]
+    return f"{hash(tuple(parts)) & 0xFFFFFFFF:x}"

@@ -83,26 +83,14 @@ def _log(x: Any) -> Any:
 @kernel
 def _turn(X: Any, start: int, n: int, x: Array) -> None:
     """Turn a block on its side, eight rows at a time."""
-    D = X.shape[1]
-    eights = n - n % 8
-    for r in range(0, eights, 8):
-        s = start + r
-        r0, r1, r2, r3 = X[s], X[s + 1], X[s + 2], X[s + 3]
-        r4, r5, r6, r7 = X[s + 4], X[s + 5], X[s + 6], X[s + 7]
-        for i in range(D):
-            to = x[i]
-            to[r] = r0[i]
-            to[r + 1] = r1[i]
-            to[r + 2] = r2[i]
-            to[r + 3] = r3[i]
-            to[r + 4] = r4[i]
-            to[r + 5] = r5[i]
-            to[r + 6] = r6[i]
-            to[r + 7] = r7[i]
-    for r in range(eights, n):
-        row = X[start + r]
-        for i in range(D):
-            x[i, r] = row[i]
+    first, eights = np.uintp(start), np.uintp(n - n % 8)
+    for r in range(np.uintp(0), eights, np.uintp(8)):
+        for i in range(np.uintp(X.shape[1])):
+            for s in range(np.uintp(8)):
+                x[i, r + s] = X[first + r + s, i]
+    for r in range(eights, np.uintp(n)):
+        for i in range(np.uintp(X.shape[1])):
+            x[i, r] = X[first + r, i]
 
 
 @kernel

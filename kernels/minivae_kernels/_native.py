@@ -68,19 +68,6 @@ def inner(function: Function) -> Function:
 
 
 @intrinsic
-def _mark_apart(typing: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-# Stands in a function whose loops need all registers: together with its caller's they would not do.
-keep_apart: Any = (lambda: None) if INTERPRETED else _mark_apart
-
-
-@intrinsic
 def _fetch_to_write(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, values[0])

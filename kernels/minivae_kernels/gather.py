@@ -31,7 +31,7 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
     if X.ndim != 2 or index.ndim != 1:
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
     out = np.empty((len(index), X.shape[1]), X.dtype)
-    bad = np.full(1, -1)
+    bad = np.array((-1,))
     _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:
         raise IndexError(

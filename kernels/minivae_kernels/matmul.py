@@ -1,20 +1,15 @@
-"""The matrix product, with its bias and activation applied while the rows are still in the cache.
+"""The matrix product, with its bias and relu applied before it is stored.
 
-Two ways cover every layout without copying a whole operand for it:
+A row of the product is the sum of the rows of b, each times a number from a. The loops run along
+contiguous rows of b; a is read one number at a time, so it may be transposed. A transposed b is
+turned, four by four numbers in registers.
 
-- *by rows*: a row of the product is the sum of the rows of b, each times a number from a. The
-  inner loop runs along contiguous rows of b; a is read one number at a time, so it may be
-  transposed. The product of transposes, ``b.T @ a.T``, written transposed, serves a transposed b.
-- *by dots*: an element is the dot product of a row of a and a column of b. The inner loop runs
-  along the depth, so b must be transposed, or small enough to be; it serves narrow products, whose
-  rows are too short for vector instructions.
+The product is computed in tiles: four rows of several vector registers, or eight of one where the
+columns end. A tile stays in registers while 256 terms are summed: meanwhile nothing but a and b is
+loaded, and a number of b that is loaded serves all rows of the tile.
 
-Both compute a tile of the product at a time, so that each number loaded is used several times.
-
-Where two processors share a product whose b is a layer's weights, each sums half the terms of every
-element: it then reads one half of b's rows, finds it in its own cache the next time, and is the one
-that Adam lets write there. What both read would have to be taken from the other's cache before it
-could be written.
+A product with fewer columns than a register holds is made of dot products instead, which run along
+the depth, unless a is transposed: then the whole product is computed transposed, and turned.
 """
 
 from collections.abc import Sequence
@@ -30,21 +25,37 @@ from minivae_kernels._arrays import (
     refuse,
     run_flat,
 )
-from minivae_kernels._jit import block_kernel, inner, strided_block_kernel, summing_block_kernel
-from minivae_kernels._native import keep_apart
+from minivae_kernels._jit import (
+    block_kernel,
+    inner,
+    scalar,
+    strided_block_kernel,
+    summing_block_kernel,
+)
 from minivae_kernels.elementwise import activation_backward, activation_loop
+from minivae_kernels.registers import (
+    BYTES,
+    COUNT,
+    deal_high,
+    deal_low,
+    lanes,
+    positive,
+    read,
+    read_four,
+    write,
+    zeros,
+)
 
-_ROWS = 4  # in a tile by rows
-_WIDTH = 800  # columns in it, at most: four such rows and four of b fit in a 32 kB cache
+# A tile has four rows of so many registers. With those for a and b they are 26, or 16.
+_WIDE = 5 if COUNT == 32 else 3
+_HEIGHT = 32  # rows that a thread computes of a panel before it takes another block
 _PART = 256  # terms that are summed one after the other: parts' sums lose fewer digits
-_DOTS = 4  # rows and columns in a tile by dots
-_STRIP = 1 << 16  # numbers of b in a strip by dots: they stay in the second cache for all rows of a
-_HELD = 1_600_000  # bytes of b, of which the second caches of two processors hold each a half
-_NARROW = 48  # columns up to which dots are faster than rows,
-_DEEP = 64  # given this depth to run along
+_DEEP = 1024  # terms from which on halves are summed apart: a panel is to fit in the second cache
+_DOTS = 4  # rows and columns in a tile of dot products
+_NARROW = 48  # columns up to which the product is computed transposed, if a is
 
-# Multiplications in a block given to a thread, and from which on sharing pays even where two
-# processors have no cache in common, and have to fetch the operands from each other.
+# Multiplications in what a thread takes at a time, at least; and from which on sharing pays even
+# where two processors have no cache in common, and have to fetch the operands from each other.
 _BLOCK = 100_000
 _WORTH_SHARING = 1_000_000
 
@@ -63,8 +74,8 @@ def matmul(
     Parameters
     ----------
     a, b
-        Shapes ``(M, K)`` and ``(K, N)``, float32 or float64, of any strides. C-contiguous and
-        transposed C-contiguous arrays are used as they are, others are copied.
+        Shapes ``(M, K)`` and ``(K, N)``, float32 or float64, of any strides. A b that is not
+        C-contiguous is copied first.
     bias
         Shape ``(N,)``, added to every row.
     activation
@@ -89,11 +100,11 @@ def matmul(
         if bias.dtype != a.dtype:
             bias, a, b = as_floats("matmul", bias, a, b)
         bias = contiguous(bias)
-    activate = None if activation is None else activation_loop("matmul", activation)
-    product = np.empty((a.shape[0], b.shape[1]), a.dtype)
     relu = activation == "relu"
+    activate = None if activation is None or relu else activation_loop("matmul", activation)
+    product = np.empty((a.shape[0], b.shape[1]), a.dtype)
     _multiply(a, b, _NO_BIAS[a.dtype] if bias is None else bias, product, relu)
-    if activate is None or relu:
+    if activate is None:
         return product
     out = np.empty_like(product)
     run_flat(activate, product.reshape(-1), out.reshape(-1))
@@ -154,78 +165,43 @@ def linear_backward(
 def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
     """Write a @ b + bias into c, with the negative set to 0 if `relu`."""
     (m, depth), n = a.shape, b.shape[1]
-    small = m * n * depth < _WORTH_SHARING
-    b_transposed = _is_transposed(b)
-    if n <= _NARROW and depth >= _DEEP and n < m and _is_transposed(a):
-        # c.T = b.T @ a.T, by rows, in two strips: a block is to write whole rows of c
-        strips, tiles = -(-m // _WIDTH), -(-n // _ROWS)
-        width = _even(m, 2 * strips)
-        count = tiles * -(-m // width)
-        step = count if small else tiles
-        _sum_parts(count, step, b.T, n, a.T, width, bias, False, relu, c.ravel(), 1, n)
-    elif depth >= _DEEP and (n <= _NARROW or (depth >= 4 * m and b_transposed)):
-        width = n if n * depth <= _STRIP else _even(n, -(-n * depth // _STRIP))
-        count = -(-m // _DOTS) * -(-n // width) if n else 0
-        step = count if small else -(-_BLOCK // (_DOTS * width * depth))
-        _by_dots.run(count, step, contiguous(a), _turned(b), width, bias, relu, c)
+    register = lanes(c.itemsize)
+    if depth > _DEEP:
+        b, half, rest = _with_rows(b), depth // 2, np.empty_like(c)
+        _multiply(a[:, :half], b[:half], bias, c, False)
+        _multiply(a[:, half:], b[half:], bias[:0], rest, False)
+        np.add(c, rest, out=c)
+        if relu:
+            np.copyto(c, 0, where=c < 0)
+    elif n <= _NARROW and register <= m > n and _is_transposed(a) and not (bias.size or relu):
+        transposed = np.empty((n, m), c.dtype)
+        _multiply_by_rows(b.T, a.T, bias, transposed, relu)
+        _turn_into(transposed, c)
+    elif n < register:
+        count, work = -(-m // _DOTS), m * n * depth
+        step = count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
+        _by_dots.run(count, step, contiguous(a), _turned(b), bias, relu, c)
     else:
-        b = _turned(b.T) if b_transposed else contiguous(b)
-        width = n if n <= _WIDTH else _even(n, -(-n // _WIDTH))
-        if depth > _PART and b.nbytes <= _HELD:
-            _sum_halves(a, m, b, width, small, bias, relu, c)
-            return
-        count = -(-m // _ROWS) * -(-n // width) if n else 0
-        step = count if small else -(-_BLOCK // (_ROWS * width * min(depth, _PART)))
-        _sum_parts(count, step, a, m, b, width, bias, True, relu, c.ravel(), n, 1)
+        _multiply_by_rows(a, b, bias, c, relu)
 
 
-def _sum_parts(
-    count: int,
-    step: int,
-    a: FloatArray,
-    rows: int,
-    b: FloatArray,
-    width: int,
-    bias: FloatArray,
-    bias_along: bool,
-    relu: bool,
-    *c: Any,
+def _multiply_by_rows(
+    a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool
 ) -> None:
-    """Multiply by rows, a part of the depth after the other."""
-    depth, added = len(b), False
-    if depth > _PART:
-        part = _even(depth, -(-depth // _PART))
-        for first in range(0, depth - part, part):
-            pair = a[:, first : first + part], rows, b[first : first + part]
-            _by_rows.run(count, step, *pair, added, width, bias, bias_along, False, *c)
-            added, bias = True, bias[:0]
-        a, b = a[:, first + part :], b[first + part :]
-    _by_rows.run(count, step, a, rows, b, added, width, bias, bias_along, relu, *c)
-
-
-def _sum_halves(
-    a: FloatArray,
-    rows: int,
-    b: FloatArray,
-    width: int,
-    small: bool,
-    bias: FloatArray,
-    relu: bool,
-    c: FloatArray,
-) -> None:
-    """Multiply by rows, half the depth on one processor and half on the other, and add."""
-    depth, n = b.shape
-    parts = -(-depth // (2 * _PART))  # in a half
-    part = 4 * -(-depth // (8 * parts))
-    tiles, other = -(-rows // _ROWS), np.empty_like(c)
-    step = 2 * tiles if small else -(-_BLOCK // (_ROWS * n * part))
-    _by_halves.run(2 * tiles, step, a, rows, b, parts * part, part, width, c, other)
-    _add_half.run(rows, rows if c.size < _WORTH_TURNING else 8, other, bias, relu, c)
-
-
-def _even(n: int, parts: int) -> int:
-    """Return the width of so many parts of n, about even: multiples of 16."""
-    return max(16, -(-n // (16 * max(1, parts))) * 16)
+    (m, depth), n = a.shape, b.shape[1]
+    b = _with_rows(b)
+    register = lanes(c.itemsize)
+    wide = _WIDE * register
+    # What is left at the right edge: panels of one register, or a wide one that begins earlier.
+    rest = -(-(n % wide) // register)
+    overlap = rest > _WIDE - 2 and n > wide
+    wides = n // wide + overlap
+    panels = wides if overlap else wides + rest
+    count, work = -(-m // _HEIGHT) * panels, m * n * depth
+    step = count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
+    # The rows of a gradient of weights are shared as Adam shares them: each thread finds its own.
+    down = not _is_transposed(a)
+    _by_rows.run(count, step, a, b, wides, panels, down, bias, relu, c)
 
 
 def _is_transposed(x: FloatArray) -> bool:
@@ -233,42 +209,56 @@ def _is_transposed(x: FloatArray) -> bool:
     return not flags.c_contiguous and flags.f_contiguous
 
 
+def _with_rows(x: FloatArray) -> FloatArray:
+    """Return x as an array whose rows are contiguous."""
+    return _turned(x.T) if _is_transposed(x) else contiguous(x)
+
+
 def _turned(x: FloatArray) -> FloatArray:
     """Return x.T as an array whose rows are contiguous."""
     if _is_transposed(x):
         return x.T
     out = np.empty((x.shape[1], x.shape[0]), x.dtype)
-    _turn.run(-(-len(x) // _LINES), 4 if x.size >= _WORTH_TURNING else len(x), contiguous(x), out)
+    _turn_into(contiguous(x), out)
     return out
 
 
-_LINES = 8  # rows that are turned together
+def _turn_into(x: FloatArray, out: FloatArray) -> None:
+    _turn.run(-(-len(x) // _LINES), 4 if x.size >= _WORTH_TURNING else len(x), x, out)
+
+
+_LINES = 16  # rows that are turned together: they fill one cache line, or two
 _WORTH_TURNING = 1 << 15  # elements from which on threads share that
 
 
 @block_kernel
 def _turn(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
-    """Write the eights of rows numbered start to stop of x into the columns of out."""
-    last = np.uintp(x.shape[0] - 1)
-    for eight in range(start, stop):
-        i = np.uintp(8 * eight)
-        # At the end the last row is written several times.
-        i1, i2, i3 = (
-            min(i + np.uintp(1), last),
-            min(i + np.uintp(2), last),
-            min(i + np.uintp(3), last),
-        )
-        i4, i5, i6 = (
-            min(i + np.uintp(4), last),
-            min(i + np.uintp(5), last),
-            min(i + np.uintp(6), last),
-        )
-        i7 = min(i + np.uintp(7), last)
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[i], x[i1], x[i2], x[i3], x[i4], x[i5], x[i6], x[i7]
-        for j in range(np.uintp(x.shape[1])):
-            to = out[j]
-            to[i], to[i1], to[i2], to[i3] = x0[j], x1[j], x2[j], x3[j]
-            to[i4], to[i5], to[i6], to[i7] = x4[j], x5[j], x6[j], x7[j]
+    """Write the groups of 16 rows numbered start to stop of x into the columns of out.
+
+    Four by four numbers are turned in registers: two rounds of dealing them like two packs of cards
+    into one.
+    """
+    rows, columns = np.uintp(x.shape[0]), np.uintp(x.shape[1])
+    two, three, four = np.uintp(2), np.uintp(3), np.uintp(4)
+    for group in range(start, stop):
+        top = np.uintp(group * _LINES)
+        bottom = min(top + np.uintp(_LINES), rows)
+        square, wide = bottom - (bottom - top) % four, columns - columns % four
+        for j in range(np.uintp(0), wide, four):
+            for i in range(top, square, four):
+                at = i * columns + j
+                a, b = read_four(x, at), read_four(x, at + columns)
+                c, d = read_four(x, at + two * columns), read_four(x, at + three * columns)
+                first, second = deal_low(a, c), deal_high(a, c)
+                third, fourth = deal_low(b, d), deal_high(b, d)
+                to = j * rows + i
+                write(out, to, deal_low(first, third))
+                write(out, to + rows, deal_high(first, third))
+                write(out, to + two * rows, deal_low(second, fourth))
+                write(out, to + three * rows, deal_high(second, fourth))
+        for j in range(columns):
+            for i in range(square if j < wide else top, bottom):
+                out[j, i] = x[i, j]
 
 
 @block_kernel
@@ -291,105 +281,125 @@ def _sum_rows(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
 
 
 @inner
-def _add_products(
-    tile: FloatArray,
+def _write_wide(
     a: FloatArray,
-    i: int,
-    rows: int,
+    top: int,
+    bottom: int,
     b: FloatArray,
-    low: Any,
-    columns: Any,
+    left: int,
+    bias: FloatArray,
+    relu: bool,
+    c: FloatArray,
 ) -> None:
-    """Add to a tile the numbers of four rows of a, times rows of b, four at a time.
+    """Write the tiles of a panel that lie between two rows: sums of the rows of b.
 
-    j is unsigned: Numba would otherwise look in each iteration whether it is negative and counts
+    Indices are unsigned: Numba would otherwise look each time whether they are negative and count
     from the end.
     """
-    keep_apart()
-    c0, c1, c2, c3 = tile[0], tile[1], tile[2], tile[3]
-    # A tile at the lower edge computes the last row several times.
-    last = rows - 1
-    a0, a1, a2, a3 = a[i], a[min(i + 1, last)], a[min(i + 2, last)], a[min(i + 3, last)]
-    depth = len(b)
-    fours = depth - depth % 4
-    for k in range(0, fours, 4):
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        a00, a01, a02, a03 = a0[k], a0[k + 1], a0[k + 2], a0[k + 3]
-        a10, a11, a12, a13 = a1[k], a1[k + 1], a1[k + 2], a1[k + 3]
-        a20, a21, a22, a23 = a2[k], a2[k + 1], a2[k + 2], a2[k + 3]
-        a30, a31, a32, a33 = a3[k], a3[k + 1], a3[k + 2], a3[k + 3]
-        for j in range(columns):
-            x0, x1, x2, x3 = b0[low + j], b1[low + j], b2[low + j], b3[low + j]
-            c0[j] = c0[j] + a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
-            c1[j] = c1[j] + a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
-            c2[j] = c2[j] + a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
-            c3[j] = c3[j] + a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
-    for k in range(fours, depth):
-        b0 = b[k]
-        a00, a10, a20, a30 = a0[k], a1[k], a2[k], a3[k]
-        for j in range(columns):
-            x0 = b0[low + j]
-            c0[j] = c0[j] + a00 * x0
-            c1[j] = c1[j] + a10 * x0
-            c2[j] = c2[j] + a20 * x0
-            c3[j] = c3[j] + a30 * x0
+    one, n, at = np.uintp(BYTES // a.itemsize), np.uintp(b.shape[1]), np.uintp(left)
+    two, three, four = one + one, one + one + one, one + one + one + one
+    depth, last = len(b), bottom - 1
+    b0 = b1 = b2 = b3 = b4 = zeros(b)
+    if bias.size:
+        b0, b1, b2 = read(bias, at), read(bias, at + one), read(bias, at + two)
+        if _WIDE == 5:
+            b3, b4 = read(bias, at + three), read(bias, at + four)
+    for i in range(top, bottom, 4):
+        # At the lower edge the last row is computed several times.
+        i0, i1 = np.uintp(i), np.uintp(min(i + 1, last))
+        i2, i3 = np.uintp(min(i + 2, last)), np.uintp(min(i + 3, last))
+        s00, s01, s02, s03, s04 = b0, b1, b2, b3, b4
+        s10, s11, s12, s13, s14 = b0, b1, b2, b3, b4
+        s20, s21, s22, s23, s24 = b0, b1, b2, b3, b4
+        s30, s31, s32, s33, s34 = b0, b1, b2, b3, b4
+        for low in range(0, depth, _PART):
+            t00 = t01 = t02 = t03 = t04 = t10 = t11 = t12 = t13 = t14 = zeros(b)
+            t20 = t21 = t22 = t23 = t24 = t30 = t31 = t32 = t33 = t34 = zeros(b)
+            for k in range(np.uintp(low), np.uintp(min(low + _PART, depth))):
+                j = k * n + at
+                y0, y1, y2, y3 = a[i0, k], a[i1, k], a[i2, k], a[i3, k]
+                x0, x1, x2 = read(b, j), read(b, j + one), read(b, j + two)
+                t00, t01, t02 = t00 + y0 * x0, t01 + y0 * x1, t02 + y0 * x2
+                t10, t11, t12 = t10 + y1 * x0, t11 + y1 * x1, t12 + y1 * x2
+                t20, t21, t22 = t20 + y2 * x0, t21 + y2 * x1, t22 + y2 * x2
+                t30, t31, t32 = t30 + y3 * x0, t31 + y3 * x1, t32 + y3 * x2
+                if _WIDE == 5:
+                    x3, x4 = read(b, j + three), read(b, j + four)
+                    t03, t04 = t03 + y0 * x3, t04 + y0 * x4
+                    t13, t14 = t13 + y1 * x3, t14 + y1 * x4
+                    t23, t24 = t23 + y2 * x3, t24 + y2 * x4
+                    t33, t34 = t33 + y3 * x3, t34 + y3 * x4
+            s00, s01, s02, s03, s04 = s00 + t00, s01 + t01, s02 + t02, s03 + t03, s04 + t04
+            s10, s11, s12, s13, s14 = s10 + t10, s11 + t11, s12 + t12, s13 + t13, s14 + t14
+            s20, s21, s22, s23, s24 = s20 + t20, s21 + t21, s22 + t22, s23 + t23, s24 + t24
+            s30, s31, s32, s33, s34 = s30 + t30, s31 + t31, s32 + t32, s33 + t33, s34 + t34
+        _write_row(c, i0 * n + at, s00, s01, s02, s03, s04, relu)
+        _write_row(c, i1 * n + at, s10, s11, s12, s13, s14, relu)
+        _write_row(c, i2 * n + at, s20, s21, s22, s23, s24, relu)
+        _write_row(c, i3 * n + at, s30, s31, s32, s33, s34, relu)
 
 
-@strided_block_kernel
-def _by_halves(
-    start: int,
-    stop: int,
+@scalar
+def _write_row(c: Any, at: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, relu: Any) -> None:
+    """Write a row of a tile."""
+    one = np.uintp(BYTES // c.itemsize)
+    if relu:
+        r0, r1, r2, r3, r4 = positive(r0), positive(r1), positive(r2), positive(r3), positive(r4)
+    write(c, at, r0)
+    write(c, at + one, r1)
+    write(c, at + one + one, r2)
+    if _WIDE == 5:
+        write(c, at + one + one + one, r3)
+        write(c, at + one + one + one + one, r4)
+
+
+@inner
+def _write_narrow(
     a: FloatArray,
-    rows: int,
+    top: int,
+    bottom: int,
     b: FloatArray,
-    half: int,
-    part: int,
-    width: int,
+    left: int,
+    bias: FloatArray,
+    relu: bool,
     c: FloatArray,
-    other: FloatArray,
 ) -> None:
-    """Write the tiles start to stop: of c the first `half` terms of its sums, of other the rest.
+    """Write tiles of eight rows and one register."""
+    n, at, last = np.uintp(b.shape[1]), np.uintp(left), bottom - 1
+    depth = len(b)
+    offset = zeros(b)
+    if bias.size:
+        offset = read(bias, at)
+    for i in range(top, bottom, 8):
+        i0, i1 = np.uintp(i), np.uintp(min(i + 1, last))
+        i2, i3 = np.uintp(min(i + 2, last)), np.uintp(min(i + 3, last))
+        i4, i5 = np.uintp(min(i + 4, last)), np.uintp(min(i + 5, last))
+        i6, i7 = np.uintp(min(i + 6, last)), np.uintp(min(i + 7, last))
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = offset
+        for low in range(0, depth, _PART):
+            t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = zeros(b)
+            for k in range(np.uintp(low), np.uintp(min(low + _PART, depth))):
+                x = read(b, k * n + at)
+                t0, t1 = t0 + a[i0, k] * x, t1 + a[i1, k] * x
+                t2, t3 = t2 + a[i2, k] * x, t3 + a[i3, k] * x
+                t4, t5 = t4 + a[i4, k] * x, t5 + a[i5, k] * x
+                t6, t7 = t6 + a[i6, k] * x, t7 + a[i7, k] * x
+            s0, s1, s2, s3 = s0 + t0, s1 + t1, s2 + t2, s3 + t3
+            s4, s5, s6, s7 = s4 + t4, s5 + t5, s6 + t6, s7 + t7
+        _write_one(c, i0 * n + at, s0, relu)
+        _write_one(c, i1 * n + at, s1, relu)
+        _write_one(c, i2 * n + at, s2, relu)
+        _write_one(c, i3 * n + at, s3, relu)
+        _write_one(c, i4 * n + at, s4, relu)
+        _write_one(c, i5 * n + at, s5, relu)
+        _write_one(c, i6 * n + at, s6, relu)
+        _write_one(c, i7 * n + at, s7, relu)
 
-    A tile is four rows, summed a part after the other, strip by strip.
-    """
-    depth, n = b.shape
-    tile = np.empty((4, width + 16), a.dtype)
-    tiles = (rows + 3) // 4
-    for t in range(start, stop):
-        i = t % tiles * 4
-        to, first, last = (c, 0, half) if t < tiles else (other, half, depth)
-        for left in range(0, n, width):
-            low, columns = np.uintp(left), np.uintp(min(width, n - left))
-            for k in range(first, last, part):
-                end = min(k + part, last)
-                tile[:] = 0
-                _add_products(tile, a[:, k:end], i, rows, b[k:end], low, columns)
-                for r in range(min(4, rows - i)):
-                    row, out = tile[r], to[i + r]
-                    if k == first:
-                        for j in range(columns):
-                            out[low + j] = row[j]
-                    else:
-                        for j in range(columns):
-                            out[low + j] += row[j]
 
-
-@block_kernel
-def _add_half(
-    start: int, stop: int, other: FloatArray, bias: FloatArray, relu: bool, c: FloatArray
-) -> None:
-    """Add to rows start to stop of c the other half and the bias, and set the negative to 0."""
-    zero, columns = c.dtype.type(0), np.uintp(c.shape[1])
-    for i in range(start, stop):
-        row, rest = c[i], other[i]
-        for j in range(columns):
-            row[j] += rest[j]
-        if bias.size:
-            for j in range(columns):
-                row[j] += bias[j]
-        if relu:
-            for j in range(columns):
-                row[j] = zero if row[j] < zero else row[j]
+@scalar
+def _write_one(c: Any, at: Any, r: Any, relu: Any) -> None:
+    """Write a register."""
+    write(c, at, positive(r) if relu else r)
 
 
 @strided_block_kernel
@@ -397,50 +407,30 @@ def _by_rows(
     start: int,
     stop: int,
     a: FloatArray,
-    rows: int,
     b: FloatArray,
-    added: bool,
-    width: int,
+    wides: int,
+    panels: int,
+    down: bool,
     bias: FloatArray,
-    bias_along: bool,
     relu: bool,
     c: FloatArray,
-    c_row: int,
-    c_column: int,
 ) -> None:
-    """Write the tiles start to stop of c: four rows, each a sum of rows of b.
+    """Write the blocks start to stop of c: rows that are sums of rows of b.
 
-    Or, if `added`, that sum and what is there. Tiles are counted down the first strip of `width`
-    columns, then down the next. c is flat, with the steps between its rows and columns; bias lies
-    along the rows or down the columns.
+    A block is a panel of columns in a group of rows. A panel is some registers wide, or one towards
+    the right edge; the last begins where it still fits, and computes some columns again. Blocks are
+    counted down the first panel, then down the next, or else along the first group, then the next.
     """
-    n = b.shape[1]
-    zero = a.dtype.type(0)
-    tile = np.empty((4, width + 16), a.dtype)  # + 16: rows 4 kB apart would evict each other
-    tiles = (rows + 3) // 4
+    m, n, one = a.shape[0], b.shape[1], BYTES // a.itemsize
+    wide, groups = _WIDE * one, (m + _HEIGHT - 1) // _HEIGHT
     for t in range(start, stop):
-        left, i = t // tiles * width, t % tiles * 4
-        low, columns = np.uintp(left), np.uintp(min(width, n - left))
-        for r in range(4):
-            row = tile[r]
-            offset = bias[min(i + r, rows - 1)] if bias.size and not bias_along else zero
-            for j in range(columns):
-                row[j] = bias[low + j] if bias.size and bias_along else offset
-        _add_products(tile, a, i, rows, b, low, columns)
-        for r in range(min(4, rows - i)):
-            row, to = tile[r], np.uintp((i + r) * c_row + left * c_column)
-            if added:
-                for j in range(columns):
-                    row[j] += c[to + j * np.uintp(c_column)]
-            if relu:
-                for j in range(columns):
-                    row[j] = zero if row[j] < zero else row[j]
-            if c_column == 1:
-                for j in range(columns):
-                    c[to + j] = row[j]
-            else:
-                for j in range(columns):
-                    c[to + j * np.uintp(c_column)] = row[j]
+        panel, group = (t // groups, t % groups) if down else (t % panels, t // panels)
+        top, bottom = group * _HEIGHT, min((group + 1) * _HEIGHT, m)
+        if panel < wides:
+            _write_wide(a, top, bottom, b, min(panel * wide, n - wide), bias, relu, c)
+        else:
+            left = min(wides * wide + (panel - wides) * one, n - one)
+            _write_narrow(a, top, bottom, b, left, bias, relu, c)
 
 
 @summing_block_kernel
@@ -449,25 +439,22 @@ def _by_dots(
     stop: int,
     a: FloatArray,
     b: FloatArray,
-    width: int,
     bias: FloatArray,
     relu: bool,
     c: FloatArray,
 ) -> None:
     """Write the tiles start to stop of c, whose elements are products of rows of a and rows of b.
 
-    A tile is four rows of a strip of `width` columns; tiles are counted down the first strip, then
-    down the next.
+    A tile is four rows.
     """
     (m, depth), n = a.shape, len(b)
     zero = a.dtype.type(0)
     tile = np.empty((4, 4), a.dtype)
-    tiles = (m + 3) // 4
     for t in range(start, stop):
-        left, i = t // tiles * width, t % tiles * 4
+        i = 4 * t
         # At the edges the last row or column is computed several times.
         a0, a1, a2, a3 = a[i], a[min(i + 1, m - 1)], a[min(i + 2, m - 1)], a[min(i + 3, m - 1)]
-        for j in range(left, min(left + width, n), 4):
+        for j in range(0, n, 4):
             b0, b1 = b[j], b[min(j + 1, n - 1)]
             b2, b3 = b[min(j + 2, n - 1)], b[min(j + 3, n - 1)]
             c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = zero

@@ -1,5 +1,7 @@
 """The matrix product: every layout and loop against NumPy, its epilogue, its edges."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,13 +37,14 @@ def check(got, a, b, bias=None):
 
 
 sides = st.one_of(st.integers(0, 14), st.sampled_from([47, 48, 49, 65]))
+widths = st.one_of(sides, st.integers(15, 170))  # of each number of registers beside each other
 
 
 @pytest.mark.equation("KERNEL.1")
 @given(
     sides,
     st.one_of(sides, st.sampled_from([64, 67, 256, 259])),
-    sides,
+    widths,
     st.sampled_from(DTYPES),
     st.sampled_from(sorted(LAYOUTS)),
     st.sampled_from(sorted(LAYOUTS)),
@@ -66,9 +69,9 @@ def test_large_products_in_blocks(shape, layout_a, layout_b, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("depth", [257, 258, 400, 511, 513, 784, 1001])
-@pytest.mark.parametrize(("m", "n"), [(1, 49), (3, 400), (5, 801), (130, 64)])
-def test_products_of_integers_in_halves_are_exact(m, n, depth, dtype):
+@pytest.mark.parametrize("depth", [257, 258, 513, 784, 2048, 2049, 5000])
+@pytest.mark.parametrize(("m", "n"), [(1, 49), (3, 400), (5, 801), (130, 64), (40, 3)])
+def test_products_of_integers_in_parts_are_exact(m, n, depth, dtype):
     rng = np.random.default_rng(depth)
     a, b = (rng.integers(-4, 5, s).astype(dtype) for s in ((m, depth), (depth, n)))
     bias = rng.integers(-9, 9, n).astype(dtype)
@@ -149,7 +152,9 @@ def test_refusals_name_every_shape():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout_b", "CF")
-@pytest.mark.parametrize("shape", [(128, 784, 400), (128, 400, 40), (60, 4000, 50)])
+@pytest.mark.parametrize(
+    "shape", [(128, 784, 400), (128, 400, 40), (60, 4000, 50), (50, 9001, 3), (3, 2049, 90)]
+)
 def test_errors_are_no_larger_than_those_of_blas(shape, layout_b, dtype):
     a, b, _ = operands(*shape, dtype)
     exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
@@ -209,3 +214,56 @@ def test_a_layer_backwards_refuses():
         kernels.linear_backward(g, g, x, weight.T, "identity")
     with pytest.raises(ValueError, match="no activation is called 'gelu'"):
         kernels.linear_backward(g, g, x, weight, "gelu")
+
+
+GUARDED = """
+import ctypes
+import sys
+import numpy as np
+import minivae_kernels as kernels
+
+PAGE, SIZE, PRIVATE = 4096 * 16, 1 << 21, 0x1002 if sys.platform == "darwin" else 0x22
+system = ctypes.CDLL(None)
+system.mmap.restype = ctypes.c_void_p
+system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+system.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+def between_forbidden_pages():
+    start = system.mmap(None, SIZE + 2 * PAGE, 3, PRIVATE, -1, 0)
+    assert start != 2**64 - 1
+    for page in (start, start + PAGE + SIZE):
+        assert system.mprotect(page, PAGE, 0) == 0
+    return start + PAGE
+
+places = [between_forbidden_pages() for _ in range(4)]
+
+def array(i, shape, dtype, at_the_end):
+    bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = (ctypes.c_char * bytes).from_address(int(places[i] + at_the_end * (SIZE - bytes)))
+    return np.frombuffer(memory, dtype).reshape(shape)
+
+multiply = sys.modules["minivae_kernels.matmul"]._multiply
+rng = np.random.default_rng(0)
+for _ in range(600):
+    dtype = rng.choice([np.float32, np.float64])
+    (m, depth, n), ends = rng.integers(1, rng.choice([12, 40, 170]), 3), rng.integers(2, size=4)
+    depth = rng.integers(250, 300) if rng.random() < 0.1 else depth
+    turned, relu, biased = rng.integers(2, size=2), bool(rng.integers(2)), rng.integers(2)
+    a = array(0, (depth, m) if turned[0] else (m, depth), dtype, ends[0])
+    b = array(1, (n, depth) if turned[1] else (depth, n), dtype, ends[1])
+    bias, c = array(2, (n,), dtype, ends[2]), array(3, (m, n), dtype, ends[3])
+    for x in (a, b, bias):
+        x[...] = rng.integers(-3, 4, x.shape)
+    c[...] = np.nan
+    a, b = a.T if turned[0] else a, b.T if turned[1] else b
+    multiply(a, b, bias if biased else bias[:0], c, relu)
+    exact = a @ b + biased * bias
+    np.testing.assert_array_equal(c, np.maximum(exact, 0) if relu else exact)
+print("untouched")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="memory is protected by POSIX functions")
+def test_nothing_beyond_the_arrays_is_touched(run_python):
+    run = run_python(GUARDED)
+    assert (run.returncode, run.stdout) == (0, "untouched\n"), run.stderr

@@ -1,0 +1,98 @@
+"""Registers as values, and the product on processors with narrower or fewer of them."""
+
+import numba
+import numpy as np
+import pytest
+
+from minivae_kernels import registers
+
+OTHER_PROCESSOR = """
+import platform
+import llvmlite.binding
+
+platform.machine = lambda: "{machine}"
+own = llvmlite.binding.get_host_cpu_features
+
+class Features(dict):  # what Numba compiles for stays as it is
+    def flatten(self):
+        return own().flatten()
+
+llvmlite.binding.get_host_cpu_features = lambda: Features({features})
+import numpy as np
+import minivae_kernels as kernels
+from minivae_kernels import registers
+llvmlite.binding.get_host_cpu_features = own
+
+assert (registers.BYTES, registers.COUNT) == {expected}, (registers.BYTES, registers.COUNT)
+rng = np.random.default_rng(0)
+for dtype in {dtypes}:
+    for m, k, n in (
+        (5, 7, 3), (9, 4, 17), (34, 3, 61), (3, 300, 26), (20, 5, 4), (40, 9, 6), (6, 5, 81),
+        (3, 4, 175),
+    ):
+        a, b, bias = (rng.integers(-4, 5, s).astype(dtype) for s in ((m, k), (k, n), (n,)))
+        for left in (a, np.asfortranarray(a)):
+            for right in (b, np.asfortranarray(b)):
+                np.testing.assert_array_equal(kernels.matmul(left, right), a @ b)
+                got = kernels.matmul(left, right, bias=bias, activation="relu")
+                np.testing.assert_array_equal(got, np.maximum(a @ b + bias, 0))
+print("right")
+"""
+
+
+def product_on(features, machine, expected, dtypes, run_python, **environment):
+    script = OTHER_PROCESSOR.format(
+        features=features, machine=machine, expected=expected, dtypes=dtypes
+    )
+    run = run_python(script, **environment)
+    assert run.stdout == "right\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("features", "machine", "expected"),
+    [
+        ({"avx512f": True}, "x86_64", (64, 32)),
+        ({"avx2": True}, "AMD64", (32, 16)),
+        ({}, "x86_64", (16, 16)),
+        ({}, "arm64", (16, 32)),
+    ],
+)
+def test_the_product_suits_other_processors(features, machine, expected, run_python):
+    both = "(np.float32, np.float64)"
+    product_on(features, machine, expected, both, run_python, NUMBA_DISABLE_JIT="1")
+
+
+def test_processors_that_share_a_cache_do_not_share_machine_code(run_python, tmp_path):
+    for features, expected in (({"avx512f": True}, (64, 32)), ({"avx2": True}, (32, 16))):
+        product_on(
+            features, "x86_64", expected, "(np.float32,)", run_python,
+            NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME="generic",
+        )  # fmt: skip
+
+
+@numba.njit
+def _moved(x, y, number):
+    """All that can be done with registers, on a flat x."""
+    one = np.uintp(registers.BYTES // x.itemsize)
+    first, second = registers.read(x, np.uintp(0)), registers.read(x, one)
+    registers.write(y, np.uintp(0), first + number * second)
+    registers.write(y, one, registers.positive(first))
+    registers.write(y, one + one, registers.zeros(x))
+    a, b = registers.read_four(x, np.uintp(0)), registers.read_four(x, np.uintp(4))
+    registers.write(y, one + one + one, registers.deal_low(a, b))
+    registers.write(y, one + one + one + np.uintp(4), registers.deal_high(a, b))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_registers_are_small_arrays(dtype):
+    one = registers.lanes(np.dtype(dtype).itemsize)
+    x = np.random.default_rng(0).normal(size=max(2 * one, 8)).astype(dtype)
+    x[:3] = np.nan, -0.0, -np.inf
+    y = np.ones(3 * one + 8, dtype)
+    _moved(x, y, dtype(0.5))
+    np.testing.assert_allclose(y[:one], x[:one] + dtype(0.5) * x[one : 2 * one], rtol=1e-6)
+    np.testing.assert_array_equal(y[one : 2 * one], np.where(x[:one] < 0, 0, x[:one]))
+    assert np.signbit(y[one + 1])
+    np.testing.assert_array_equal(y[2 * one : 3 * one], np.zeros(one))
+    dealt = np.stack([x[:4], x[4:8]], axis=1).ravel()
+    np.testing.assert_array_equal(y[3 * one :], dealt)

@@ -317,16 +317,20 @@ def draw(
     for name, *_ in points[1:4]:
         labels[name] = ""  # the four large products lie in one place
     labels[points[0][0]] = "matmul, the large products"
+    places = {
+        points[0][0]: (-5, 0, "right"), "sigmoid": (-5, 0, "right"), "exp": (0, 7, "center"),
+        "Bernoulli gradient": (0, -8, "center"), "Bernoulli log-density": (0, -8, "center"),
+    }  # fmt: skip
     for name, operations, traffic, seconds in points:
         if not operations:
             continue
         matmul = name.startswith("matmul")
         at = operations / traffic, operations / seconds / 1e9
         axes.scatter(*at, s=22, color="#3a7d6e" if matmul else "#b5532f", zorder=3)
-        left = matmul or name in ("exp", "tanh", "sigmoid")
+        right, up, side = places.get(name, (5, 0, "left"))
         axes.annotate(
-            labels[name], at, xytext=(-5 if left else 5, 0), textcoords="offset points",
-            fontsize=6.5, ha="right" if left else "left", va="center",
+            labels[name], at, xytext=(right, up), textcoords="offset points", fontsize=6.5, ha=side,
+            va="center",
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")

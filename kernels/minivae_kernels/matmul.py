@@ -32,7 +32,7 @@ from minivae_kernels._jit import (
     strided_block_kernel,
     summing_block_kernel,
 )
-from minivae_kernels.elementwise import activation_backward, activation_loop
+from minivae_kernels.elementwise import activation_backward, activation_loop, add
 from minivae_kernels.registers import (
     BYTES,
     COUNT,
@@ -167,10 +167,11 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
     (m, depth), n = a.shape, b.shape[1]
     register = lanes(c.itemsize)
     if depth > _DEEP:
-        b, half, rest = _with_rows(b), depth // 2, np.empty_like(c)
-        _multiply(a[:, :half], b[:half], bias, c, False)
+        b, half = _with_rows(b), depth // 2
+        first, rest = np.empty_like(c), np.empty_like(c)
+        _multiply(a[:, :half], b[:half], bias, first, False)
         _multiply(a[:, half:], b[half:], bias[:0], rest, False)
-        np.add(c, rest, out=c)
+        c[...] = add(first, rest)
         if relu:
             np.copyto(c, 0, where=c < 0)
     elif n <= _NARROW and register <= m > n and _is_transposed(a) and not (bias.size or relu):
@@ -178,8 +179,8 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
         _multiply_by_rows(b.T, a.T, bias, transposed, relu)
         _turn_into(transposed, c)
     elif n < register:
-        count, work = -(-m // _DOTS), m * n * depth
-        step = count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
+        count = -(-m // _DOTS)
+        step = _step(count, m * n * depth)
         _by_dots.run(count, step, contiguous(a), _turned(b), bias, relu, c)
     else:
         _multiply_by_rows(a, b, bias, c, relu)
@@ -188,6 +189,7 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
 def _multiply_by_rows(
     a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool
 ) -> None:
+    """Write it where c is at least a register wide."""
     (m, depth), n = a.shape, b.shape[1]
     b = _with_rows(b)
     register = lanes(c.itemsize)
@@ -197,11 +199,16 @@ def _multiply_by_rows(
     overlap = rest > _WIDE - 2 and n > wide
     wides = n // wide + overlap
     panels = wides if overlap else wides + rest
-    count, work = -(-m // _HEIGHT) * panels, m * n * depth
-    step = count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
+    count = -(-m // _HEIGHT) * panels
+    step = _step(count, m * n * depth)
     # The rows of a gradient of weights are shared as Adam shares them: each thread finds its own.
     down = not _is_transposed(a)
     _by_rows.run(count, step, a, b, wides, panels, down, bias, relu, c)
+
+
+def _step(count: int, work: int) -> int:
+    """Return how many of `count` blocks a thread takes at a time, given the multiplications."""
+    return count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
 
 
 def _is_transposed(x: FloatArray) -> bool:
@@ -280,6 +287,12 @@ def _sum_rows(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
             out[low + j] += x0[low + j]
 
 
+@scalar
+def _write_one(c: Any, at: Any, r: Any, relu: Any) -> None:
+    """Write a register, with the negative set to 0 if `relu`."""
+    write(c, at, positive(r) if relu else r)
+
+
 @inner
 def _write_wide(
     a: FloatArray,
@@ -343,14 +356,12 @@ def _write_wide(
 def _write_row(c: Any, at: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, relu: Any) -> None:
     """Write a row of a tile."""
     one = np.uintp(BYTES // c.itemsize)
-    if relu:
-        r0, r1, r2, r3, r4 = positive(r0), positive(r1), positive(r2), positive(r3), positive(r4)
-    write(c, at, r0)
-    write(c, at + one, r1)
-    write(c, at + one + one, r2)
+    _write_one(c, at, r0, relu)
+    _write_one(c, at + one, r1, relu)
+    _write_one(c, at + one + one, r2, relu)
     if _WIDE == 5:
-        write(c, at + one + one + one, r3)
-        write(c, at + one + one + one + one, r4)
+        _write_one(c, at + one + one + one, r3, relu)
+        _write_one(c, at + one + one + one + one, r4, relu)
 
 
 @inner
@@ -394,12 +405,6 @@ def _write_narrow(
         _write_one(c, i5 * n + at, s5, relu)
         _write_one(c, i6 * n + at, s6, relu)
         _write_one(c, i7 * n + at, s7, relu)
-
-
-@scalar
-def _write_one(c: Any, at: Any, r: Any, relu: Any) -> None:
-    """Write a register."""
-    write(c, at, positive(r) if relu else r)
 
 
 @strided_block_kernel

@@ -96,7 +96,7 @@ def sample(arguments: argparse.Namespace) -> None:
     saved = open_run(arguments.path)
     n, vae = arguments.n, saved.vae
     if arguments.mean:
-        x = vae.decode(prior_draws(vae, n, arguments.seed))
+        x = vae.decode(prior_draws(vae, n, arguments.seed or 0))
     else:
         x = vae.sample(n, arguments.seed)
     title = "Means $E[x|z]$ for draws of $z$ from the prior"

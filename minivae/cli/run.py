@@ -268,7 +268,7 @@ def provenance(arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def prior_draws(vae: VAE, n: int, seed: int | None = None) -> Array:
+def prior_draws(vae: VAE, n: int, seed: int = 0) -> Array:
     """Return n draws of z from the prior, always the same for a seed."""
-    rng = np.random.default_rng(seed or 0)
+    rng = np.random.default_rng(seed)
     return vae.prior_.sample(rng.standard_normal((n, vae.latent_dim)), rng)

@@ -46,8 +46,6 @@ def _squeezed(x: Array, shape: Shape, axis: Axis, keepdims: bool) -> Array:
 
 def _count(shape: Shape, axis: Axis) -> int:
     """How many numbers go into each result."""
-    if axis is None:
-        return math.prod(shape)
     return math.prod([shape[i] for i in _axes(shape, axis)])
 
 

@@ -119,7 +119,7 @@ def test_no_depth_leaves_the_bias(dtype):
     assert kernels.matmul(a[:0], b[:, :0]).shape == (0, 0)
 
 
-@pytest.mark.parametrize("shape", [(7, 6, 9), (7, 66, 9)])
+@pytest.mark.parametrize("shape", [(7, 6, 9), (7, 66, 9), (7, 66, 30), (7, 2500, 30)])
 def test_nan_and_infinity_reach_only_their_rows_and_columns(shape):
     a, b, _ = operands(*shape, np.float64)
     a[1, 2], a[5, 5] = np.nan, 0.0
@@ -128,6 +128,12 @@ def test_nan_and_infinity_reach_only_their_rows_and_columns(shape):
         got, expected = kernels.matmul(a, b), a @ b
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
+
+
+def test_the_halves_of_a_deep_product_overflow_without_a_warning():
+    a, b = np.full((2, 3000), 1e20, np.float32), np.full((3000, 20), 1.3e15, np.float32)
+    assert np.isfinite(kernels.matmul(a[:, :1500], b[:1500])).all()
+    np.testing.assert_array_equal(kernels.matmul(a, b), np.full((2, 20), np.inf))
 
 
 def test_mixed_precision_promotes():

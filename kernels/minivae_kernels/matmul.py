@@ -56,7 +56,7 @@ _NARROW = 48  # columns up to which the product is computed transposed, if a is
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays even
 # where two processors have no cache in common, and have to fetch the operands from each other.
-_BLOCK = 100_000
+_BLOCK = 50_000
 _WORTH_SHARING = 1_000_000
 
 _NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}

@@ -32,19 +32,20 @@ PRECISIONS = [np.float32, pytest.param(np.float64, marks=needs_longdouble)]
 
 
 def points(dtype):
-    """Every binade, both sides of 0 and of 1, the ends of each function's range."""
+    """Every binade, both sides of 0 and of 1, every power of 2 that e^x passes, the ends."""
     rng = np.random.default_rng(0)
     info = np.finfo(dtype)
     patterns = rng.integers(0, 2 ** (8 * info.dtype.itemsize), 50_000, dtype=INTEGER[dtype])
     everywhere = patterns.view(dtype)
     usual = rng.normal(size=50_000) * 10.0 ** rng.uniform(-8, 2.6, 50_000)
     near_one = 1 + rng.normal(size=20_000) * 10.0 ** rng.uniform(-7, 0, 20_000)
+    powers = np.arange(-64, 65)[:, None] * np.log(2) + rng.normal(size=(129, 4_000)) * 0.02
     edge = float(np.log(info.max))
     edges = np.concatenate([np.linspace(c - 1, c + 1, 2_001) for c in (edge, -edge, 2 * edge)])
     tails = np.linspace(float(np.log(info.tiny)) - 40, float(np.log(info.tiny)) + 1, 2_001)
     special = [0, -0.0, np.inf, -np.inf, np.nan, 1, -1, info.max, -info.max]
     special += [info.tiny, -info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
-    parts = (usual, near_one, -near_one, edges, tails, special)
+    parts = (usual, near_one, -near_one, powers.ravel(), edges, tails, special)
     return np.concatenate(
         [everywhere[~np.isnan(everywhere)], *(np.asarray(p, dtype) for p in parts)]
     )

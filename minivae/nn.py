@@ -28,7 +28,7 @@ def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array
     """Weights of shape ``(fan_in, fan_out)`` with variance 2 / (fan_in + fan_out), Eq. MLP.2.
 
     It keeps the variance of signals and gradients even through layers whose activation is near the
-    identity (tanh, sigmoid). Glorot and Bengio (2010).
+    identity around 0, as tanh is. Glorot and Bengio (2010).
     """
     limit = math.sqrt(6.0 / (fan_in + fan_out))  # Var U(-a, a) = a^2 / 3
     return rng.uniform(-limit, limit, (fan_in, fan_out))

@@ -57,7 +57,8 @@ class Optimiser:
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Move every parameter once, by the gradients given or by each parameter's ``.grad``.
 
-        Where a gradient is None, the parameter and its averages stay as they are.
+        Where a gradient is None, the parameter and its averages stay as they are. Such a step is
+        counted all the same: Adam's bias corrections go by the number of all steps.
 
         Raises
         ------

@@ -73,7 +73,8 @@ class Answer:
         size = np.max(np.abs(self.found), where=np.isfinite(self.found), initial=0.0)
         allowed = np.maximum(NEAR * np.abs(self.found), 1e-9 * size)
         allowed = np.where(self.wrong, np.minimum(allowed, 0.1 * gap), allowed)
-        same = (error <= allowed) | (np.isnan(candidate) & np.isnan(self.found))
+        same = (error <= allowed) & np.isfinite(self.found)
+        same |= np.isnan(candidate) & np.isnan(self.found)
         return bool(np.all(same | (candidate == self.found)))
 
     def mended(self, candidate: Any) -> bool:
@@ -106,7 +107,7 @@ def _not_finite(a: Answer) -> str | None:
     bad = ~np.isfinite(a.found) & np.isfinite(a.expected)
     if not bad.any():
         return None
-    index = tuple(int(i[0]) for i in np.nonzero(bad))
+    index = tuple(map(int, np.argwhere(bad)[0]))
     value = a.found[index]
     where = f" at index {list(index)}" if index else ""
     large = max((float(np.max(np.abs(x), initial=0)) for x in a.setting.arrays.values()), default=0)

@@ -235,7 +235,7 @@ def stepwise(statistics: MixtureStatistics, before: Step, rate: float, floor: fl
     before
         The last step.
     rate
-        gamma, between 0 and 1.
+        rho, between 0 and 1.
     floor
         The least eigenvalue of a covariance.
 

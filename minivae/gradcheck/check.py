@@ -118,7 +118,7 @@ def _check(
     except BrokenRule as broken:
         return GradcheckReport("FAIL", str(broken), function=problem.label, error=broken.__cause__)
     if not np.isfinite(run.out).all():
-        where = element("out", tuple(int(i[0]) for i in np.nonzero(~np.isfinite(run.out))))
+        where = element("out", tuple(map(int, np.argwhere(~np.isfinite(run.out))[0])))
         sentence = f"the function's value is not finite, at {where}: check at other values"
         return GradcheckReport("INCONCLUSIVE", sentence, function=problem.label)
     for k, x in enumerate(problem.arrays):

@@ -1,8 +1,8 @@
 """A derivative from differences alone, and how far it may be off.
 
 A central difference is spoilt by curvature if its step is large and by rounding if it is small, and
-where the good steps lie depends on the function: around 1e-3 for exp at 1, 1e-9 for sin(1e4 x),
-1e-151 for the logarithm at 1e-150. So the step sweeps over decades, and the derivative is read
+where the good steps lie depends on the function: around 1e-5 for exp at 1, 1e-9 for sin(1e4 x),
+1e-155 for the logarithm at 1e-150. So the step sweeps over decades, and the derivative is read
 where neighbouring steps agree: on the plateau. The spread there is the error.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,14 @@ class BrokenRule(Exception):
 
 
 def cotangent(shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """A random cotangent: of both signs, no entry near zero, no two alike."""
-    size = int(np.prod(shape))
-    g = np.linspace(0.5, 1.5, size) * np.where(np.arange(size) % 2, -1.0, 1.0)
-    return np.asarray(random.permutation(g).reshape(shape) if size > 1 else np.full(shape, 0.75))
+    """A random cotangent: of both signs, no entry near zero, no two alike.
+
+    Sizes are drawn from a continuum: a rule among the entries, such as a sum that is one of them,
+    would hide a wrong VJP.
+    """
+    signs = np.where(np.arange(math.prod(shape)) % 2, -1.0, 1.0)
+    sizes = random.uniform(0.5, 1.5, shape)
+    return np.asarray(sizes * random.permutation(signs).reshape(shape))
 
 
 def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator) -> str | None:
@@ -60,13 +65,33 @@ def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator)
         raise BrokenRule(
             "the VJP depends on the memory layout of g: its strides, not only its values"
         )
-    if _alike(scaled, [c if c is None else -1024.0 * c for c in kept], 1e-9):
+    doubled = _pull_back(made, 2.0 * g, names)
+    given = [i for i, c in enumerate(kept) if c is not None]
+    faults = {i: _fault(kept[i], doubled[i], scaled[i]) for i in given}
+    fault = next((f for f in faults.values() if f), None)
+    if fault is None:
         return None
-    if _alike(scaled, kept, 1e-9):
-        return "the cotangent g is left out: multiply the derivative by it"
-    if _alike(scaled, [c if c is None else 1024.0**2 * c for c in kept], 1e-9):
-        return "the cotangent g enters squared: multiply by it once"
-    return "the VJP is not linear in the cotangent g: nothing may be added, and nothing clipped"
+    having = [names[i] for i in given if faults[i] == fault]
+    said, mend = fault
+    where = "" if len(having) == len(given) else f" in the cotangent of {' and '.join(having)}"
+    return f"{said}{where}: {mend}"
+
+
+def _fault(once: Any, twice: Any, scaled: Any) -> tuple[str, str] | None:
+    """What is wrong, and its mend, in a cotangent's use of g, of 2 g and of -1024 g."""
+
+    def is_(expected: Any, found: Any = scaled) -> bool:
+        return _alike([found], [expected], 1e-9)
+
+    if is_(-1024.0 * once):
+        return None
+    if is_(once):
+        return "the cotangent g is left out", "multiply the derivative by it"
+    if is_(1024.0**2 * once):
+        return "the cotangent g enters squared", "multiply by it once"
+    if is_(once - 1025.0 * (twice - once)):
+        return "a term stands without the cotangent g", "multiply it by g, or leave it out"
+    return "the VJP is not linear in the cotangent g", "nothing may be added, and nothing clipped"
 
 
 def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | None]:

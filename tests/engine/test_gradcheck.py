@@ -50,6 +50,16 @@ def permuted(vjp):
     return primitive(lambda x: x.transpose(1, 2, 0), vjp)
 
 
+@pytest.mark.parametrize("entry", [0, -1])
+@pytest.mark.parametrize("size", [2, 3, 5, 9])
+def test_one_entry_of_g_does_not_pass_for_their_sum(size, entry):
+    copied = primitive(lambda b: np.zeros(size) + b, lambda g, out, b: g[entry])
+    negated = primitive(lambda b: np.zeros(size) + b, lambda g, out, b: -g[entry])
+    for seed in range(20):
+        assert gradcheck(copied, np.array(0.3), seed=seed).verdict == "FAIL"
+        assert gradcheck(negated, np.array(0.3), seed=seed).verdict == "FAIL"
+
+
 @pytest.mark.parametrize(
     ("function", "x", "verdict"),
     [
@@ -543,8 +553,8 @@ def test_the_report_reads_like_this():
         "  the gradient of x has the wrong sign\n"
         "\n"
         "                              analytic       numeric       ratio   rel. error\n"
-        "  x[0]                            -0.5           0.5          -1      2.0e+00\n"
-        "  x[1]                        0.810453     -0.810453          -1      2.0e+00\n"
+        "  x[0]                         1.13696      -1.13696          -1      2.0e+00\n"
+        "  x[1]                       -0.415918      0.415918          -1      2.0e+00\n"
         "\n"
         "  2 of 2 elements compared."
     )

@@ -64,7 +64,7 @@ WRONG = [
     Wrong("return g @ B.T, (A.T @ g).T", "cotangent of B .* transposed"),
     Wrong("return g @ B.T, -A.T @ g", "gradient of B has the wrong sign"),
     Wrong("return g @ B.T / len(g), A.T @ g / len(g)", "N times too small"),
-    Wrong("return g @ B.T, A.T @ out", "not linear in the cotangent g"),
+    Wrong("return g @ B.T, A.T @ out", "g is left out in the cotangent of B"),
     Wrong("return np.ones_like(g) @ B.T, A.T @ np.ones_like(g)", "cotangent g is left out"),
     Wrong("return g @ B, A @ g", "mismatch"),
     Wrong(

@@ -42,6 +42,10 @@ def shifted(a):
 SUSPECTS = {
     "exp overflows at 1000, and at -1000 it is 0, whose log is -inf: take the largest element of "
     "each row out first": naive,
+    "the largest |a| of each row is taken out, where the largest a is meant: rows far below it "
+    "underflow": lambda a: (
+        np.abs(a).max(1) + np.log(np.exp(a - np.abs(a).max(1, keepdims=True)).sum(1))
+    ),
     "one maximum is taken from the whole array, where each row needs its own: rows far below it "
     "underflow to log(0)": lambda a: a.max() + np.log(np.exp(a - a.max()).sum(1)),
     "the maximum is not added again outside the logarithm": lambda a: np.log(shifted(a).sum(1)),
@@ -82,12 +86,12 @@ SUSPECTS = {
 
 def check(answer):
     check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=draw(3, 4))
+    apart = draw(3, 4, seed=2) + np.array([[-900.0], [0.0], [900.0]])
+    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=apart)
     large = 1000 * np.sign(draw(3, 1, seed=5)) + draw(3, 4, seed=1)
     large[0] = -1000 + draw(4)
     large[1] = 1000 + draw(4)
     check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=large)
-    apart = draw(3, 4, seed=2) + np.array([[-900.0], [0.0], [900.0]])
-    check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=apart)
     within = draw(3, 4, seed=3)
     within[:, 1] = [-9000.0, 9000.0, 0.5]
     check_function(answer.logsumexp, logsumexp, suspects=SUSPECTS, a=within)
@@ -116,5 +120,10 @@ WRONG = [
     Wrong("m = a.max(axis=1)\nreturn -(m + np.log(np.exp(a - m[:, None]).sum(axis=1)))", "sign"),
     Wrong(
         "m = a.max(axis=1)\nreturn m + np.log(np.exp(a - m[:, None]).sum(axis=1) + 1e-6)", "almost"
+    ),
+    Wrong(
+        "m = np.abs(a).max(axis=1, keepdims=True)\n"
+        "return m[:, 0] + np.log(np.exp(a - m).sum(axis=1))",
+        "largest .a. of each row",
     ),
 ]

@@ -126,6 +126,7 @@ def check(answer):
             "": lambda g, out: g,
             "the cotangent g is left out": lambda g, out: np.ones_like(g),
             "out stands where g is meant": lambda g, out: out,
+            "g is summed: each loss has a cotangent of its own": lambda g, out: g.sum() + 0 * g,
             "g is averaged: each loss has a cotangent of its own": lambda g, out: g.mean() + 0 * g,
         },
     )
@@ -170,5 +171,10 @@ WRONG = [
     Wrong(
         "slope = np.exp(log_softmax(a))\nslope[:, labels] -= 1\nreturn g[:, None] * slope",
         "each row has its own",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\nslope[np.arange(len(a)), labels] -= 1\n"
+        "return g.sum() * slope",
+        "g is summed",
     ),
 ]

@@ -44,7 +44,7 @@ def variant(corrected=(True, True), power=True, sign=-1, root=True, inside=False
     def wrong(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
-        one, two = (beta2, beta1) if more.get("swap") else (beta1, beta2)
+        one, two = more.get("betas", lambda one, two: (one, two))(beta1, beta2)
         exponent = t + early if power else 1
         m_hat = m / (1 - one**exponent) if corrected[0] else m
         v_hat = v / (1 - two**exponent) if corrected[1] else v
@@ -70,7 +70,15 @@ SUSPECTS = {
     "epsilon stands inside the root, where the equation adds it outside": variant(inside=True),
     "t is one too large: it counts from 1 already": variant(early=1),
     "t is one too small: it counts from 1 already": variant(early=-1),
-    "beta1 and beta2 are exchanged in the corrections": variant(swap=True),
+    "beta1 and beta2 are exchanged in the corrections": variant(
+        betas=lambda one, two: (two, one)
+    ),
+    "v is corrected with beta1, where its own beta2 is meant": variant(
+        betas=lambda one, two: (one, one)
+    ),
+    "m is corrected with beta2, where its own beta1 is meant": variant(
+        betas=lambda one, two: (two, two)
+    ),
     "multiplied by the corrections, where the equation divides": variant(times=True),
     "the gradient itself is used where its running mean m is": variant(raw=True),
     "the corrected means are handed back: the next step must go on from the running means": variant(
@@ -105,6 +113,18 @@ def corrections(mean):
     }
 
 
+def epsilon_outside(sign):
+    def wrong(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+        exact = adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, 0.0)
+        return exact[0] + sign * epsilon, *exact[1:]
+
+    return wrong
+
+
+SUSPECTS |= {
+    "epsilon is added behind the fraction: it stands in the denominator": epsilon_outside(1),
+    "epsilon is subtracted behind the fraction: it stands in the denominator": epsilon_outside(-1),
+}
 SUSPECTS |= combined(
     made,
     first=corrections("m"),
@@ -118,6 +138,9 @@ SUSPECTS |= combined(
         "epsilon stands inside the root": lambda m, v, e: m / np.sqrt(v + e),
         "multiplied by the root of v": lambda m, v, e: m * (np.sqrt(v) + e),
         "v is left out": lambda m, v, e: m,
+        "epsilon is added to the fraction: it stands in the denominator": lambda m, v, e: (
+            m / np.sqrt(v) + e
+        ),
         "the step climbs": lambda m, v, e: -m / (np.sqrt(v) + e),
     },
 )
@@ -193,5 +216,20 @@ WRONG = [
         "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
         "return learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
         "theta",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta1**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "v is corrected with beta1",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / np.sqrt(v_hat) + epsilon, m, v",
+        "epsilon is added behind the fraction",
+    ),
+    Wrong(
+        "m_hat = m / (1 - beta1**t)\nv_hat = v / (1 - beta2**t)\n"
+        "return theta - learning_rate * (m_hat / np.sqrt(v_hat) + epsilon), m, v",
+        "epsilon is added to the fraction",
     ),
 ]

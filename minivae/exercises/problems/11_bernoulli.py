@@ -107,7 +107,7 @@ SUSPECTS = {
     "only the pixels that are 0 count: the term of those that are 1 is missing": (
         lambda x, logits: np.sum((1 - x) * np.log(1 - sigmoid(logits)), axis=1)
     ),
-    "softplus is halved or taken of -l: zeros and ones are exchanged": lambda x, logits: np.sum(
+    "1 - x stands where x is meant: zeros and ones are exchanged": lambda x, logits: np.sum(
         (1 - x) * logits - softplus(logits), axis=1
     ),
     "softplus is taken of -l, where x l - softplus(l) has it of l": lambda x, logits: np.sum(
@@ -189,4 +189,5 @@ WRONG = [
         "squared error",
     ),
     Wrong("return np.exp(np.sum(x * logits - softplus(logits), axis=1))", "logarithm is missing"),
+    Wrong("return np.sum((1 - x) * logits - softplus(logits), axis=1)", "1 - x stands"),
 ]

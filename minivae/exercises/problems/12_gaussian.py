@@ -99,6 +99,9 @@ SUSPECTS = {
     "the density, not its logarithm": lambda x, mu, log_var: np.exp(
         gaussian_log_prob(x, mu, log_var)
     ),
+    "the densities are summed, where their logarithms add up": lambda x, mu, log_var: np.sum(
+        np.exp(-0.5 * (np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var))), axis=1
+    ),
     "the densities are summed, and the log taken of the sum: the log of a product is meant": (
         lambda x, mu, log_var: np.log(
             np.sum(
@@ -173,5 +176,10 @@ WRONG = [
         "return -0.5 * np.sum(\n"
         "    np.log(2 * np.pi) - log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1\n)",
         "log_var has the wrong sign",
+    ),
+    Wrong(
+        "return np.sum(np.exp(-0.5 * (x - mu) ** 2 / np.exp(log_var))\n"
+        "    / np.sqrt(2 * np.pi * np.exp(log_var)), axis=1)",
+        "densities are summed, where",
     ),
 ]

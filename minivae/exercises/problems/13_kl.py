@@ -65,6 +65,7 @@ SUSPECTS = {
     "log_var has a logarithm too many: it is one already": form(
         np.square, np.exp, lambda v: np.log(v**2)
     ),
+    "log_var is squared, where it is subtracted as it is": form(np.square, np.exp, np.square),
     "log_var is taken for sigma": form(np.square, np.square, lambda v: np.log(v**2)),
     "log_var is taken for the variance": form(np.square, same, lambda v: np.log(np.abs(v))),
     "log_var stands for the variance, and has a logarithm too many besides": form(
@@ -125,5 +126,9 @@ WRONG = [
     Wrong(
         "return 0.5 * np.sum((1 + mu**2) / np.exp(log_var) - 1 + log_var, axis=1)",
         "other direction",
+    ),
+    Wrong(
+        "return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var**2, axis=1)",
+        "log_var is squared",
     ),
 ]

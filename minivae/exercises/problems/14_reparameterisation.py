@@ -121,6 +121,10 @@ def check(answer):
     )
     suspects |= {
         "log_var: z itself stands where z - mu is meant": lambda g, out, mu, v: (g, 0.5 * g * out),
+        "log_var: z stands where the noise eps is meant": lambda g, out, mu, v: (
+            g,
+            0.5 * g * np.exp(v / 2) * out,
+        ),
     }
     check_vjp(vjp, forward, suspects=suspects, mu=draw(5, 3), log_var=draw(5, 3, seed=1))
 
@@ -141,4 +145,9 @@ WRONG = [
     Wrong("return np.ones_like(g), 0.5 * np.exp(log_var / 2) * eps", "cotangent g is left out"),
     Wrong("return g, g * 0.5 * (mu + np.exp(log_var / 2) * eps)", "z itself"),
     Wrong("return g, g * 0.5 * np.exp(log_var / 2) * np.random.normal(size=g.shape)", "two calls"),
+    Wrong(
+        "z = mu + np.exp(log_var / 2) * eps\nreturn g, g * 0.5 * np.exp(log_var / 2) * z",
+        "z stands where the noise",
+    ),
+    Wrong("return g, 0.5 * eps * np.exp(log_var / 2)", "left out in the cotangent of log_var"),
 ]

@@ -87,6 +87,9 @@ SUSPECTS = {
     "the likelihoods are averaged, with no logarithm": combine(
         lambda r: np.mean(np.exp(r)), lambda k: -k
     ),
+    "x and the logits are exchanged: log_likelihood takes x first": (
+        lambda x, logits, mu, log_var: np.mean(log_likelihood(logits, x)) - kl(mu, log_var)
+    ),
     "zeros and ones are exchanged in x": lambda x, logits, mu, log_var: (
         np.mean(log_likelihood(1 - x, logits)) - kl(mu, log_var)
     ),
@@ -158,4 +161,7 @@ WRONG = [
     Wrong(
         "return -np.mean(log_likelihood(x, logits)) - kl(mu, log_var)", "reconstruction term has"
     ),
+    Wrong("return np.mean(log_likelihood(logits, x)) - kl(mu, log_var)", "are exchanged"),
+    Wrong("return np.mean(np.log(log_likelihood(x, logits))) - kl(mu, log_var)", "the ELBO is nan"),
+    Wrong("return -np.inf", "the ELBO is -inf"),
 ]

@@ -64,6 +64,7 @@ SUSPECTS |= combined(
         "the sum has the root of N/M": lambda M, N: (N / M) ** 0.5,
         "the sum is divided by M - 1": lambda M, N: N / (M - 1),
         "the sum is divided by M": lambda M, N: 1 / M,
+        "the sum is divided by N, where it is multiplied": lambda M, N: 1 / (M * N),
         "the sum has M/N for N/M": lambda M, N: M / N,
         "the sum has N/M twice": lambda M, N: (N / M) ** 2,
         "the sum has the wrong sign": lambda M, N: -N / M,
@@ -116,4 +117,8 @@ WRONG = [
         "return n_total / len(log_likelihoods) * log_likelihoods + log_prior",
         "shape|sum .*missing|not summed",
     ),
+    Wrong(
+        "return np.mean(log_likelihoods) / n_total + log_prior", "divided by N, where it is multi"
+    ),
+    Wrong("return np.inf", "is inf"),
 ]

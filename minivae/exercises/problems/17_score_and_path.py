@@ -135,6 +135,9 @@ SUSPECTS |= combined(
         "the score has (z - mu)^2 where eps^2 is meant: divide by the variance": lambda e, s, v: (
             (e**2 * s**2 - 1) / 2
         ),
+        "eps is taken for z - mu: it is divided by sigma already": lambda e, s, v: (
+            (e**2 / s**2 - 1) / 2
+        ),
         "this is log q itself; the score is its derivative": lambda e, s, v: (
             -0.5 * (np.log(2 * np.pi) + v + e**2)
         ),
@@ -235,5 +238,16 @@ WRONG = [
         + PATH
         + "return score, path",
         "baseline",
+    ),
+    Wrong(
+        "score = np.mean(values[:, None] * (eps**2 * np.exp(-log_var) - 1) / 2, axis=0)\n"
+        + PATH
+        + "return score, path",
+        "eps is taken for z - mu",
+    ),
+    Wrong(
+        "return (np.mean(values[:, None] * eps / np.exp(log_var / 2), axis=0),\n"
+        "        np.mean(slopes, axis=0))",
+        "score is that of mu",
     ),
 ]

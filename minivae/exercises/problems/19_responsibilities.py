@@ -58,6 +58,9 @@ SUSPECTS = {
     "the weights entered as exp(log_pi), next to a logarithm: log pi itself is added to log N": (
         lambda p, d: softmax(np.exp(p) + d)
     ),
+    "the weights pi multiply the log-densities: the logarithm of a product is a sum": (
+        lambda p, d: softmax(np.exp(p) * d)
+    ),
     "the log pi is subtracted: it has to be added": lambda p, d: softmax(d - p),
     "the densities have the wrong sign": lambda p, d: softmax(p - d),
     "the densities entered without their logarithm: exp is applied twice": lambda p, d: softmax(
@@ -195,4 +198,9 @@ WRONG = [
         "must sum to 1|small constant",
     ),
     Wrong(JOINT + "return joint / (joint.sum(axis=1, keepdims=True) + 1e-300)", "underflow"),
+    Wrong(
+        "a = np.exp(log_pi) * log_density\njoint = np.exp(a - a.max(axis=1, keepdims=True))\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "pi multiply the log-densities",
+    ),
 ]

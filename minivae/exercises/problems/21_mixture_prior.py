@@ -129,6 +129,10 @@ SUSPECTS |= combined(
         "the entropy has a logarithm too many: log_var is one already": lambda v: np.log(v**2).sum(
             axis=1
         ),
+        "the entropy is summed over the data too: each datum has its own": lambda v: (
+            v.sum() + (len(v) - 1) * v.shape[1] * (1 + np.log(2 * np.pi))
+        ),
+        "the log-variances are summed over the data too: each datum has its own": lambda v: v.sum(),
         "the log-variances are halved twice": lambda v: v.sum(axis=1) / 2,
         "the log-variances are counted twice": lambda v: 2 * v.sum(axis=1),
         "the log-variances have the wrong sign": lambda v: -v.sum(axis=1),
@@ -154,6 +158,9 @@ SUSPECTS |= combined(
         "this is p(z), and not its logarithm": lambda p, c: np.exp(log_sum_exp(p + c)),
         "a mean over the components, divided by C: the weights pi do that already": lambda p, c: (
             log_sum_exp(p + c) - np.log(len(p))
+        ),
+        "the joint log-densities are averaged over the components": lambda p, c: (p + c).mean(
+            axis=2
         ),
         "only the nearest component counts": lambda p, c: (p + c).max(axis=2),
         "the log-densities are averaged with pi": lambda p, c: np.sum(np.exp(p) * c, axis=2),
@@ -235,4 +242,12 @@ WRONG = [
         "underflow",
     ),
     Wrong(ENTROPY + "log_prior = np.max(log_pi + log_components, axis=2)\n" + RETURN, "maximum"),
+    Wrong(
+        "entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var)\n" + PRIOR + RETURN,
+        "entropy is summed over the data",
+    ),
+    Wrong(
+        ENTROPY + "return -entropy - np.mean(log_pi + log_components, axis=(0, 2))",
+        "averaged over the components",
+    ),
 ]

@@ -217,6 +217,11 @@ SUSPECTS |= combined(
     },
 )
 SUSPECTS |= {
+    "log_var: z itself stands where z - mu is meant": lambda mu, log_var, W, b, x, eps: (
+        None,
+        gradients(mu, log_var, W, b, x, eps)[1]
+        + 0.5 * (gradients(mu, log_var, W, b, x, eps)[0] - mu / len(x)) * mu,
+    ),
     "log_var: g_mu stands where g_z is meant; mu's part of the KL does not come through z": (
         lambda mu, log_var, W, b, x, eps: (
             None,
@@ -309,5 +314,9 @@ WRONG = [
     Wrong(
         "g_logits = (logits - x) / N\ng_z = g_logits @ W.T\n" + MU + LOG_VAR + RETURN,
         "sigmoid is missing",
+    ),
+    Wrong(
+        G + MU + "g_log_var = 0.5 * g_z * z + 0.5 * (np.exp(log_var) - 1) / N\n" + RETURN,
+        "z itself stands",
     ),
 ]

@@ -116,7 +116,7 @@ def check_data(
     array = _as_array(X, operation, name)
     found = f"{operation}: {name} has shape {array.shape}"
     if array.ndim != 2:
-        raise ShapeError(f"{found}; it must be (N, D), one datum a row: {_mend_axes(array)}")
+        raise ShapeError(f"{found}; it must be (N, D), one datum a row: {_mend_axes(X, array)}")
     if 0 in array.shape:
         raise ShapeError(f"{found}; there must be at least one datum and one feature")
     if n_features is not None and array.shape[1] != n_features:
@@ -151,7 +151,9 @@ def _as_array(X: Any, operation: str, name: str) -> Array:
     return array
 
 
-def _mend_axes(array: Array) -> str:
+def _mend_axes(X: Any, array: Array) -> str:
+    if array.ndim == 3 and isinstance(X, list | tuple):
+        return "chunks of rows must be put together, np.concatenate(X), and images flattened"
     if array.ndim > 2:
         return "images must be flattened, X.reshape(len(X), -1)"
     if array.ndim == 1 and array.dtype.kind in "iub":

@@ -328,9 +328,8 @@ class Primitive:
             return wrap(out.view())  # a forward may return what it was given
         if len(tensors) < len(inputs):
             inputs = tuple([x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays)])  # noqa: B905
-        if extra:
-            params = {**dict(zip(self._params, extra, strict=False)), **params}
-        params = self._defaults | params
+        named = dict(zip(self._params, extra, strict=False)) if extra else {}
+        params = {**self._defaults, **named, **params}
         return wrap(out, True, Node(self, inputs, arrays, params))
 
     def _constant(self, x: Any, keep: bool) -> Any:

@@ -17,7 +17,7 @@ from minivae.cli.run import (
     MOST_POINTS,
     RunFolder,
     empty_folder,
-    new_folder,
+    new_run,
     provenance,
 )
 from minivae.cli.terminal import add_quiet, say, table
@@ -123,10 +123,8 @@ def gmm(arguments: argparse.Namespace) -> None:
     given = {name: getattr(arguments, name) for name in _PARAMETERS if hasattr(arguments, name)}
     params = {"random_state": 0, "n_components": (1, 6), **_DEFAULTS.get(data.name, {}), **given}
     first, last = params.pop("n_components")
-    if arguments.out is None:
-        run = RunFolder(new_folder(f"{Path(data.name).stem}-gmm"), MIXTURE)
-    else:
-        run = RunFolder(empty_folder(arguments.out), MIXTURE)
+    if arguments.out is not None:
+        empty_folder(arguments.out)  # else it is refused now, and not when all is fitted
     X = data.x_train.astype(np.result_type(data.x_train, np.float32))
     fits = []
     for K in range(first, last + 1):
@@ -138,6 +136,7 @@ def gmm(arguments: argparse.Namespace) -> None:
     for message in best.warnings:
         warnings.warn(message, ConvergenceWarning, stacklevel=1)
     results = _results(best, data)
+    run = new_run(arguments.out, f"{Path(data.name).stem}-gmm", MIXTURE)
     with run.begun({**_record(arguments, data, best, fits), "results": results}):
         best.mixture.save(run.checkpoint)
     say("Drawing ...", quiet=arguments.quiet)

@@ -7,6 +7,7 @@ some test data at a few dozen epochs, from which the animation is made; the rest
 
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -34,7 +35,7 @@ __all__ = [
     "SavedRun",
     "empty_folder",
     "frame_epochs",
-    "new_folder",
+    "new_run",
     "open_run",
     "prior_draws",
     "provenance",
@@ -47,10 +48,18 @@ MOST_POINTS = 2000  # test data in the animation
 
 
 class RunFolder:
-    """The files in a run's folder; `model` is what its model is called."""
+    """The files in a run's folder.
 
-    def __init__(self, path: str | os.PathLike[str], model: str = "checkpoint.npz") -> None:
-        self.path = Path(path)
+    `model` is what its model is called, `made` are the folders that were made for it.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        model: str = "checkpoint.npz",
+        made: Sequence[Path] = (),
+    ) -> None:
+        self.path, self.made = Path(path), made
         self.checkpoint = self.path / model
         self.history = self.path / "history.csv"
         self.record = self.path / "run.json"
@@ -59,9 +68,10 @@ class RunFolder:
     @contextmanager
     def begun(self, record: Mapping[str, Any]) -> Iterator[None]:
         """Make the folder with its record; take both away if no checkpoint comes of it."""
-        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        made = self.made or missing
         try:
-            if made:  # not there: and if it is by now, it is somebody else's
+            if missing:  # and if it is there by now, it is somebody else's
                 self.path.mkdir(parents=True)
             self.write_record(record)
             yield
@@ -228,13 +238,27 @@ def frame_epochs(epochs: int) -> set[int]:
     return set((epochs * share**1.5).round().astype(int).tolist())
 
 
-def new_folder(data: str) -> Path:
-    """Return the first of ``runs/<data>-1``, ``-2``, ... that is not there yet."""
+def new_run(out: str | None, data: str, model: str = "checkpoint.npz") -> RunFolder:
+    """Return the folder that ``--out`` names, or the first free ``runs/<data>-<number>``.
+
+    The numbered one is made at once: of two runs that begin together each has its own.
+
+    Raises
+    ------
+    FileExistsError
+        If ``--out`` is a file, or there is something in it.
+    """
+    if out is not None:
+        return RunFolder(empty_folder(out), model)
+    runs = Path("runs")
+    above = [] if runs.exists() else [runs]
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data) or "run"
-    number = 1
-    while os.path.lexists(folder := Path("runs") / f"{name}-{number}"):
-        number += 1
-    return folder
+    for number in itertools.count(1):
+        folder = runs / f"{name}-{number}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return RunFolder(folder, model, [folder, *above])
 
 
 def empty_folder(path: str) -> Path:

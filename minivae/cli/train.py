@@ -22,9 +22,8 @@ from minivae.cli.run import (
     MOST_FRAMES,
     MOST_POINTS,
     RunFolder,
-    empty_folder,
     frame_epochs,
-    new_folder,
+    new_run,
     provenance,
     refuse_mixture,
 )
@@ -82,9 +81,12 @@ def train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     if arguments.resume is not None:
         run, data, vae = _resumed(arguments)
+        X, X_test = data.model_arrays(vae.likelihood)
     else:
-        run, data, vae = _fresh(arguments)
-    X, X_test = data.model_arrays(vae.likelihood)
+        data = datasets.load(arguments.data or "optdigits")
+        vae = VAE(**hyper_parameters(data, written(arguments)))
+        X, X_test = data.model_arrays(vae.likelihood)
+        run = new_run(arguments.out, Path(data.name).stem)
     recorder = _Recorder(run, data, X_test, arguments.quiet)
     before = len(recorder.test_elbo)
     with _resumable(run):
@@ -120,15 +122,6 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 # ---- what to train on what ----
-
-
-def _fresh(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
-    """Return a new run's folder, not made yet, its data and its model, not fitted yet."""
-    data = datasets.load(arguments.data or "optdigits")
-    params = hyper_parameters(data, written(arguments))
-    if arguments.out is None:
-        return RunFolder(new_folder(Path(data.name).stem)), data, VAE(**params)
-    return RunFolder(empty_folder(arguments.out)), data, VAE(**params)
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:

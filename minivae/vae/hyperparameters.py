@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,27 +35,20 @@ def check_hyper_parameters(vae: VAE) -> None:
     ValueError
         It names the hyper-parameter, its value and what is allowed.
     """
-
-    def require(name: str, holds: bool, rule: str) -> None:
-        if not holds:
-            value = getattr(vae, name)
-            raise ValueError(f"VAE: {name}={value!r} makes no sense; it must be {rule}")
-
-    whole = ("latent_dim", "prior_components", "prior_warmup", "n_samples", "epochs", "batch_size")
-    for name in (*whole, "patience"):
-        value = getattr(vae, name)
-        require(name, is_whole(value) and value >= 1, "a whole number from 1")
+    check_evaluation(vae)
+    require = partial(_require, vae)
+    whole = ("latent_dim", "prior_components", "prior_warmup", "epochs", "batch_size", "patience")
+    for name in whole:
+        _require_count(vae, name)
     for name in ("beta", "beta_warmup"):
         value = getattr(vae, name)
         require(name, is_real(value) and 0 <= value < math.inf, "a number from 0")
     for name in ("learning_rate", "sigma_floor"):
         value = getattr(vae, name)
         require(name, is_real(value) and 0 < value < math.inf, "a positive number")
-    for name, known in CHOICES.items():
-        value = getattr(vae, name)
-        optional = value is None and name == "grey"
-        known_value = isinstance(value, str) and value in known
-        require(name, optional or known_value, "one of " + ", ".join(map(repr, known)))
+    for name in CHOICES:
+        if not (name == "grey" and vae.grey is None):
+            _require_choice(vae, name)
     require("dtype", _is_float_dtype(vae.dtype), "'float32' or 'float64'")
     require("hidden", _are_widths(vae.hidden), "a tuple of whole numbers from 1, such as (400,)")
     share = vae.validation
@@ -63,14 +57,44 @@ def check_hyper_parameters(vae: VAE) -> None:
         share is None or (is_real(share) and 0 < share < 1),
         "None or a share between 0 and 1",
     )
-    _check_likelihood(vae, require)
+    _check_likelihood(vae)
     _check_prior(vae)
 
 
-def _check_likelihood(vae: VAE, require: Any) -> None:
+def check_evaluation(vae: VAE) -> None:
+    """Refuse what makes no sense of the two that count for evaluations, without a new ``fit``.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`check_hyper_parameters`.
+    """
+    _require_count(vae, "n_samples")
+    _require_choice(vae, "kl")
+
+
+def _require(vae: VAE, name: str, holds: bool, rule: str) -> None:
+    if not holds:
+        value = getattr(vae, name)
+        raise ValueError(f"VAE: {name}={value!r} makes no sense; it must be {rule}")
+
+
+def _require_count(vae: VAE, name: str) -> None:
+    value = getattr(vae, name)
+    _require(vae, name, is_whole(value) and value >= 1, "a whole number from 1")
+
+
+def _require_choice(vae: VAE, name: str) -> None:
+    value, known = getattr(vae, name), CHOICES[name]
+    rule = "one of " + ", ".join(map(repr, known))
+    _require(vae, name, isinstance(value, str) and value in known, rule)
+
+
+def _check_likelihood(vae: VAE) -> None:
     """Refuse what does not go with the likelihood: a student who forgot one of the two is told."""
     sigma = vae.sigma
-    require(
+    _require(
+        vae,
         "sigma",
         sigma in ("network", "shared") if isinstance(sigma, str) else _is_positive(sigma),
         "'network', 'shared' or a positive number",
@@ -87,7 +111,7 @@ def _check_likelihood(vae: VAE, require: Any) -> None:
             )
     if vae.likelihood == "binomial":
         counts = is_whole(vae.n_trials) and vae.n_trials >= 1  # type: ignore[operator]
-        require("n_trials", counts, "the largest count that a feature can take, such as 16")
+        _require(vae, "n_trials", counts, "the largest count that a feature can take, such as 16")
 
 
 def _check_prior(vae: VAE) -> None:

@@ -52,7 +52,12 @@ from minivae.vae.fitting import (
     threshold_pixels,
     under,
 )
-from minivae.vae.hyperparameters import check_hyper_parameters, check_mixture, make_likelihood
+from minivae.vae.hyperparameters import (
+    check_evaluation,
+    check_hyper_parameters,
+    check_mixture,
+    make_likelihood,
+)
 from minivae.vae.networks import Decoder, Encoder, Networks
 from minivae.vae.prior import MixturePrior
 from minivae.vae.proposal import PEAKS, laplace_proposal
@@ -391,13 +396,18 @@ class VAE(Estimator):
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
             return None
-        noise: Array = np.asarray(eps, dtype=self._settings_.dtype)
+        try:
+            noise: Array = np.asarray(eps, dtype=self._settings_.dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{operation}: eps is no array of numbers: {error}") from error
         K = self._settings_.latent_dim
         if noise.ndim != 3 or noise.shape[1:] != (n, K) or len(noise) < 1:
             raise ShapeError(
                 f"{operation}: eps has shape {noise.shape}; for {n} data it must be "
                 f"(S, {n}, {K}), S samples for each"
             )
+        if not np.isfinite(noise).all():
+            raise ValueError(f"{operation}: eps holds NaN or infinity; it must be normal noise")
         return noise
 
     def elbo_terms(self, X: Any, eps: Any = None) -> ElboTerms:
@@ -441,7 +451,7 @@ class VAE(Estimator):
                 LikelihoodWarning,
                 stacklevel=3,
             )
-        check_hyper_parameters(self)
+        check_evaluation(self)
         return self._evaluate(X, self, eps)
 
     def _evaluate(self, X: Array, how: VAE, eps: Array | None = None) -> ElboTerms:
@@ -653,8 +663,13 @@ class VAE(Estimator):
             If it is a mixture over another number of dimensions.
         NotFittedError
             If one of the two is not fitted.
+        TypeError
+            If it is no ``minivae.GaussianMixture``.
         """
         self._require_fitted("with_prior", "encoder_")
+        if not isinstance(mixture, GaussianMixture):
+            given = f"{type(mixture).__module__}.{type(mixture).__name__}"
+            raise TypeError(f"with_prior: the prior must be a minivae.GaussianMixture, not {given}")
         mixture._require_fitted("with_prior", "means_")
         (C, D), K = mixture.means_.shape, self._settings_.latent_dim
         if D != K:

@@ -37,6 +37,7 @@ WIDER = 1.5  # are they spread than the prior, for the peaks of unusual data lie
 STEPS, RATE = 30, 0.1  # of Adam, whose rate falls to 0 on the way
 FREEDOM = 5.0  # degrees of freedom of Student's t
 Q_SHARE, PRIOR_SHARE = 0.1, 0.1  # of the mixture
+LEAST_LOG_SCALE = -300.0
 
 LogJoint = Callable[[Any], Any]  # from z of shape (C, n, K) to log p(x, z) of shape (C, n)
 
@@ -110,7 +111,9 @@ def laplace_proposal(
     log_shares = log_masses - logsumexp(log_masses, axis=0)
     log_shares += math.log(1.0 - Q_SHARE - PRIOR_SHARE)
     of_safety = np.broadcast_to(np.log([[Q_SHARE], [PRIOR_SHARE]]), (2, len(mu)))
-    scale_of_q = np.exp(0.5 * log_var)[..., None] * np.eye(K)
+    # A q that has shrunk to a point is held where its scale and the inverse are numbers.
+    scale_of_q = np.exp(np.maximum(0.5 * log_var.astype(np.float64), LEAST_LOG_SCALE))
+    scale_of_q = scale_of_q[..., None] * np.eye(K)
     scale_of_prior = np.broadcast_to(np.linalg.cholesky(covariance), scale_of_q.shape)
     return Proposal(
         np.concatenate([log_shares, of_safety]),

@@ -1,6 +1,7 @@
 """What is wrong is refused with exit status 2 and one line, and nothing is left behind."""
 
 import errno
+import json
 import os
 import pickle
 import re
@@ -15,6 +16,7 @@ import minivae.checkpoint
 from cli.conftest import assert_same_run, environment, run_process, start
 from minivae import VAE
 from minivae.checkpoint import load_checkpoint
+from minivae.cli.run import new_run
 
 BAD = [
     ("trian", "there is no command 'trian'; did you mean train?"),
@@ -252,3 +254,26 @@ def test_in_a_process_of_its_own(tmp_path):
     assert (status, out) == (2, "")
     assert is_one_line(err)
     assert list(tmp_path.iterdir()) == []
+
+
+# Folders -----------------------------------------------------------------------------------------
+
+
+def test_runs_that_begin_together_have_a_folder_each(tmp_path):
+    kinds = ("full", "diag", "tied", "spherical")
+    flags = ("--n-components", 2, "--quiet")
+    runs = [start("gmm", "--covariance-type", kind, *flags, cwd=tmp_path) for kind in kinds]
+    folders = {re.search(r"(runs/\S+) holds", run.communicate(timeout=120)[0])[1] for run in runs}
+    assert len(folders) == len(kinds)
+    records = [json.loads((tmp_path / name / "run.json").read_text()) for name in folders]
+    assert {record["hyper_parameters"]["covariance_type"] for record in records} == set(kinds)
+
+
+def test_a_numbered_folder_is_taken_at_once_and_given_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = new_run(None, "some data"), new_run(None, "some data")
+    assert (first.path.name, second.path.name) == ("some-data-1", "some-data-2")
+    for run in (second, first):
+        with pytest.raises(ValueError, match="no model"), run.begun({}):
+            raise ValueError("no model comes of it")
+    assert not list(tmp_path.iterdir())

@@ -77,6 +77,7 @@ def test_data_that_are_right_already_are_not_copied():
     ("X", "error", "message"),
     [
         (np.zeros((2, 3, 4)), ShapeError, r"X has shape \(2, 3, 4\).*images must be flattened"),
+        ([np.zeros((3, 4))] * 2, ShapeError, r"X has shape \(2, 3, 4\).*np\.concatenate\(X\)"),
         (np.zeros(3), ShapeError, r"X has shape \(3,\).*a single datum is X\[None, :\]"),
         (np.arange(3), ShapeError, r"X has shape \(3,\).*are these the labels\?"),
         (1.0, ShapeError, r"X has shape \(\)"),

@@ -423,6 +423,8 @@ def test_a_mixture_that_does_not_fit_is_refused(standard):
         standard.with_prior(wide)
     with pytest.raises(ShapeError, match=r"responsibilities: z has shape \(3, 2\)"):
         prior_of(K=5).responsibilities(np.zeros((3, 2)))
+    with pytest.raises(TypeError, match=r"must be a minivae\.GaussianMixture, not builtins\.dict"):
+        standard.with_prior({"means_": rows})
     with pytest.raises(NotFittedError, match="with_prior"):
         standard.with_prior(GaussianMixture(2))
     with pytest.raises(NotFittedError, match="with_prior"):

@@ -371,6 +371,8 @@ def test_what_else_is_changed_after_fit_counts_from_the_next_fit(digits, tmp_pat
     )
     np.testing.assert_array_equal(vae.elbo(COUNTS), digits.elbo(COUNTS))
     np.testing.assert_array_equal(vae.transform(COUNTS), digits.transform(COUNTS))
+    unfit = copy.deepcopy(digits).set_params(epochs=0, likelihood="poisson", prior_components=3)
+    assert unfit.score(COUNTS) == digits.score(COUNTS)
     assert vae.sample(2).shape == (2, 64)
     vae.save(tmp_path / "model.npz")
     assert VAE.load(tmp_path / "model.npz").get_params() == digits.get_params()
@@ -388,6 +390,13 @@ def test_cross_entropy_is_called_no_likelihood():
 
 
 # log p(x) -----------------------------------------------------------------------------------------
+
+
+def test_noise_that_is_none_is_refused(digits):
+    with pytest.raises(ValueError, match="elbo: eps is no array of numbers"):
+        digits.elbo(COUNTS[:2], eps="a")
+    with pytest.raises(ValueError, match="log_likelihood: eps holds NaN or infinity"):
+        digits.log_likelihood(COUNTS[:2], eps=np.full((3, 2, 2), np.nan))
 
 
 def trapezoid_log_likelihood(vae, X, n, half_width=5.0):
@@ -415,6 +424,14 @@ def integrated_log_likelihood(vae, X):
 
 
 @pytest.mark.equation("IWAE.2")
+def test_an_encoder_that_has_collapsed_to_a_point_leaves_the_likelihood_as_it_is(digits):
+    collapsed = copy.deepcopy(digits)
+    bias = collapsed.encoder_.log_var.bias
+    bias.data = np.full(bias.shape, -5000.0)
+    expected = digits.log_likelihood(COUNTS[:20], 2000)
+    np.testing.assert_allclose(collapsed.log_likelihood(COUNTS[:20], 2000), expected, atol=0.3)
+
+
 def test_log_likelihood_is_the_integral(digits):
     # data that the encoder has seen, and some for which it has no good answer
     unseen = datasets.load("optdigits").model_arrays("binomial")[1][:40]

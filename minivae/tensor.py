@@ -70,7 +70,10 @@ def _method(name: str, reflected: bool = False) -> Callable[..., Tensor]:
     """A method that is the operation of that name in :mod:`minivae.ops`."""
     if reflected:
         return lambda self, other: OPERATIONS[name](other, self)
-    return lambda self, *args, **params: OPERATIONS[name](self, *args, **params)
+    # NumPy's function of that name ends here too, with None for what it was not given.
+    return lambda self, *args, **params: OPERATIONS[name](
+        self, *args, **{k: v for k, v in params.items() if v is not None}
+    )
 
 
 def _of_values(function: Function) -> Function:
@@ -339,10 +342,7 @@ class Primitive:
         if isinstance(x, float | int):
             return x
         array = as_array(self.__name__, x)
-        if keep:
-            array = array.copy()
-            array.setflags(write=False)
-        return array
+        return wrap(array.copy())._data if keep else array
 
     def pull_back(
         self, g: Value, out: Tensor, node: Node, wanted: Sequence[bool], differentiable: bool

@@ -1,7 +1,7 @@
 """What every wrapper does at the door: check, and bring arrays into the form the loops take.
 
-The loops take C-contiguous arrays, inputs marked read-only: Numba compiles once for each
-combination of dtype, layout and that mark, so one form means one compilation for a dtype.
+The loops take C-contiguous arrays: Numba compiles once for each combination of dtype and layout, so
+one form means one compilation for a dtype.
 """
 
 from typing import Any, TypeVar
@@ -53,14 +53,6 @@ def as_floats(operation: str, *arrays: FloatArray) -> tuple[FloatArray, ...]:
     checked = [as_float(x, operation) for x in arrays]
     common = np.result_type(*checked)
     return tuple(x.astype(common, copy=False) for x in checked)
-
-
-def flat(x: FloatArray) -> FloatArray:
-    """Return x read-only in one dimension, copied only if it is not C-contiguous."""
-    view = x.ravel()
-    if view.flags.writeable:
-        view.flags.writeable = False
-    return view
 
 
 def rows(x: npt.NDArray[Number]) -> npt.NDArray[Number]:

@@ -1,18 +1,15 @@
 """How the loops are compiled, and what calls them: a kernel is a loop over a range of blocks."""
 
 import ast
-import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-from minivae_kernels import _native, _sharing, registers
+from minivae_kernels import registers
 from minivae_kernels._native import (
     INTERPRETED,
     call,
@@ -149,14 +146,6 @@ def _entry(body: Callable[..., None]) -> Callable[..., None]:
     found: dict[str, Any] = {**body.__globals__, **names, "CALL": CALL, "LEAD": LEAD}
     exec(compile(tree, body.__code__.co_filename, "exec"), found)
     result: Callable[..., None] = found[body.__name__]
-    result.__qualname__ = f"{body.__name__}-{_stamp()}"
+    # what registers hold, on which the machine code of some loops depends
+    result.__qualname__ = f"{body.__name__}-{registers.BYTES}-{registers.COUNT}"
     return result
-
-
-@functools.cache
-def _stamp() -> str:
-    """Name what entries are made from beside their own file, which is all that the cache sees."""
-    parts = [registers.BYTES, registers.COUNT]
-    with suppress(OSError):  # not files: they do not change either
-        parts += [Path(str(m.__file__)).stat().st_mtime_ns for m in (_sharing, _native, registers)]
-    return f"{hash(tuple(parts)) & 0xFFFFFFFF:x}"

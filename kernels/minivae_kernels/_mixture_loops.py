@@ -461,7 +461,7 @@ def statistics(
         # Kahan's sum: what the addition has lost is taken from the next term
         term = _sum(log_p, n) - lost
         so_far = likelihood[0] + term
-        lost = (so_far - likelihood[0]) - term
+        lost = (so_far - likelihood[0]) - term if math.isfinite(so_far) else 0.0
         likelihood[0] = so_far
         for k in range(K):
             row = joint[k]

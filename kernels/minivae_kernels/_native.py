@@ -1,7 +1,10 @@
 """What lies between the kernels and the processor: the compiler, and memory shared by threads."""
 
+import functools
 import platform
 from collections.abc import Callable, Set
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -21,10 +24,21 @@ intrinsic: Any = numba.extending.intrinsic
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
+@functools.cache
+def _stamp() -> str:
+    """Name what machine code is made from beside its own file, which is all that the cache sees."""
+    changed = []
+    with suppress(OSError):  # not files: they do not change either
+        for name in ("_jit", "_native", "_sharing", "registers"):
+            changed.append(Path(__file__).with_name(f"{name}.py").stat().st_mtime_ns)
+    return f"{hash(tuple(changed)) & 0xFFFFFFFF:x}"
+
+
 def compiled(function: Function, **options: Any) -> Function:
     """Compile a function that Python calls, keeping the machine code on disk where possible."""
     if INTERPRETED:
         return function
+    function.__qualname__ += f"-{_stamp()}"
     result: Function
     try:
         result = njit(cache=True, **OPTIONS, **options)(function)
@@ -36,6 +50,7 @@ def compiled(function: Function, **options: Any) -> Function:
 def callback(function: Callable[..., int]) -> Any:
     """Compile a function of four numbers that machine code calls by its address."""
     signature = types.int64(*[types.int64] * 4)
+    function.__qualname__ += f"-{_stamp()}"
     try:
         return numba.cfunc(signature, cache=True)(function)
     except RuntimeError:

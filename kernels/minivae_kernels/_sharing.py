@@ -144,15 +144,14 @@ class _Pool:
         self.numbers = (ctypes.c_int64 * _SIZE).from_address(self.board)
         self.numbers[_INSIDE] = _SHUT
         self.numbers[_REST], self.numbers[_REST_ARGUMENT], self.numbers[_YIELD] = _system()
-        self._bells: list[threading.Lock] = []
-        self._helpers: list[threading.Thread] = []
+        self._helpers: list[tuple[threading.Thread, threading.Lock]] = []  # each with its bell
         self._allowed: set[int] = set()  # the processors that the caller may run on
         self.free = threading.Lock()  # held by the caller that the helpers work for
         self._alone, self._alone_for, self._alone_until = False, _ALONE, 0.0
 
     def call_helpers(self, count: int) -> bool:
         """Wake the first `count` helpers, unless they are not to be relied on."""
-        numbers, bells = self.numbers, self._bells
+        numbers = self.numbers
         if not numbers[LEAD]:
             numbers[LEAD] = _compiled_join().address
         if numbers[_LATE]:
@@ -165,22 +164,33 @@ class _Pool:
             self._alone = time.perf_counter() < self._alone_until
             if self._alone:
                 return False
+        if count > len(self._helpers):
+            count = self._hire(count)
         if numbers[_INVITED] != count:
             numbers[_INVITED] = count
         for number in range(count):
-            if number == len(bells):
-                bells.append(threading.Lock())
-                helper = threading.Thread(
-                    target=self._help, args=(number,), name="minivae", daemon=True
-                )
-                self._helpers.append(helper)
-                helper.start()
-                self._send_away(helper)
-            elif numbers[_ASLEEP + 8 * number]:
+            if numbers[_ASLEEP + 8 * number]:
                 numbers[_ASLEEP + 8 * number] = 0
-                self._send_away(self._helpers[number])
-                bells[number].release()
-        return True
+                helper, bell = self._helpers[number]
+                self._send_away(helper)
+                bell.release()
+        return count > 0
+
+    def _hire(self, count: int) -> int:
+        """Start helpers until there are so many; return how many there are."""
+        while (number := len(self._helpers)) < count:
+            bell = threading.Lock()
+            helper = threading.Thread(
+                target=self._help, args=(number, bell), name="minivae", daemon=True
+            )
+            self._helpers.append((helper, bell))
+            try:
+                helper.start()
+            except RuntimeError:  # no more threads: the interpreter is about to end
+                self._helpers.pop()
+                break
+            self._send_away(helper)
+        return number
 
     def _send_away(self, helper: threading.Thread) -> None:
         """Let a helper begin on another processor than the caller's.
@@ -194,8 +204,8 @@ class _Pool:
                 elsewhere = self._allowed - {_processor()}
                 os.sched_setaffinity(helper.native_id or 0, elsewhere or self._allowed)
 
-    def _help(self, number: int) -> None:
-        join, bell = _compiled_join().ctypes, self._bells[number]
+    def _help(self, number: int, bell: threading.Lock) -> None:
+        join = _compiled_join().ctypes
         bell.acquire()
         times = []
         for _ in range(5):

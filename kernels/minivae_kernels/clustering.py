@@ -69,6 +69,9 @@ def lloyd_step(
     if settled.shape != (len(X),):
         raise refuse("lloyd_step", "labels must have a number for each row", X=X, labels=settled)
     (N, D), K = X.shape, len(centres)
+    if not K or settled.max(initial=-1) >= K:
+        rule = "there must be a centre for each label, and one at least"
+        raise refuse("lloyd_step", rule, centres=centres, labels=settled)
     parts = _parts(N, D * K)
     nearest, distances = settled.copy(), np.empty(N)
     counts, first = np.zeros((len(parts), K)), np.zeros((len(parts), K, D))

@@ -107,7 +107,8 @@ def activation_backward(g: FloatArray, out: FloatArray, name: str) -> FloatArray
         If there is no activation of that name, or the shapes differ.
     """
     if activation_loop("activation_backward", name) is None:
-        return as_float(g, "activation_backward").copy()
+        g, out = _pair("activation_backward", g, out)
+        return g.copy()
     return _each_pair(_BACKWARD[name], f"{name}_backward", g, out)
 
 
@@ -133,13 +134,19 @@ def _each(loop: BlockKernel, operation: str, x: FloatArray) -> FloatArray:
 
 
 def _each_pair(loop: BlockKernel, operation: str, g: FloatArray, out: FloatArray) -> FloatArray:
+    g, out = _pair(operation, g, out)
+    result = np.empty(g.shape, g.dtype)
+    run_flat(loop, line(g), line(out), line(result))
+    return result
+
+
+def _pair(operation: str, g: FloatArray, out: FloatArray) -> tuple[FloatArray, ...]:
+    """Return a gradient and an output in one dtype, if they have one shape."""
     g, out = as_floats(operation, g, out)
     if g.shape != out.shape:
         rule = "g must have the shape of the output; sum or broadcast it first"
         raise refuse(operation, rule, g=g, out=out)
-    result = np.empty(g.shape, g.dtype)
-    run_flat(loop, line(g), line(out), line(result))
-    return result
+    return g, out
 
 
 @block_kernel

@@ -144,10 +144,11 @@ def linear_backward(
     """
     p = g if activation == "identity" else activation_backward(g, out, activation)
     p, x, weight = as_floats("linear_backward", p, x, weight)
-    (m, depth), n = x.shape, weight.shape[1]
-    if p.shape != (m, n) or weight.shape[0] != depth:
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[0]
+    if not fits or p.shape != (x.shape[0], weight.shape[1]):
         rule = "g must be (M, N), x (M, K) and weight (K, N) with the same M, K and N"
         raise refuse("linear_backward", rule, g=g, x=x, weight=weight)
+    (m, depth), n = x.shape, weight.shape[1]
     none, dtype = _NO_BIAS[p.dtype], p.dtype
     dx = dweight = dbias = None
     if wanted[0]:

@@ -90,7 +90,7 @@ def mixture_statistics(
     Raises
     ------
     TypeError, ValueError
-        If X is not float32 or float64, or shapes do not fit.
+        If X is not float32 or float64, shapes do not fit, or a label or parameter is none.
     """
     operation = "mixture_statistics"
     mixture = _Mixture(operation, X, weights, means, precisions_cholesky, covariance_type)
@@ -106,6 +106,8 @@ def mixture_statistics(
     ):
         if given is not None and np.shape(given) != shape:
             raise refuse(operation, f"{name} must be {shape}", X=X, **{name: np.asarray(given)})
+    if labels is not None and np.max(labels, initial=-1) >= K:
+        raise ValueError(f"{operation}: labels must be below {K}, the number of components")
     per_row = (
         _NO_ROWS if sample_weight is None else _numbers(sample_weight),
         _NO_LABELS if labels is None else rows(np.asarray(labels, np.int64)),
@@ -146,7 +148,7 @@ def mixture_log_prob(
     Raises
     ------
     TypeError, ValueError
-        If X is not float32 or float64, or shapes do not fit.
+        If X is not float32 or float64, shapes do not fit, or a parameter is not finite.
     """
     mixture = _Mixture("mixture_log_prob", X, weights, means, precisions_cholesky, covariance_type)
     out = np.empty(len(mixture.X))
@@ -164,7 +166,7 @@ def mixture_responsibilities(
     Raises
     ------
     TypeError, ValueError
-        If X is not float32 or float64, or shapes do not fit.
+        If X is not float32 or float64, shapes do not fit, or a parameter is not finite.
     """
     name = "mixture_responsibilities"
     mixture = _Mixture(name, X, weights, means, precisions_cholesky, covariance_type)
@@ -183,7 +185,7 @@ def mixture_labels(
     Raises
     ------
     TypeError, ValueError
-        If X is not float32 or float64, or shapes do not fit.
+        If X is not float32 or float64, shapes do not fit, or a parameter is not finite.
     """
     mixture = _Mixture("mixture_labels", X, weights, means, precisions_cholesky, covariance_type)
     out = np.empty(len(mixture.X), np.int64)
@@ -214,11 +216,17 @@ class _Mixture:
             rule = "X and means must be (N, D) and (K, D), of the same D"
             raise refuse(operation, rule, **arrays)
         K, D = self.means.shape
+        if not K or not D:
+            rule = "there must be at least one component and one feature"
+            raise refuse(operation, rule, **arrays)
         shape = covariance_shapes(K, D)[covariance_type]
         if weights.shape != (K,) or factors.shape != shape:
             rule = f"for {K} components of {D} features weights must be {(K,)}, and "
             rule += f"precisions_cholesky {shape} for {covariance_type}"
             raise refuse(operation, rule, **arrays, precisions_cholesky=factors)
+        for name, x in (("weights", weights), ("means", self.means), ("precisions", factors)):
+            if not np.isfinite(x).all():
+                raise ValueError(f"{operation}: {name} must be finite; there is NaN or infinity")
         # log(pi_k det(U_k) (2 pi)^(-D/2)); a component without weight has density 0
         with np.errstate(divide="ignore"):
             self.offsets = np.log(weights) - 0.5 * D * _LOG_2_PI

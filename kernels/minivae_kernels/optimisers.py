@@ -48,7 +48,9 @@ def adam_update(
     # lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
     rate = learning_rate / (1 - beta1**step)
     correction = 1 / (1 - beta2**step)
-    numbers = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
+    # floats: the loop is compiled once, for the types of the first numbers that it is given
+    coefficients = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
+    numbers = tuple(map(float, coefficients))
     for arrays in _lines("adam_update", param=param, grad=grad, m=m, v=v):
         run_flat(_adam, *arrays, *numbers)
 

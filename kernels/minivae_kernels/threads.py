@@ -7,6 +7,7 @@ the same blocks whatever the number of threads: the result has the same bits on 
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -85,11 +86,12 @@ class _Pool:
 
     def offer(self, job: _Job, helpers: int) -> None:
         if self.size < helpers:
-            with self.lock:
+            # No thread can be started when the interpreter is about to end.
+            with self.lock, suppress(RuntimeError):
                 while self.size < helpers:
                     threading.Thread(target=self._serve, name="minivae", daemon=True).start()
                     self.size += 1
-        for _ in range(helpers):
+        for _ in range(min(helpers, self.size)):
             self.jobs.put(job)
 
     def _serve(self) -> None:

@@ -1,6 +1,9 @@
 """The ways of running: interpreted for a debugger, without a cache, one compilation for a dtype."""
 
+import os
+import shutil
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -112,3 +115,23 @@ def test_one_compilation_for_a_dtype():
         for b in (other, np.asfortranarray(other), other[:, ::2]):
             kernels.matmul(a, b)
     assert len(sys.modules["minivae_kernels.matmul"]._by_rows.signatures) <= 2
+
+
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+def test_machine_code_is_made_anew_when_what_it_is_made_with_changes(run_python, tmp_path):
+    package = shutil.copytree(Path(_jit.__file__).parent, tmp_path / "minivae_kernels")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import numpy as np, minivae_kernels as kernels
+from minivae_kernels import _sharing, clustering, elementwise
+kernels.relu(np.ones(3))
+clustering.lloyd_step(np.ones((3, 2)), np.ones((1, 2)))
+for compiled in (elementwise._relu, clustering._assign, _sharing._compiled_join()):
+    hits = compiled.cache_hits if hasattr(compiled, "cache_hits") else compiled.stats.cache_hits
+    print(int(bool(hits)), end="")
+"""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert [run_python(code, **cache).stdout for _ in range(2)] == ["000", "111"]
+    os.utime(package / "_jit.py", (0, 0))
+    assert run_python(code, **cache).stdout == "000"

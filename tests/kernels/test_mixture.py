@@ -193,6 +193,32 @@ def test_refusals_name_every_shape():
         clustering.kmeans_plus_plus(X, np.zeros(3))
 
 
+def test_what_is_no_label_or_no_mixture_is_refused_before_memory_is_touched():
+    X, parameters = np.zeros((600, 2)), (np.ones(2) / 2, np.zeros((2, 2)), np.ones((2, 2)), "diag")
+    with pytest.raises(ValueError, match="labels must be below 2, the number of components"):
+        mixture.mixture_statistics(X, *parameters, labels=np.full(600, 2))
+    with pytest.raises(ValueError, match="a centre for each label"):
+        clustering.lloyd_step(X, np.zeros((2, 2)), labels=np.full(600, 2))
+    with pytest.raises(ValueError, match="a centre for each label, and one at least"):
+        clustering.lloyd_step(X, np.zeros((0, 2)))
+    nothing = (np.empty(0), np.empty((0, 2)), np.empty((0, 2)), "diag")
+    with pytest.raises(ValueError, match="at least one component and one feature"):
+        mixture.mixture_log_prob(X, *nothing)
+    for i, name in enumerate(("weights", "means", "precisions")):
+        bad = [x if isinstance(x, str) else x.copy() for x in parameters]
+        bad[i].flat[-1] = np.nan
+        with pytest.raises(ValueError, match=f"{name} must be finite"):
+            mixture.mixture_log_prob(X, *bad)
+
+
+def test_an_impossible_label_makes_the_log_likelihood_minus_infinite():
+    X = np.random.default_rng(0).normal(size=(900, 2))
+    labels = np.full(900, -1)
+    labels[0] = 1
+    parameters = (np.array([1.0, 0.0]), np.zeros((2, 2)), np.ones((2, 2)), "diag")
+    assert mixture.mixture_statistics(X, *parameters, labels=labels).log_likelihood == -np.inf
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_layouts_and_read_only_arrays_make_no_difference(dtype):
     rng = np.random.default_rng(0)

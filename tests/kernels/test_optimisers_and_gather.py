@@ -48,6 +48,20 @@ def test_sgd_agrees_with_its_twin(dtype):
             np.testing.assert_allclose(got, x, rtol=tolerance, atol=tolerance)
 
 
+def test_the_first_call_does_not_fix_the_types_of_the_numbers(run_python):
+    code = """
+import numpy as np, minivae_kernels as kernels
+for beta1, rate in ((0, np.float32(1)), (0.9, 1e-3)):
+    param, m, v = ([np.ones(3)] for _ in range(3))
+    options = dict(learning_rate=rate, beta1=beta1, beta2=0.999, epsilon=1e-8)
+    kernels.adam_update(param, [np.zeros(3)], m, v, step=1, **options)
+print(param[0][0], m[0][0])
+"""
+    param, m = map(float, run_python(code).stdout.split())
+    assert m == 0.9
+    assert param == pytest.approx(1 - 1e-3 * 9 / np.sqrt(999), abs=1e-10)
+
+
 def test_nothing_is_written_beyond_the_end():
     # the kernel asks for cache lines ahead: beyond the last element it must not touch them
     for size in (1, 15, 511, 512, 513, 40_001):

@@ -2,14 +2,16 @@
 
 import itertools
 import os
+import threading
 import time
 
 import numpy as np
 import pytest
 
 import minivae_kernels as kernels
-from minivae_kernels import _sharing
+from minivae_kernels import _sharing, threads
 from minivae_kernels._jit import INTERPRETED, block_kernel
+from minivae_kernels.mixture import mixture_log_prob
 
 BLOCKS = 64
 
@@ -90,7 +92,7 @@ def test_a_helper_is_woken_on_another_processor_and_then_free_to_move(monkeypatc
     deadline = time.monotonic() + 10
     while len(placed) < 2 and time.monotonic() < deadline:
         count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
-    helper = _sharing._pool._helpers[0]
+    helper, _ = _sharing._pool._helpers[0]
     assert placed[:2] == [(helper.native_id, allowed - {here}), (0, allowed)]
     assert os.sched_getaffinity(helper.native_id) == allowed
 
@@ -145,3 +147,20 @@ for _ in range(300):
     for _ in range(5):
         run = run_python(code)
         assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_without_a_new_thread_the_caller_does_all(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    x = np.random.default_rng(0).normal(size=(2000, 300))
+    mixture = (np.full(2, 0.5), np.zeros((2, 300)), np.ones((2, 300)), "diag")
+    product, likelihood = kernels.matmul(x, x.T), mixture_log_prob(x, *mixture)
+    monkeypatch.setattr(_sharing, "_pool", _sharing._Pool())
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    np.testing.assert_array_equal(kernels.matmul(x, x.T), product)
+    np.testing.assert_array_equal(mixture_log_prob(x, *mixture), likelihood)
+    assert not _sharing._pool._helpers
+    monkeypatch.undo()
+    np.testing.assert_array_equal(kernels.matmul(x, x.T), product)

@@ -54,8 +54,10 @@ async () => {
     if (block.scrollWidth > block.clientWidth + 1)
       faults.push('block sticks out: ' + block.textContent.slice(0, 60));
   });
-  const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  if (over > 0) faults.push('the page scrolls sideways by ' + over + ' px');
+  [document.documentElement, document.querySelector('div.content')].forEach(part => {
+    const over = part ? part.scrollWidth - part.clientWidth : 0;
+    if (over > 0) faults.push('the page scrolls sideways by ' + over + ' px');
+  });
   return faults;
 }
 """

@@ -86,6 +86,18 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def require_whole(operation: str, name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number from ``least``.
+
+    Raises
+    ------
+    ValueError
+        It names the operation, the argument and its value.
+    """
+    if not is_whole(value) or value < least:
+        raise ValueError(f"{operation}: {name}={value!r} must be a whole number from {least}")
+
+
 def is_real(value: Any) -> bool:
     """Whether this is a real number, NaN and the infinities among them."""
     return is_whole(value) or isinstance(value, float | np.floating)

@@ -1,4 +1,4 @@
-"""Callable[..., Any]s of functions: gradients, vector-Jacobian and Hessian-vector products.
+"""Functions of functions: gradients, vector-Jacobian and Hessian-vector products.
 
 With this file you can
 

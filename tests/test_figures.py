@@ -1,5 +1,6 @@
 """Pictures: the pixels and artists show the arrays they were given, and nothing else changes."""
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -261,6 +262,34 @@ def test_reconstructions_of_vectors_are_curves():
         np.testing.assert_array_equal(x_hat.get_ydata(), X[i] + 1)
     pixels(figure)
     pixels(figures.reconstructions(X[:1, :1], X[:1, :1], None))
+
+
+def test_rows_of_one_number_are_seen():
+    X = RNG.normal(size=(7, 1))
+    dots = figures.samples(X, None).axes[0].collections[0]
+    np.testing.assert_allclose(dots.get_offsets()[:, 1], X[:, 0])
+    panel = figures.reconstructions(X, X, None).axes[0]
+    assert {line.get_marker() for line in panel.lines} == {"o"}
+
+
+@pytest.mark.parametrize("image_shape", [(12, 5), (3, 40), (20, 2), (8, 8)])
+def test_titles_and_ticks_of_images_of_any_shape_have_room(image_shape):
+    size = image_shape[0] * image_shape[1]
+    figure = figures.prior_predictive_grid(lambda z: np.zeros((len(z), size)), 2, image_shape)
+    canvas = figure.canvas
+    canvas.draw()
+    (axes,) = figure.axes
+    width, _ = canvas.get_width_height()
+    title = axes.title.get_window_extent()
+    assert title.x0 >= 0
+    assert title.x1 <= width
+    for labels, end, start in (
+        (axes.get_xticklabels(), "x1", "x0"),
+        (axes.get_yticklabels()[::-1], "y1", "y0"),
+    ):
+        boxes = sorted((t.get_window_extent() for t in labels), key=lambda box: getattr(box, start))
+        for left, right in itertools.pairwise(boxes):
+            assert getattr(left, end) <= getattr(right, start)
 
 
 @pytest.mark.parametrize(

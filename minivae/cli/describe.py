@@ -7,10 +7,12 @@ from minivae.datasets import Dataset
 
 __all__ = [
     "architecture",
+    "best_epoch",
     "describe_data",
     "describe_likelihood",
     "describe_prior",
     "parameter_count",
+    "warmup",
 ]
 
 
@@ -43,6 +45,22 @@ def describe_prior(vae: VAE) -> str:
     if vae.prior == "standard":
         return "N(0, I)"
     return f"mixture of {vae.prior_components}, N(0, I) for {vae.prior_warmup} epochs"
+
+
+def best_epoch(vae: VAE, metric: str) -> int:
+    """Return the epoch with the highest value of a metric of the history.
+
+    While a mixture prior is held at N(0, I), another model is trained: those epochs do not count,
+    unless there are no others.
+    """
+    values = vae.history_[metric]
+    held = warmup(vae) if len(values) > warmup(vae) else 0
+    return held + 1 + int(np.argmax(values[held:]))
+
+
+def warmup(vae: VAE) -> int:
+    """Return for how many epochs a mixture prior was held at N(0, I)."""
+    return vae.prior_warmup if vae.prior == "mixture" else 0
 
 
 def parameter_count(vae: VAE) -> int:

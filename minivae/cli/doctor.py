@@ -11,7 +11,8 @@ import minivae
 import minivae_kernels
 from minivae.cli.terminal import add_quiet, table
 from minivae.datasets.published import PUBLISHED, find_published
-from minivae_kernels import _loops
+from minivae_kernels import _loops, threads
+from minivae_kernels._native import INTERPRETED
 
 __all__ = ["kernel_cache", "kernels_are_compiled", "register", "versions"]
 
@@ -61,7 +62,7 @@ def kernel_cache() -> Path | None:
 def kernels_are_compiled() -> bool:
     """Tell whether compiled kernels are on the disk, or are not wanted."""
     folder = kernel_cache()
-    return folder is not None and any(folder.glob("*.nbc"))
+    return INTERPRETED or (folder is not None and any(folder.glob("*.nbc")))
 
 
 def _describe_published(name: str) -> str:
@@ -88,5 +89,4 @@ def _describe_cache() -> str:
 
 
 def _processors() -> str:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{os.cpu_count()}, {allowed} for this process"
+    return f"{os.cpu_count()}, {threads.available_cpus()} for this process"

@@ -105,9 +105,8 @@ def _run_tests(tests: Sequence[Place]) -> None:
     """Run them with pytest and say how it went; the exit status is 1 if one fails."""
     missing = [name for name in ("pytest", "hypothesis", "pytest_timeout") if not find_spec(name)]
     if missing:
-        print(
-            f"\nTo run them, {' and '.join(missing)} must be installed: pip install 'minivae[test]'"
-        )
+        packages = " ".join(missing).replace("_", "-")
+        print(f"\nTo run them, {' and '.join(missing)} must be installed: pip install {packages}")
         return
     root = find_sources().tests.parent
     chosen = [f"{test.path}::{_node(test, root)}" for test in tests]

@@ -185,7 +185,7 @@ def progress(arguments: argparse.Namespace) -> None:
 def whole_class(arguments: argparse.Namespace) -> None:
     """Draw a class's progress, and print it a line a student."""
     out = Path(arguments.out)
-    if out.suffix not in (".png", ".pdf", ".svg"):
+    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--out {out} should end in .png, .pdf or .svg")
     found = collect(Path(arguments.folder))
     draw_class(found, out)

@@ -6,7 +6,9 @@ from typing import Any
 
 from minivae.datasets import Dataset
 
-__all__ = ["add_hyper_parameters", "flag_of", "hyper_parameters", "seed", "written"]
+__all__ = [
+    "add_hyper_parameters", "add_parameter", "flag_of", "hyper_parameters", "seed", "written",
+]  # fmt: skip
 
 # What the data set's choice of a likelihood brings with it.
 _OF_THE_LIKELIHOOD = ("n_trials", "grey", "sigma", "sigma_floor")
@@ -20,11 +22,7 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     training = parser.add_argument_group("training")
 
     def add(group: Any, flag: str, metavar: str, text: str, kind: Any = str) -> None:
-        name = "random_state" if flag == "--seed" else flag[2:].replace("-", "_")
-        _NAMES.add(name)
-        group.add_argument(
-            flag, dest=name, metavar=metavar, type=kind, default=argparse.SUPPRESS, help=text
-        )
+        _NAMES.add(add_parameter(group, flag, metavar, text, kind))
 
     add(model, "--latent-dim", "K", "latent dimensions (2)", int)
     add(model, "--hidden", "H1,H2", "widths of the encoder's hidden layers; the decoder "
@@ -54,6 +52,18 @@ def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
         "stops (10)", int)  # fmt: skip
     add(training, "--dtype", "NAME", "float32 or float64 (float32)")
     add(training, "--seed", "N", "of all randomness (0)", seed)
+
+
+def add_parameter(group: Any, flag: str, metavar: str, text: str, kind: Any) -> str:
+    """Add the flag of a hyper-parameter, absent from the namespace unless written; return its name.
+
+    It is the inverse of :func:`flag_of`.
+    """
+    name = "random_state" if flag == "--seed" else flag[2:].replace("-", "_")
+    group.add_argument(
+        flag, dest=name, metavar=metavar, type=kind, default=argparse.SUPPRESS, help=text
+    )
+    return name
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae import GaussianMixture, datasets
 from minivae.cli.describe import describe_data
-from minivae.cli.flags import seed
+from minivae.cli.flags import add_parameter, seed
 from minivae.cli.run import (
     MIXTURE,
     MOST_FRAMES,
@@ -46,7 +46,6 @@ _FILES = {
 }
 
 
-_INITIAL = ("weights_init", "means_init", "precisions_init")
 _MOST_FEATURES = 4  # for which means are printed
 
 
@@ -81,12 +80,10 @@ def register(commands: Any) -> None:
     )
     add_quiet(files)
     model = parser.add_argument_group("model")
+    names: list[str] = []  # of the hyper-parameters that have flags
 
     def add(flag: str, metavar: str, text: str, kind: Any = str) -> None:
-        name = "random_state" if flag == "--seed" else flag[2:].replace("-", "_")
-        model.add_argument(
-            flag, dest=name, metavar=metavar, type=kind, default=argparse.SUPPRESS, help=text
-        )
+        names.append(add_parameter(model, flag, metavar, text, kind))
 
     add("--n-components", "K|A-B", "components; of a range, the number with the least BIC (1-6)",
         _range)  # fmt: skip
@@ -97,13 +94,7 @@ def register(commands: Any) -> None:
     add("--tol", "T", "rise of the bound in nats per datum that ends EM (0.001)", float)
     add("--max-iter", "N", "the most iterations (100)", int)
     add("--seed", "N", "of all randomness (0)", seed)
-    parser.set_defaults(run=gmm)
-
-
-_PARAMETERS = (
-    "n_components", "covariance_type", "reg_covar", "init_params", "n_init", "tol", "max_iter",
-    "random_state",
-)  # fmt: skip
+    parser.set_defaults(run=gmm, names=names)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -120,8 +111,10 @@ def gmm(arguments: argparse.Namespace) -> None:
     """Fit, measure, draw."""
     started = time.monotonic()
     data = datasets.load(arguments.data, hold_out=False)
-    given = {name: getattr(arguments, name) for name in _PARAMETERS if hasattr(arguments, name)}
-    params = {"random_state": 0, "n_components": (1, 6), **_DEFAULTS.get(data.name, {}), **given}
+    names = arguments.names
+    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    most = min(6, len(data.x_train))
+    params = {"random_state": 0, "n_components": (1, most), **_DEFAULTS.get(data.name, {}), **given}
     first, last = params.pop("n_components")
     if arguments.out is not None:
         empty_folder(arguments.out)  # else it is refused now, and not when all is fitted
@@ -167,17 +160,9 @@ def _record(
 ) -> dict[str, Any]:
     """Return all that is needed to reproduce a run."""
     params = best.mixture.get_params()
-    unused = ("verbose", "verbose_interval", "warm_start", *_INITIAL)
     return {
-        **provenance(arguments.arguments),
-        "data": {
-            "source": data.source,
-            "name": data.name,
-            "image_shape": data.image_shape,
-            "training_data": len(data.x_train),
-            "test_data": len(data.x_test),
-        },
-        "hyper_parameters": {k: v for k, v in params.items() if k not in unused},
+        **provenance(arguments.arguments, data),
+        "hyper_parameters": {name: params[name] for name in arguments.names},
         "criteria": {
             "n_components": [fit.mixture.n_components for fit in fits],
             "bic": [fit.bic for fit in fits],

@@ -10,6 +10,7 @@ from minivae import datasets
 from minivae.checkpoint import atomic_write
 from minivae.cli.describe import (
     architecture,
+    best_epoch,
     describe_likelihood,
     describe_prior,
     parameter_count,
@@ -176,10 +177,10 @@ def info(arguments: argparse.Namespace) -> None:
     names = {"elbo": "training", "validation_elbo": "validation"}
     for name, kind in names.items():
         if history.get(name):
-            best = int(np.argmax(history[name]))
+            best = best_epoch(vae, name)
             rows.append(
-                (f"{kind} ELBO", f"{history[name][best]:.2f} nats per datum, the best, at epoch "
-                 f"{best + 1}; the last {history[name][-1]:.2f}")
+                (f"{kind} ELBO", f"{history[name][best - 1]:.2f} nats per datum, the best, at "
+                 f"epoch {best}; the last {history[name][-1]:.2f}")
             )  # fmt: skip
     results = saved.record.get("results")
     if results:
@@ -198,8 +199,7 @@ def _where(saved: SavedRun) -> str:
     if "training" not in saved.metadata:
         return f"{len(saved.vae.history_.get('epoch', ()))} of {epochs}; a saved model"
     loop = saved.metadata["training"]["loop"]
-    validated = saved.vae.history_.get("validation_elbo")
-    waited = loop["epoch"] - 1 - int(np.argmax(validated)) if validated else 0
+    waited = loop["epoch"] - loop["best"][1] if loop["best"] else 0
     if loop["epoch"] >= epochs:
         state = "finished"
     elif waited >= saved.vae.patience:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minivae import VAE, figures
+from minivae.cli.describe import best_epoch, warmup
 from minivae.cli.run import MOST_POINTS, RunFolder, prior_draws
 from minivae.datasets import Dataset
 from minivae.tensor import Array
@@ -36,15 +37,14 @@ def examples(labels: Array | None, n: int) -> Array:
 def learning_curve(run: RunFolder, vae: VAE) -> None:
     """Draw ``learning_curve.png``."""
     history = {**vae.history_, "test_elbo": run.read_history()["test_elbo"]}
-    figures.save_figure(figures.learning_curve(history), run.path / "learning_curve.png")
+    figure = figures.learning_curve(history, warmup=warmup(vae))
+    figures.save_figure(figure, run.path / "learning_curve.png")
 
 
 def reconstructions(path: Path, vae: VAE, data: Dataset, X: Array, n: int = 10) -> None:
     """Draw data of each class above what comes back from their codes."""
     X = X[examples(data.y_test, n)[: len(X)]]
-    figure = figures.reconstructions(
-        X, vae.reconstruct(X), data.image_shape, n, vmax=darkest(vae)
-    )
+    figure = figures.reconstructions(X, vae.reconstruct(X), data.image_shape, n, vmax=darkest(vae))
     figures.save_figure(figure, path)
 
 
@@ -57,7 +57,7 @@ def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
     points = mu[:MOST_POINTS]
     last = len(elbo)
     if vae.history_.get("validation_elbo"):
-        last = 1 + int(np.argmax(vae.history_["validation_elbo"]))
+        last = best_epoch(vae, "validation_elbo")
     frames: list[tuple[Array, int, float]] = [
         (kept, epoch, elbo[epoch - 1] if epoch else np.nan)
         for epoch, kept in run.read_frames(points.shape).items()

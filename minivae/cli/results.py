@@ -1,7 +1,7 @@
 """What a trained model is worth on test data: the ELBO, its terms, and log p(x)."""
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -94,16 +94,14 @@ def measure(vae: VAE, X: Array) -> Results:
         warnings.simplefilter("ignore", EffectiveSampleSizeWarning)  # the table says it
         most = max(1, int(MOST_DECODED / (N_SAMPLES * X.shape[1])))
         log_p, ess = vae.log_likelihood(X[:most], N_SAMPLES, return_ess=True)
-    return Results(
-        **{
-            **results.as_dict(),
-            "log_likelihood": _mean(log_p),
-            "log_likelihood_data": len(log_p),
-            "log_likelihood_elbo": _mean(terms.elbo[: len(log_p)]),
-            "effective_samples_median": float(np.median(ess)),
-            "effective_samples_least": float(np.min(ess)),
-            "estimates_on_few_samples": int((ess < FEW).sum()),
-        }
+    return replace(
+        results,
+        log_likelihood=_mean(log_p),
+        log_likelihood_data=len(log_p),
+        log_likelihood_elbo=_mean(terms.elbo[: len(log_p)]),
+        effective_samples_median=float(np.median(ess)),
+        effective_samples_least=float(np.min(ess)),
+        estimates_on_few_samples=int((ess < FEW).sum()),
     )
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from minivae import VAE
 from minivae.checkpoint import atomic_write, load_checkpoint
 from minivae.cli.doctor import versions
+from minivae.datasets import Dataset
 from minivae.errors import CheckpointError
 from minivae.tensor import Array
 
@@ -116,13 +117,11 @@ class RunFolder:
         atomic_write(self.history, lambda file: file.write(text.getvalue().encode()))
 
     def read_history(self) -> dict[str, list[float]]:
-        """Return the columns of ``history.csv``, or nothing if there is none."""
+        """Return the columns of ``history.csv``, or nothing if there is none or it is damaged."""
         try:
             columns = zip(*csv.reader(io.StringIO(self.history.read_text("utf-8"))), strict=True)
             return {name: [float(value) for value in values] for name, *values in columns}
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except ValueError:
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
     def keep_frame(self, epoch: int, mu: Array) -> None:
@@ -282,13 +281,20 @@ def empty_folder(path: str) -> Path:
     return out
 
 
-def provenance(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return what a record says of every run: the command, on what and with what it was run."""
+def provenance(arguments: Sequence[str], data: Dataset) -> dict[str, Any]:
+    """Return what a record says of every run: the command, with what, on what machine and data."""
     return {
         "command": shlex.join(["minivae", *arguments]),
         "versions": versions(),
         "platform": platform.platform(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data": {
+            "source": data.source,
+            "name": data.name,
+            "image_shape": data.image_shape,
+            "training_data": len(data.x_train),
+            "test_data": len(data.x_test),
+        },
     }
 
 

@@ -159,9 +159,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
 
 
 def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
-    shown = [
-        ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (value, recorded)
-    ]
+    shown = [",".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (value, recorded)]
     raise ValueError(
         f"{flag} {shown[0]} is not what the run was started with, {shown[1]}: a resumed run goes "
         f"on as it began; leave {flag} out, or start another run"
@@ -172,14 +170,7 @@ def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str,
     """Return all that is needed to reproduce a run."""
     params = {k: v for k, v in vae.get_params().items() if k != "verbose"}
     return {
-        **provenance(arguments.arguments),
-        "data": {
-            "source": data.source,
-            "name": data.name,
-            "image_shape": data.image_shape,
-            "training_data": len(data.x_train),
-            "test_data": len(data.x_test),
-        },
+        **provenance(arguments.arguments, data),
         "hyper_parameters": {**params, "hidden": list(vae.hidden)},
     }
 
@@ -258,4 +249,3 @@ def _draw(run: RunFolder, data: Dataset, vae: VAE, X_test: Array, spacing: Any) 
     pictures.reconstructions(run.path / "reconstructions.png", vae, data, X_test)
     pictures.latent(run, vae, data, X_test)
     pictures.prior(run.path / "prior.png", vae, data.image_shape, spacing)
-

@@ -1,9 +1,11 @@
 """Readers for the file formats that data come in: IDX, ``.npz``, ``.npy`` and tables of text."""
 
+import csv
 import gzip
 import io
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -35,6 +37,9 @@ IDX_FILES = {
 }
 
 
+# What NumPy raises on a damaged header: it may announce any shape, or be no Python at all.
+_DAMAGED = (EOFError, MemoryError, OverflowError, SyntaxError, ValueError, tokenize.TokenError)
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 _IDX_DTYPES = {
@@ -45,6 +50,8 @@ _IDX_DTYPES = {
     0x0D: ">f4",
     0x0E: ">f8",
 }
+
+_MOST_AXES = 32  # of an array
 
 _NPZ_KEYS = {
     "x_train": ("x_train", "train_images", "train_x", "x", "images", "data"),
@@ -137,6 +144,8 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
         raise DatasetError(f"{name}: there is no IDX dtype {code:#04x}; the known ones are {known}")
     if rank == 0:
         raise DatasetError(f"{name}: the IDX header announces an array without axes")
+    if rank > _MOST_AXES:
+        raise DatasetError(f"{name}: the IDX header announces {rank} axes: get it again")
     start = 4 + 4 * rank
     if len(content) < start:
         raise DatasetError(
@@ -166,7 +175,7 @@ def parse_npy(content: bytes, name: str) -> np.ndarray:
     """
     try:
         return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-    except (EOFError, ValueError) as error:
+    except _DAMAGED as error:
         mend = "store it as an array of numbers" if "allow_pickle" in str(error) else "get it again"
         raise DatasetError(f"{name} is no .npy file of numbers ({error}): {mend}") from error
 
@@ -174,8 +183,8 @@ def parse_npy(content: bytes, name: str) -> np.ndarray:
 def parse_table(content: bytes, name: str) -> np.ndarray:
     """Return the numbers in a table of text: a line for each datum, float64 ``(N, D)``.
 
-    Numbers stand between commas, semicolons, tabs or spaces. A first line that is not all numbers
-    names the columns. Empty lines are passed over.
+    Numbers stand between semicolons, tabs, commas or spaces. A first line with words, or with ``#``
+    before it, names the columns. Empty lines are passed over.
 
     Raises
     ------
@@ -189,11 +198,14 @@ def parse_table(content: bytes, name: str) -> np.ndarray:
     lines = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         raise DatasetError(f"{name} has no lines")
-    separator = next((c for c in ",;\t" if c in lines[0][1]), None)
-    table = [(i, [cell.strip(" \t\"'") for cell in line.split(separator)]) for i, line in lines]
-    width, names = len(table[0][1]), None
-    if not all(_is_number(cell) for cell in table[0][1]):
-        names, table = table[0][1], table[1:]
+    numbers = lines[1:] or lines  # words in the first line may hold any separator
+    separator = next((c for c in ";\t," if c in numbers[0][1]), None)
+    first = _cells(lines[0][1].lstrip("#"), separator)
+    named = lines[0][1].startswith("#") or any(not _is_number(c) and not _is_gap(c) for c in first)
+    names = first if named or not any(map(_is_number, first)) else None
+    table = [(i, _cells(line, separator)) for i, line in (lines[1:] if names else lines)]
+    width = len(table[0][1]) if table else len(first)
+    names = names if names and len(names) == width else None
     rows = np.empty((len(table), width))
     for row, (i, cells) in enumerate(table):
         if len(cells) != width:
@@ -201,12 +213,20 @@ def parse_table(content: bytes, name: str) -> np.ndarray:
         for column, cell in enumerate(cells):
             if not _is_number(cell):
                 called = f"{names[column]!r}" if names else f"{column + 1}"
+                mend = "drop the column if it holds words, and the line if it has gaps"
+                if _is_number(cell.replace(",", ".")):
+                    mend = "write decimals with a point"
                 raise DatasetError(
-                    f"{name}, line {i}, column {called}: {cell!r} is no number: drop the column if "
-                    "it holds words, and the line if it has gaps"
+                    f"{name}, line {i}, column {called}: {cell!r} is no number: {mend}"
                 )
             rows[row, column] = float(cell)
     return rows
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    """What stands between the separators, or between spaces, without quotes."""
+    cells = next(csv.reader([line], delimiter=separator)) if separator else line.split()
+    return [cell.strip(" \t\"'") for cell in cells]
 
 
 def _is_number(cell: str) -> bool:
@@ -214,7 +234,11 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # which Python allows between digits
+
+
+def _is_gap(cell: str) -> bool:
+    return cell.lower() in ("", "na", "n/a", "null", "none", "?", "-")
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -242,11 +266,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     except (
-        EOFError,
+        *_DAMAGED,
         KeyError,
         NotImplementedError,
         RuntimeError,
-        ValueError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -43,7 +43,7 @@ def collect(folder: Path) -> dict[str, dict[str, int]]:
 
 
 def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
-    """Draw a row a student and a column an exercise, and write it as PNG or PDF."""
+    """Draw a row a student and a column an exercise, and write it as PNG, PDF or SVG."""
     import matplotlib
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
@@ -60,9 +60,8 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
     axes = figure.add_subplot()
     axes.imshow(grid, cmap=ListedColormap(colours), vmin=0, vmax=3, aspect="auto")
     axes.set_xticks(range(len(numbers)), numbers, fontsize=8)
-    axes.set_yticks(
-        range(len(students)), [f"{s}  {count_passed(progress[s])}" for s in students], fontsize=8
-    )
+    names = [f"{student}  {count_passed(progress[student])}" for student in students]
+    axes.set_yticks(range(len(students)), names, fontsize=8, parse_math=False)
     axes.set_xticks(np.arange(-0.5, len(numbers)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(students)), minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
@@ -78,7 +77,7 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
         loc="outside lower center", ncols=4, fontsize=8, frameon=False,
     )  # fmt: skip
     figure.set_layout_engine("constrained")
-    kind = path.suffix.removeprefix(".") or "png"
+    kind = path.suffix.removeprefix(".").lower()
     with matplotlib.rc_context({"svg.hashsalt": "minivae"}):
         atomic_write(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 

@@ -8,6 +8,7 @@ import io
 import json
 import linecache
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,8 @@ class _Sayer:
     def __call__(self, kind: Kind, diagnosis: str = "", **more: Any) -> Verdict:
         marks = hole(self.text)
         line = marks[0] + 1 if marks else 1
-        note = "" if kind in ("pass", "todo") else _changed_outside(self.exercise, self.text)
+        as_it_was = kind in ("pass", "todo") or not self.text
+        note = "" if as_it_was else _changed_outside(self.exercise, self.text)
         return Verdict(
             self.exercise.number,
             self.exercise.title,
@@ -145,6 +147,7 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
             )
     with tempfile.TemporaryDirectory() as folder:
         result, stack = Path(folder, "verdict.json"), Path(folder, "stack.txt")
+        complaints = Path(folder, "complaints.txt")
         # -P: a file of the student's that is called random.py must not stand for Python's own
         command = [sys.executable, "-P", "-m", "minivae.exercises.running"]
         command += [exercise.number, str(path)]
@@ -154,22 +157,25 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        with subprocess.Popen(
-            [*command, str(result), str(stack), str(limit)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        # The complaints go to a file, not to a pipe: a child that the answer left behind would hold
+        # that open.
+        with (
+            open(complaints, "w", encoding="utf-8") as stderr,
+            subprocess.Popen(
+                [*command, str(result), str(stack), str(limit)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            ) as process,
+        ):
             try:
-                _, complaint = process.communicate(timeout=limit + 20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                complaint = ""
-            except BaseException:
-                process.kill()
-                raise
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=limit + 20)
+            finally:
+                _kill_all(process)
+        complaint = complaints.read_text(encoding="utf-8", errors="replace")
         if result.exists():
             return Verdict.from_json(json.loads(result.read_text(encoding="utf-8")))
         say = _Sayer(exercise, text, str(path), io.StringIO())
@@ -181,6 +187,14 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
         return say("timeout", said, traceback=hung)
     said = f"The check's process ended with status {process.returncode} and no verdict"
     return say("error", said, traceback=complaint)
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and what it has left behind where the system can tell."""
+    process.kill()
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _line_of(stack: str, path: Path) -> str | None:
@@ -201,6 +215,7 @@ def _main(number: str, path: str, result: str, stack: str, limit: str) -> None:
     part = Path(f"{result}.part")
     part.write_text(json.dumps(verdict.as_json()), encoding="utf-8")
     part.replace(result)
+    os._exit(0)  # now, and not when threads of the answer have ended
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from minivae.figures.page import FAINT, INK, MINUS, PALETTE, Floats, dress, page
 __all__ = ["information_criteria", "learning_curve"]
 
 
-def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> Figure:
+def learning_curve(
+    history: Mapping[str, Sequence[float | None] | NDArray[Any]], *, warmup: int = 0
+) -> Figure:
     """Draw the ELBO over the epochs, and beside it its two terms in training.
 
     Parameters
@@ -23,6 +25,8 @@ def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]])
         Columns of one length in nats per datum: "elbo", "validation_elbo" or "test_elbo", and where
         they are known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand
         for values not measured; other columns are not looked at.
+    warmup : int
+        How many epochs at the beginning trained another model: the best is not looked for there.
     """
     names = ("elbo", "validation_elbo", "test_elbo", "reconstruction", "kl")
     columns = {k: np.asarray(history[k], dtype=np.float64) for k in names if k in history}
@@ -47,7 +51,8 @@ def learning_curve(history: Mapping[str, Sequence[float | None] | NDArray[Any]])
         _curve(main, *curves["elbo"], -1, PALETTE[0], _last("training", curves["elbo"][1]))
     if "validation_elbo" in curves:
         epochs, values = curves["validation_elbo"]
-        top = int(np.argmax(values))
+        later = epochs > warmup
+        top = int(np.argmax(np.where(later, values, -np.inf) if later.any() else values))
         best = f"validation, best {values[top]:.2f} at epoch {epochs[top]:g}".replace("-", MINUS)
         _curve(main, epochs, values, top, PALETTE[1], best)
     if "test_elbo" in curves:

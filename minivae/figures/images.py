@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from matplotlib.ticker import FixedLocator, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from minivae.figures.page import (
@@ -84,7 +85,8 @@ def picture_grid(
     height, width = zoomed.shape[1:]
     grid = image_grid(zoomed.reshape(len(zoomed), -1), (height, width), columns)
     scale = min(8.2 / grid.shape[1], 7.2 / grid.shape[0])
-    figure = page(scale * grid.shape[1] + 0.7, scale * grid.shape[0] + 0.7)
+    # at least as wide as a title, and as high as it takes with a few labels
+    figure = page(max(6.2, scale * grid.shape[1] + 0.7), max(2.0, scale * grid.shape[0] + 0.7))
     axes = figure.subplots()
     dress(axes, title)
     axes.spines[:].set_visible(False)
@@ -109,13 +111,21 @@ def picture_grid(
 
 
 def _curves(rows: Floats, columns: int, title: str) -> tuple[Figure, Axes]:
-    """A page with each row as a curve, dark to light along what would be a row of images."""
+    """A page with each row as a curve, dark to light along what would be a row of images.
+
+    Rows of a single number are dots, one beside the other.
+    """
     figure = page(8.0, 4.5)
     axes = figure.subplots()
-    dress(axes, title, "index in the row", "value")
-    index = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
     shade = np.arange(len(rows)) % columns / columns
     colours = colormaps["viridis"](shade, alpha=float(np.clip(20 / len(rows), 0.15, 1.0)))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if rows.shape[1] == 1:
+        dress(axes, title, "row", "value")
+        axes.scatter(np.arange(len(rows)), rows[:, 0], s=16, color=colours)
+        return figure, axes
+    dress(axes, title, "index in the row", "value")
+    index = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
     axes.add_collection(LineCollection(list(np.stack([index, rows], axis=-1)), colors=colours))
     axes.autoscale_view()
     return figure, axes
@@ -157,10 +167,15 @@ def reconstructions(
     figure = page(9.0, 1.0 + 1.6 * down)
     figure.suptitle(r"Data $x$ (broad, grey) and $E[x\,|\,z]$ (orange)", fontsize=13, color=INK)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    dots = {"marker": "o"} if X.shape[1] == 1 else {}  # a line through one number is none
     for i, panel in enumerate(panels):
         dress(panel)
-        panel.set_axis_off() if i >= len(X) else panel.plot(X[i], color=FAINT, linewidth=3)
-        panel.plot(*X_hat[i : i + 1], color=PALETTE[1], linewidth=1.5)
+        panel.xaxis.set_major_locator(FixedLocator([0]) if dots else MaxNLocator(4, integer=True))
+        if i >= len(X):
+            panel.set_axis_off()
+        else:
+            panel.plot(X[i], color=FAINT, linewidth=3, markersize=9, **dots)
+            panel.plot(X_hat[i], color=PALETTE[1], linewidth=1.5, markersize=4, **dots)
     return figure
 
 
@@ -252,14 +267,25 @@ def prior_predictive_grid(
     figure, axes = picture_grid(means, image_shape, n, vmax, rf"Means $E[x\,|\,z]$ {where}")
     if image_shape is None or latent_dim > 2:
         return figure
-    ticks = np.unique(np.linspace(0, n - 1, min(n, 6 + n % 2)).round().astype(int))
-    names = [f"{steps[i]:.2f}".replace("-", MINUS) for i in ticks]
+    height, width = image_shape
+    columns, rows = n * width, (n if latent_dim == 2 else 1) * height
+    scale = min(8.2 / columns, 7.2 / rows)
+    ticks, names = _ticks(steps, scale * columns)
     axes.set_xticks(ticks, names)
     axes.set_xlabel("$z_1$")
     if latent_dim == 2:
+        ticks, names = _ticks(steps, scale * rows)
         axes.set_yticks(n - 1 - ticks, names)
         axes.set_ylabel("$z_2$")
     return figure
+
+
+def _ticks(steps: Floats, inches: float) -> tuple[NDArray[np.intp], list[str]]:
+    """Some of the steps along an axis that is so long, and their names; an odd number has a 0."""
+    n = len(steps)
+    most = max(2, min(n, 6 + n % 2, int(inches / 0.6)))
+    ticks = np.unique(np.linspace(0, n - 1, most).round().astype(np.intp))
+    return ticks, [f"{steps[i]:.2f}".replace("-", MINUS) for i in ticks]
 
 
 def _latent_grid(latent_dim: int, n: int, spacing: str, extent: float) -> tuple[Floats, Floats]:

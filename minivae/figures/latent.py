@@ -34,6 +34,7 @@ from minivae.figures.page import (
 __all__ = ["MOST_CLASSES", "latent_animation", "latent_scatter"]
 
 MOST_CLASSES = 40
+_PER_COLUMN = 20  # names in a column of the legend
 
 
 class _Classes(NamedTuple):
@@ -149,7 +150,7 @@ def _draw_latent(
     _move(scatter, names, view.points(mu), classes, limit)
     if names:
         dots = [Line2D([], [], marker="o", ls="", ms=8, color=c) for c in classes.colours]
-        style = {"ncols": math.ceil(len(names) / 20), "frameon": False, "fontsize": 12}
+        style = {"ncols": math.ceil(len(names) / _PER_COLUMN), "frameon": False, "fontsize": 12}
         style["handletextpad"] = 0.2
         if figure.get_layout_engine() is None:
             figure.legend(dots, classes.names, loc="center right", **style)
@@ -246,9 +247,10 @@ def _film(
     view = _latent_view(course[-1], classes)
     reach = [view.reach(mu, 0.998) for mu in course]
     limit = 1.08 * max(2.2, reach[-1], float(np.median(reach)))
-    figure = page(6.6, 6.2)
+    width = 6.6 + 0.7 * max(0, math.ceil(len(classes.names) / _PER_COLUMN) - 1)
+    figure = page(width, 6.2)
     figure.set_layout_engine("none")
-    axes = figure.add_axes((0.11, 0.1, 0.77, 0.82))
+    axes = figure.add_axes((0.73 / width, 0.1, 5.08 / width, 0.82))
     scatter, names = _draw_latent(figure, axes, view, course[0], classes, prior, limit)
     caption = figure.text(0.5, 0.95, "", fontsize=14, color=INK, ha="center")
     for artist in (scatter, *names, caption):

@@ -224,6 +224,7 @@ def mixture_map(
     bar = figure.colorbar(filled, ax=density, location="bottom", shrink=0.75, aspect=40, pad=0.02)
     bar.set_label(r"$\log\,p(x)$, nats", fontsize=12, color=INK)
     bar.ax.tick_params(labelsize=10, color=FAINT, labelcolor=INK)
+    bar.set_ticks(levels[:: -(-len(levels) // 6)])  # more labels would run into each other
     density.scatter(
         view.points[:, 0], view.points[:, 1], s=_size(len(X)), color=INK, alpha=0.5, linewidths=0
     )

@@ -372,12 +372,14 @@ class GaussianMixture(Estimator):
 
     def score_samples(self, X: Any) -> Array:
         """log p(x) of each row, in nats, of shape ``(N,)``, Eq. GMM.1."""
-        X = self._rows(X, "score_samples")
-        return mixture_log_prob(X, *self._parameters().mixture)
+        return self._log_prob(X, "score_samples")
+
+    def _log_prob(self, X: Any, operation: str) -> Array:
+        return mixture_log_prob(self._rows(X, operation), *self._parameters().mixture)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of log p(x), in nats per datum."""
-        return float(mixture_log_prob(self._rows(X, "score"), *self._parameters().mixture).mean())
+        return float(self._log_prob(X, "score").mean())
 
     def predict_proba(self, X: Any) -> Array:
         """The responsibilities p(z = k | x), of shape ``(N, K)``, Eq. GMM.2."""
@@ -412,12 +414,12 @@ class GaussianMixture(Estimator):
 
     def bic(self, X: Any) -> float:
         """-2 log-likelihood + p log N, with p free parameters: the lower the better."""
-        log_p = mixture_log_prob(self._rows(X, "bic"), *self._parameters().mixture)
+        log_p = self._log_prob(X, "bic")
         return float(-2 * log_p.sum() + self._n_parameters() * math.log(len(log_p)))
 
     def aic(self, X: Any) -> float:
         """-2 log-likelihood + 2 p, with p free parameters: the lower the better."""
-        log_p = mixture_log_prob(self._rows(X, "aic"), *self._parameters().mixture)
+        log_p = self._log_prob(X, "aic")
         return float(-2 * log_p.sum() + 2 * self._n_parameters())
 
     def _n_parameters(self) -> int:

@@ -29,7 +29,14 @@ from minivae.errors import (
     LikelihoodWarning,
     ShapeError,
 )
-from minivae.estimator import Estimator, check_data, entropy_from, is_whole, stream
+from minivae.estimator import (
+    Estimator,
+    check_data,
+    entropy_from,
+    is_whole,
+    require_whole,
+    stream,
+)
 from minivae.gmm import GaussianMixture
 from minivae.objectives import (
     ElboTerms,
@@ -504,7 +511,7 @@ class VAE(Estimator):
         EffectiveSampleSizeWarning
             If some estimate rests on fewer than 10 effective samples.
         """
-        _require_count("log_likelihood", "n_samples", n_samples, least=1)
+        require_whole("log_likelihood", "n_samples", n_samples, least=1)
         if proposal not in ("laplace", "encoder"):
             raise ValueError(
                 f"log_likelihood: proposal={proposal!r} is unknown; use 'laplace' or 'encoder'"
@@ -520,8 +527,12 @@ class VAE(Estimator):
         S = n_samples if eps is None else len(eps)
         log_p, ess = (np.empty(len(X), self._settings_.dtype) for _ in range(2))
         from_encoder = eps is not None or proposal == "encoder"
-        weigh = self._weights_from_encoder if from_encoder else self._weights_from_peaks
-        for part, log_weights in weigh(X, S, eps):
+        weighed = (
+            self._weights_from_encoder(X, S, eps)
+            if from_encoder
+            else self._weights_from_peaks(X, S)
+        )
+        for part, log_weights in weighed:
             log_p[part] = importance_weighted_bound(log_weights)
             ess[part] = effective_sample_size(log_weights)
         few = ess < min(10.0, 0.5 * S)
@@ -547,9 +558,7 @@ class VAE(Estimator):
                 ]
             yield part, np.concatenate(log_weights)
 
-    def _weights_from_peaks(
-        self, X: Array, S: int, eps: None = None
-    ) -> Iterator[tuple[slice, Array]]:
+    def _weights_from_peaks(self, X: Array, S: int) -> Iterator[tuple[slice, Array]]:
         """The same at samples from a proposal around the peaks of each datum's posterior."""
         for part in self._portions(len(X), max(4 * PEAKS, S // 32)):
             x = X[part]
@@ -614,7 +623,7 @@ class VAE(Estimator):
 
     def interpolate(self, a: Any, b: Any, n: int = 10) -> Array:
         """E[x | z] at ``n`` points on the line between the codes of two data, ``(n, D)``."""
-        _require_count("interpolate", "n", n, least=2)
+        require_whole("interpolate", "n", n, least=2)
         ends = [self._checked(np.reshape(x, (1, -1)), "interpolate") for x in (a, b)]
         start, end = (self._posterior(x).mu for x in ends)
         t = np.linspace(0.0, 1.0, n, dtype=start.dtype)[:, None]
@@ -634,7 +643,7 @@ class VAE(Estimator):
             model's own random stream.
         """
         self._require_fitted("sample", "decoder_")
-        _require_count("sample", "n", n, least=1)
+        require_whole("sample", "n", n, least=1)
         rng, settings = self._sampling_, self._settings_
         if random_state is not None:
             rng = stream(entropy_from(random_state), SAMPLES)
@@ -795,8 +804,3 @@ def _check_support(likelihood: Likelihood, grey: str | None, X: Array) -> None:
     if grey in ("threshold", "sample"):
         likelihood = Bernoulli(grey=True)
     likelihood.check(X)
-
-
-def _require_count(operation: str, name: str, value: Any, least: int) -> None:
-    if not is_whole(value) or value < least:
-        raise ValueError(f"{operation}: {name}={value!r} must be a whole number from {least}")

@@ -97,7 +97,7 @@ def test_a_failing_test_fails_the_command(small_book, monkeypatch, capfd):
 def test_without_pytest_the_command_says_what_is_missing(monkeypatch, capfd):
     monkeypatch.setattr("minivae.cli.equation.find_spec", lambda name: None)
     assert main(["eq", "MB.2"]) == 0
-    assert "pip install 'minivae[test]'" in capfd.readouterr().out
+    assert "pip install pytest hypothesis pytest-timeout" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

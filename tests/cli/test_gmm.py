@@ -160,3 +160,11 @@ def test_the_folder_of_a_mixture_is_none_of_a_vae(minivae, faithful_run, command
     assert status == 2
     assert is_one_line(err)
     assert "holds a mixture and no VAE" in err
+
+
+@pytest.mark.filterwarnings("ignore::minivae.errors.ConvergenceWarning")  # three points, K = 3
+def test_fewer_rows_than_the_default_range_are_enough(minivae, tmp_path):
+    (tmp_path / "few.csv").write_text("1,2\n2,1\n4,4\n")
+    command = ("gmm", "--data", tmp_path / "few.csv", "--out", tmp_path / "run")
+    status, _, err = minivae(*command)
+    assert (status, re.findall(r"^K = (\d)", err, re.M)) == (0, ["1", "2", "3"])

@@ -1,5 +1,7 @@
 """Tables of text and single arrays, and data of which none are held out."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,12 @@ X = np.array([[1.5, -2.0], [3e3, 4.0]])
         "1.5\t-2\n3000\t4\n",
         "  1.5   -2\n 3000    4\n",
         "\ufeffa, b\n1.5, -2\n3000, 4\n",
+        "# a b\n1.5 -2\n3000 4\n",
+        "# 1, 2\n1.5, -2\n3000, 4\n",
+        '"length, cm","b"\n1.5,-2\n3000,4\n',
+        '"length, cm";"b"\n1.5;-2\n3000;4\n',
+        "waiting time in minutes\n1.5 -2\n3000 4\n",
+        "id,2019\n1.5,-2\n3000,4\n",
     ],
 )
 def test_tables_as_programs_write_them(text):
@@ -35,6 +43,10 @@ def test_tables_as_programs_write_them(text):
         (b"a,b\n1,2\n\n3,NA\n", "x.csv, line 4, column 'b': 'NA' is no number"),
         (b"1,2\n3,4,\n", "x.csv, line 2: 3 columns"),
         (b"1,2\n3,x\n", "line 2, column 2: 'x' is no number"),
+        (b"1.5,NA\n3,4\n", "line 1, column 2: 'NA' is no number: .*gaps"),
+        (b",2\n3,4\n", "line 1, column 1: '' is no number"),
+        (b"1;2\n1,5;2,5\n", "line 2, column 1: '1,5' is no number: write decimals with a point"),
+        (b"1,2\n1_0,3\n", "line 2, column 1: '1_0' is no number"),
         (b"\xff", "not a table of text in UTF-8"),
     ],
 )
@@ -51,6 +63,28 @@ def test_an_array_in_a_file_of_its_own(tmp_path):
     (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-3])
     with pytest.raises(DatasetError, match=r"x\.npy is no \.npy file of numbers"):
         load(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 60,
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 4), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999, 4), }",
+    ],
+)
+def test_headers_that_say_nonsense(header, tmp_path):
+    line = header.encode() + b" " * (117 - len(header)) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + bytes(64)
+    (tmp_path / "x.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    for name in ("x.npy", "x.npz"):
+        with pytest.raises(DatasetError, match=rf"{name} is .*get it again"):
+            load(tmp_path / name)
+    (tmp_path / "images.idx").write_bytes(b"\x00\x00\x08\xff" + b"\x00\x00\x00\x01" * 255 + b"\x07")
+    with pytest.raises(DatasetError, match="announces 255 axes"):
+        load(tmp_path / "images.idx")
 
 
 def test_faithful_by_its_name():

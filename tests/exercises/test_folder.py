@@ -143,6 +143,20 @@ def test_a_process_that_dies_gets_a_sentence(folder):
     assert "ended with status 3" in verdict.diagnosis
 
 
+@pytest.mark.parametrize(
+    "left_behind",
+    [
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
+        "import os, time\nif hasattr(os, 'fork') and os.fork() == 0:\n    time.sleep(60)",
+    ],
+)
+def test_what_an_answer_leaves_running_holds_nobody_up(folder, left_behind):
+    answer(folder, 1, f"{left_behind}\nreturn g * y, g * x")
+    begun = time.monotonic()
+    assert judge_file(find(1), folder.path / "01_multiply.py").kind == "pass"
+    assert time.monotonic() - begun < 8
+
+
 def test_a_byte_order_mark_is_no_mistake(folder):
     solve(folder, 1)
     path = folder.path / "01_multiply.py"
@@ -161,7 +175,9 @@ def test_an_edit_of_the_wrong_place_is_noticed(folder, minivae):  # noqa: F811
     out = minivae("exercise", "check", "01")[1]
     assert "The file has no multiply_vjp" in out
     path.write_bytes(b"\xff\xfe\x00")
-    assert "not text in UTF-8" in minivae("exercise", "check", "01")[1]
+    out = minivae("exercise", "check", "01")[1]
+    assert "not text in UTF-8" in out
+    assert "mark the hole" not in out
 
 
 def test_the_screen_is_one_screen_even_when_much_goes_wrong(folder, at_once, minivae):  # noqa: F811
@@ -242,7 +258,7 @@ def test_a_class_is_drawn(folder, at_once, minivae):  # noqa: F811
     folder.give_up(find(2))
     solve(folder, 2)
     folder.check(find(2))
-    for name in ("ada", "emmy"):
+    for name in ("ada", "emmy", r"$\frac$"):
         (collected / f"{name}.json").write_text(json.dumps(folder.progress()), encoding="utf-8")
     status, out, err = minivae("exercise", "class", "collected", "--out", "class.png")
     assert (status, err) == (0, "")

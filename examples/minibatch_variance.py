@@ -40,8 +40,8 @@ def main(path):
     axes.plot(M, variance_without(terms, M), color="#1b45b4", label="without, Eq. MB.4")
     with_ = [enumerated(terms, product(rows, repeat=m)) for m in range(1, 5)]
     without = [enumerated(terms, combinations(rows, m)) for m in M]
-    axes.plot(range(1, 5), with_, "o", color="#e96006", label="every minibatch")
-    axes.plot(M, without, "o", color="#1b45b4", label="every minibatch")
+    axes.plot(range(1, 5), with_, "o", color="#e96006", label="with: every minibatch")
+    axes.plot(M, without, "o", color="#1b45b4", label="without: every minibatch")
     axes.set(xlabel="size M of the minibatch", ylabel="variance of the estimate")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)

@@ -889,3 +889,15 @@ def test_mixtures_that_do_not_fit_are_refused(call, tmp_path, monkeypatch):
     with pytest.raises(ShapeError):
         call()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("vmax", [np.nan, np.inf, 0.0, -1.0])
+def test_black_must_be_above_white(vmax):
+    with pytest.raises(ShapeError, match="black must be above white"):
+        figures.samples(np.ones((4, 9)), (3, 3), vmax=vmax)
+
+
+def test_a_prior_that_is_not_finite_is_refused():
+    mu = RNG.normal(size=(20, 2))
+    with pytest.raises(ShapeError, match="and finite"):
+        figures.latent_scatter(mu, None, ([[np.nan, 8.0]], np.eye(2)[None]))

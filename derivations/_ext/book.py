@@ -176,7 +176,7 @@ def leads(known: Equation) -> nodes.container:
     """What computes an equation, what checks it and what draws it."""
     found = nodes.container(classes=["leads"])
     if known.definition:
-        found += nodes.inline(text="definition", classes=["definition"])
+        found += nodes.inline(text="not computed", classes=["definition"])
     for what, table in (
         ("computed by", registry().functions),
         ("checked by", registry().tests),

@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> None:
     tests = registry.tests.get(equation.label, ())
     print(_shown(equation, functions))
     if not tests:
-        print("\nNo test checks it: it is a definition." if equation.definition else "\nNo test.")
+        print(
+            "\nNo test checks it, for nothing computes it." if equation.definition else "\nNo test."
+        )
         return
     print("\nChecked by")
     for test in tests:
@@ -90,7 +92,7 @@ def _shown(equation: Equation, functions: Sequence[Place]) -> str:
         lines += ["", f"{function.name}  {_where(function)}", ""]
         lines += [f"{number:5} {line}".rstrip() for number, line in function.source()]
     if not functions:
-        lines += ["", "A definition: no function computes it."]
+        lines += ["", "No function computes it: it defines, or is a step of the argument."]
     return "\n".join(lines)
 
 

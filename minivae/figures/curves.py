@@ -24,7 +24,7 @@ def learning_curve(
     history : mapping
         Columns of one length in nats per datum: "elbo", "validation_elbo" or "test_elbo", and where
         they are known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand
-        for values not measured; other columns are not looked at.
+        for values not measured, and infinities are left out; other columns are not looked at.
     warmup : int
         How many epochs at the beginning trained another model: the best is not looked for there.
     """

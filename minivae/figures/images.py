@@ -80,6 +80,10 @@ def picture_grid(
     if image_shape is None:
         return _curves(images, columns, title)
     height, width = check_image_shape(images, image_shape)
+    white = min(0.0, float(images.min()))
+    fits = vmax is None or white < vmax < math.inf
+    rule = f"black must be above white, which is {white:g}"
+    require(fits, "images", f"vmax={vmax}", rule, "Leave it out for the largest value")
     zoom = math.ceil(28 / min(height, width))  # keeps the gaps between small images thin
     zoomed = images.reshape(-1, height, width).repeat(zoom, axis=1).repeat(zoom, axis=2)
     height, width = zoomed.shape[1:]
@@ -94,7 +98,7 @@ def picture_grid(
     axes.imshow(
         grid,
         cmap=colormaps["gray_r"].with_extremes(bad=GAP),
-        vmin=min(0.0, float(images.min())),
+        vmin=white,
         vmax=float(images.max()) if vmax is None else vmax,
         interpolation="antialiased",
         extent=(

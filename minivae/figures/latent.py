@@ -101,7 +101,8 @@ def _prior(operation: str, prior: tuple[ArrayLike, ArrayLike] | None, latent_dim
     found = f"a prior's means of shape {means.shape} and covariances of shape {covariances.shape}"
     C = len(means) if means.ndim else 0
     fits = means.shape == (C, latent_dim) and covariances.shape == (C, latent_dim, latent_dim)
-    rule = f"they must be (C, {latent_dim}) and (C, {latent_dim}, {latent_dim})"
+    fits = fits and bool(np.isfinite(means).all() and np.isfinite(covariances).all())
+    rule = f"they must be (C, {latent_dim}) and (C, {latent_dim}, {latent_dim}), and finite"
     require(fits, operation, found, rule, "Hand in None for N(0, I)")
     return _Prior(means, covariances)
 
@@ -211,7 +212,7 @@ def latent_animation(
 ) -> None:
     """Write the latent scatter's course over training as a GIF that loops for ever.
 
-    The axes stay put: they hold the prior's circles and nearly all points of the last frame.
+    The axes stay put: they hold N(0, I)'s circles and nearly all points of the last frame.
 
     Parameters
     ----------

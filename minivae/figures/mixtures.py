@@ -398,7 +398,7 @@ def component_images(
     require(fits, "component_images", found, rule, "Hand in a fitted mixture's attributes")
     order = np.argsort(-pi, kind="stable")
     columns = min(len(means), max(math.ceil(math.sqrt(len(means))), 5))
-    title = rf"Means $\mu_k$ of {len(means)} components and their weights, the largest first"
+    title = rf"Means $\mu_k$ of {len(means)} components, the largest weight first"
     figure, axes = picture_grid(means[order], image_shape, columns, vmax, title)
     if image_shape is not None:
         for i, k in enumerate(order):

@@ -641,7 +641,7 @@ def test_learning_curve_shows_every_measured_value():
     np.testing.assert_array_equal(lines[3].get_xydata().squeeze(), [2, -7.5])  # the best
     np.testing.assert_array_equal(reconstruction.lines[0].get_ydata(), history["reconstruction"])
     np.testing.assert_array_equal(kl.lines[0].get_ydata(), history["kl"])
-    words = [t.get_text() for t in main.get_legend().get_texts()]
+    words = [t.get_text() for t in figure.legends[0].get_texts()]
     assert words == ["training, last −5.50", "validation, best −7.50 at epoch 2"]
     for axes in figure.axes:
         assert axes.get_title().endswith("nats per datum")
@@ -901,3 +901,14 @@ def test_a_prior_that_is_not_finite_is_refused():
     mu = RNG.normal(size=(20, 2))
     with pytest.raises(ShapeError, match="and finite"):
         figures.latent_scatter(mu, None, ([[np.nan, 8.0]], np.eye(2)[None]))
+
+
+@pytest.mark.parametrize("terms", [True, False])
+def test_the_legend_of_a_learning_curve_lies_on_the_page_and_on_no_curve(terms):
+    curve = -100.0 - np.arange(9)
+    history = {"elbo": curve, "validation_elbo": curve - 1, "test_elbo": curve - 2}
+    figure = figures.learning_curve({**history, "kl": curve} if terms else history)
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x1 <= figure.bbox.x1
+    assert not any(legend.overlaps(axes.get_window_extent()) for axes in figure.axes)

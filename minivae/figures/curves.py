@@ -43,7 +43,7 @@ def learning_curve(
 
     curves = {k: (epoch[known[k]], columns[k][known[k]]) for k in columns if known[k].any()}
     terms = [k for k in names[3:] if k in curves]
-    figure = page(10.4 if terms else 7.0, 4.8)
+    figure = page(10.4 if terms else 8.0, 4.8)
     grid = figure.add_gridspec(max(1, len(terms)), 2 if terms else 1)
     main = figure.add_subplot(grid[:, 0])
     dress(main, "ELBO, nats per datum", "epoch")
@@ -57,7 +57,10 @@ def learning_curve(
         _curve(main, epochs, values, top, PALETTE[1], best)
     if "test_elbo" in curves:
         _curve(main, *curves["test_elbo"], -1, PALETTE[2], _last("test", curves["test_elbo"][1]))
-    main.legend(loc="lower right", frameon=False, fontsize=12, labelcolor=INK)
+    lines, labels = main.get_legend_handles_labels()
+    style: dict[str, Any] = {"frameon": False, "fontsize": 11, "labelcolor": INK}
+    # below the curves, which may run anywhere
+    figure.legend(lines, labels, loc="outside lower left", ncols=len(labels), **style)
     words = {"reconstruction": r"$E_q[\log\,p(x|z)]$", "kl": r"$KL(q(z|x)\,\|\,p(z))$"}
     for i, k in enumerate(terms):
         panel = figure.add_subplot(grid[i, 1], sharex=main)

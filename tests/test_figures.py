@@ -20,6 +20,7 @@ from scipy.stats import multivariate_normal, norm
 from minivae import figures
 from minivae.errors import ShapeError
 from minivae.figures import latent
+from minivae.figures.images import _ticks
 
 RNG = np.random.default_rng(7)
 WEIGHTS = RNG.normal(size=(6, 64))
@@ -912,3 +913,19 @@ def test_the_legend_of_a_learning_curve_lies_on_the_page_and_on_no_curve(terms):
     legend = figure.legends[0].get_window_extent()
     assert legend.x1 <= figure.bbox.x1
     assert not any(legend.overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
+def test_the_best_epoch_is_not_looked_for_in_a_warm_up():
+    history = {"elbo": [-1.0] * 4, "validation_elbo": [-5.0, -9.0, -7.0, -8.0]}
+    expected = {0: "−5.00 at epoch 1", 1: "−7.00 at epoch 3", 4: "−5.00 at epoch 1"}
+    for warmup, words in expected.items():
+        (*_, validation) = figures.learning_curve(history, warmup=warmup).legends[0].get_texts()
+        assert validation.get_text() == f"validation, best {words}"
+
+
+@pytest.mark.parametrize("n", [7, 10, 15])
+@pytest.mark.parametrize("inches", [1.0, 2.5, 4.0, 8.0])
+def test_ticks_are_few_and_an_odd_number_of_steps_has_its_middle(n, inches):
+    ticks, names = _ticks(np.linspace(-2, 2, n), inches)
+    assert 2 <= len(ticks) == len(names) <= max(2, inches / 0.6)
+    assert inches < 1.9 or n % 2 == 0 or "0.00" in names

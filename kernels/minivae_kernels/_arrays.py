@@ -1,7 +1,8 @@
 """What every wrapper does at the door: check, and bring arrays into the form the loops take.
 
 The loops take C-contiguous arrays: Numba compiles once for each combination of dtype and layout, so
-one form means one compilation for a dtype.
+one form means one compilation for a dtype. The mixtures' loops take inputs marked read-only, for
+that mark counts too.
 """
 
 from typing import Any, TypeVar

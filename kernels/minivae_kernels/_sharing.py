@@ -186,7 +186,7 @@ class _Pool:
             self._helpers.append((helper, bell))
             try:
                 helper.start()
-            except RuntimeError:  # no more threads: the interpreter is about to end
+            except RuntimeError:  # the system has no more, or the interpreter is about to end
                 self._helpers.pop()
                 break
             self._send_away(helper)

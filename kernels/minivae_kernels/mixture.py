@@ -90,7 +90,8 @@ def mixture_statistics(
     Raises
     ------
     TypeError, ValueError
-        If X is not float32 or float64, shapes do not fit, or a label or parameter is none.
+        If X is not float32 or float64, shapes do not fit, a label is not below K, or a
+        parameter is not finite.
     """
     operation = "mixture_statistics"
     mixture = _Mixture(operation, X, weights, means, precisions_cholesky, covariance_type)

@@ -86,7 +86,7 @@ class _Pool:
 
     def offer(self, job: _Job, helpers: int) -> None:
         if self.size < helpers:
-            # No thread can be started when the interpreter is about to end.
+            # None can be started if the system has no more, or the interpreter is about to end.
             with self.lock, suppress(RuntimeError):
                 while self.size < helpers:
                     threading.Thread(target=self._serve, name="minivae", daemon=True).start()

@@ -117,7 +117,7 @@ def gmm(arguments: argparse.Namespace) -> None:
     params = {"random_state": 0, "n_components": (1, most), **_DEFAULTS.get(data.name, {}), **given}
     first, last = params.pop("n_components")
     if arguments.out is not None:
-        empty_folder(arguments.out)  # else it is refused now, and not when all is fitted
+        empty_folder(arguments.out)  # what cannot be used is refused before the fits
     X = data.x_train.astype(np.result_type(data.x_train, np.float32))
     fits = []
     for K in range(first, last + 1):

@@ -250,14 +250,14 @@ def new_run(out: str | None, data: str, model: str = "checkpoint.npz") -> RunFol
     if out is not None:
         return RunFolder(empty_folder(out), model)
     runs = Path("runs")
-    above = [] if runs.exists() else [runs]
+    runs.mkdir(exist_ok=True)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data) or "run"
     for number in itertools.count(1):
         folder = runs / f"{name}-{number}"
         with suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            folder.mkdir()
             break
-    return RunFolder(folder, model, [folder, *above])
+    return RunFolder(folder, model, [folder, runs])
 
 
 def empty_folder(path: str) -> Path:

@@ -5,6 +5,7 @@ import gzip
 import io
 import math
 import os
+import re
 import tokenize
 import zipfile
 import zlib
@@ -38,7 +39,16 @@ IDX_FILES = {
 
 
 # What NumPy raises on a damaged header: it may announce any shape, or be no Python at all.
-_DAMAGED = (EOFError, MemoryError, OverflowError, SyntaxError, ValueError, tokenize.TokenError)
+_DAMAGED = (
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+)
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -52,6 +62,7 @@ _IDX_DTYPES = {
 }
 
 _MOST_AXES = 32  # of an array
+_SEPARATORS = ";\t,"
 
 _NPZ_KEYS = {
     "x_train": ("x_train", "train_images", "train_x", "x", "images", "data"),
@@ -198,21 +209,23 @@ def parse_table(content: bytes, name: str) -> np.ndarray:
     lines = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         raise DatasetError(f"{name} has no lines")
-    numbers = lines[1:] or lines  # words in the first line may hold any separator
-    separator = next((c for c in ";\t," if c in numbers[0][1]), None)
-    first = _cells(lines[0][1].lstrip("#"), separator)
-    named = lines[0][1].startswith("#") or any(not _is_number(c) and not _is_gap(c) for c in first)
-    names = first if named or not any(map(_is_number, first)) else None
-    table = [(i, _cells(line, separator)) for i, line in (lines[1:] if names else lines)]
-    width = len(table[0][1]) if table else len(first)
-    names = names if names and len(names) == width else None
+    try:
+        names, table = _names_and_cells(lines)
+    except csv.Error as error:
+        raise DatasetError(f"{name} is no table of numbers ({error})") from error
+    width = len(table[0][1]) if table else len(names)
+    comment = lines[0][1].startswith("#")
+    title = width == 1 and not any(c in lines[0][1] for c in _SEPARATORS)
+    if names and table and len(names) != width and not comment and not title:
+        found = f"{width} columns, and {len(names)} in the first"
+        raise DatasetError(f"{name}, line {table[0][0]}: {found}")
     rows = np.empty((len(table), width))
     for row, (i, cells) in enumerate(table):
         if len(cells) != width:
             raise DatasetError(f"{name}, line {i}: {len(cells)} columns, and {width} in the first")
         for column, cell in enumerate(cells):
             if not _is_number(cell):
-                called = f"{names[column]!r}" if names else f"{column + 1}"
+                called = f"{names[column]!r}" if len(names) == width else f"{column + 1}"
                 mend = "drop the column if it holds words, and the line if it has gaps"
                 if _is_number(cell.replace(",", ".")):
                     mend = "write decimals with a point"
@@ -223,9 +236,26 @@ def parse_table(content: bytes, name: str) -> np.ndarray:
     return rows
 
 
+def _names_and_cells(
+    lines: list[tuple[int, str]],
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The words of a first line that has some, and the numbered cells of each other line."""
+    first, *others = lines
+    unquoted = re.sub(r'"[^"]*"', "", (others or lines)[0][1])
+    separator = next((c for c in _SEPARATORS if c in unquoted), None)
+    # whatever stands between them: what is all numbers is a datum, be it cut wrongly or not
+    pieces = re.split(r"[;,\s\"']+", first[1])
+    named = first[1].startswith("#") or any(map(_is_word, pieces))
+    names = _cells(first[1].lstrip("#"), separator) if named else []
+    return names, [(i, _cells(line, separator)) for i, line in (others if named else lines)]
+
+
 def _cells(line: str, separator: str | None) -> list[str]:
     """What stands between the separators, or between spaces, without quotes."""
-    cells = next(csv.reader([line], delimiter=separator)) if separator else line.split()
+    if separator and '"' in line:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    else:
+        cells = line.split(separator)
     return [cell.strip(" \t\"'") for cell in cells]
 
 
@@ -237,8 +267,10 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell  # which Python allows between digits
 
 
-def _is_gap(cell: str) -> bool:
-    return cell.lower() in ("", "na", "n/a", "null", "none", "?", "-")
+def _is_word(cell: str) -> bool:
+    """Whether it names something: no number, and no mark of a gap."""
+    gap = cell.lower() in ("na", "n/a", "null", "none")
+    return any(map(str.isalpha, cell)) and not gap and not _is_number(cell)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -77,7 +77,7 @@ def draw_class(progress: dict[str, dict[str, int]], path: Path) -> None:
         loc="outside lower center", ncols=4, fontsize=8, frameon=False,
     )  # fmt: skip
     figure.set_layout_engine("constrained")
-    kind = path.suffix.removeprefix(".").lower()
+    kind = path.suffix.removeprefix(".").lower() or "png"
     with matplotlib.rc_context({"svg.hashsalt": "minivae"}):
         atomic_write(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 

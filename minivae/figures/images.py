@@ -285,9 +285,13 @@ def prior_predictive_grid(
 
 
 def _ticks(steps: Floats, inches: float) -> tuple[NDArray[np.intp], list[str]]:
-    """Some of the steps along an axis that is so long, and their names; an odd number has a 0."""
+    """Some of the steps along an axis that is so long, and their names.
+
+    The middle of an odd number of steps, where z is 0, is among them.
+    """
     n = len(steps)
     most = max(2, min(n, 6 + n % 2, int(inches / 0.6)))
+    most -= (n - most) % 2 if most > 2 else 0
     ticks = np.unique(np.linspace(0, n - 1, most).round().astype(np.intp))
     return ticks, [f"{steps[i]:.2f}".replace("-", MINUS) for i in ticks]
 

@@ -66,14 +66,14 @@ def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator)
             "the VJP depends on the memory layout of g: its strides, not only its values"
         )
     doubled = _pull_back(made, 2.0 * g, names)
-    given = [i for i, c in enumerate(kept) if c is not None]
-    faults = {i: _fault(kept[i], doubled[i], scaled[i]) for i in given}
-    fault = next((f for f in faults.values() if f), None)
+    uses = zip(names, kept, doubled, scaled, strict=True)
+    faults = [(name, _fault(*cs)) for name, *cs in uses if any(c is not None for c in cs)]
+    fault = next((fault for _, fault in faults if fault), None)
     if fault is None:
         return None
-    having = [names[i] for i in given if faults[i] == fault]
+    having = [name for name, other in faults if other == fault]
     said, mend = fault
-    where = "" if len(having) == len(given) else f" in the cotangent of {' and '.join(having)}"
+    where = "" if len(having) == len(faults) else f" in the cotangent of {' and '.join(having)}"
     return f"{said}{where}: {mend}"
 
 
@@ -83,6 +83,10 @@ def _fault(once: Any, twice: Any, scaled: Any) -> tuple[str, str] | None:
     def is_(expected: Any, found: Any = scaled) -> bool:
         return _alike([found], [expected], 1e-9)
 
+    mend = "nothing may be added, and nothing clipped"
+    not_linear = "the VJP is not linear in the cotangent g", mend
+    if once is None or twice is None or scaled is None:
+        return not_linear
     if is_(-1024.0 * once):
         return None
     if is_(once):
@@ -91,7 +95,7 @@ def _fault(once: Any, twice: Any, scaled: Any) -> tuple[str, str] | None:
         return "the cotangent g enters squared", "multiply by it once"
     if is_(once - 1025.0 * (twice - once)):
         return "a term stands without the cotangent g", "multiply it by g, or leave it out"
-    return "the VJP is not linear in the cotangent g", "nothing may be added, and nothing clipped"
+    return not_linear
 
 
 def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | None]:

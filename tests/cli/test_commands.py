@@ -16,6 +16,7 @@ from PIL import Image
 
 from cli.conftest import environment, run_process
 from minivae import VAE, datasets
+from minivae.cli.describe import best_epoch
 from minivae.cli.flags import hyper_parameters
 from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, frame_epochs
@@ -376,3 +377,11 @@ def test_frames_are_few_and_start_at_the_beginning(epochs):
     assert min(frames) == 0
     assert max(frames) < epochs
     assert len(frames) == epochs or epochs >= MOST_FRAMES
+
+
+def test_the_best_epoch_comes_after_a_mixture_priors_warm_up():
+    vae = VAE(prior="mixture", prior_warmup=2)
+    vae.history_ = {"validation_elbo": [-1.0, -2.0, -9.0, -8.0, -8.5]}
+    assert best_epoch(vae, "validation_elbo") == 4
+    vae.history_ = {"validation_elbo": [-1.0, -2.0]}
+    assert best_epoch(vae, "validation_elbo") == 1

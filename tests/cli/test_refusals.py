@@ -269,11 +269,19 @@ def test_runs_that_begin_together_have_a_folder_each(tmp_path):
     assert {record["hyper_parameters"]["covariance_type"] for record in records} == set(kinds)
 
 
-def test_a_numbered_folder_is_taken_at_once_and_given_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_numbered_folder_is_taken_at_once_and_given_back(tmp_path, monkeypatch, order):
     monkeypatch.chdir(tmp_path)
-    first, second = new_run(None, "some data"), new_run(None, "some data")
-    assert (first.path.name, second.path.name) == ("some-data-1", "some-data-2")
-    for run in (second, first):
-        with pytest.raises(ValueError, match="no model"), run.begun({}):
+    runs = [new_run(None, "some data") for _ in order]
+    assert [run.path.name for run in runs] == ["some-data-1", "some-data-2"]
+    for i in order:
+        with pytest.raises(ValueError, match="no model"), runs[i].begun({}):
             raise ValueError("no model comes of it")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_runs_that_leads_nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        new_run(None, "data")

@@ -27,7 +27,7 @@ X = np.array([[1.5, -2.0], [3e3, 4.0]])
         "# 1, 2\n1.5, -2\n3000, 4\n",
         '"length, cm","b"\n1.5,-2\n3000,4\n',
         '"length, cm";"b"\n1.5;-2\n3000;4\n',
-        "waiting time in minutes\n1.5 -2\n3000 4\n",
+        "# a comment of some words\n1.5 -2\n3000 4\n",
         "id,2019\n1.5,-2\n3000,4\n",
     ],
 )
@@ -47,12 +47,25 @@ def test_tables_as_programs_write_them(text):
         (b",2\n3,4\n", "line 1, column 1: '' is no number"),
         (b"1;2\n1,5;2,5\n", "line 2, column 1: '1,5' is no number: write decimals with a point"),
         (b"1,2\n1_0,3\n", "line 2, column 1: '1_0' is no number"),
+        (b"1_0,2\n1,3\n", "line 1, column 1: '1_0' is no number"),
+        (b"1,2\n3\n", "line 1, column 1: '1,2' is no number"),
+        (b"1 2\n3,4\n", "line 1"),
+        (b"1;2\n3\n4\n", "line 1"),
+        (b"1,5;2\n3;4\n", "line 1, column 1: '1,5' is no number: write decimals with a point"),
+        (b"a,b,c\n1,2\n3,4\n", "line 2: 2 columns, and 3 in the first"),
+        (b'"a" "b"\n"1" 1.5 2\n"2" 3 4\n', "line 2: 3 columns, and 2 in the first"),
+        (b'x,y\n"' + b"1," * 70_000 + b'",2\n', "no table of numbers .*field"),
         (b"\xff", "not a table of text in UTF-8"),
     ],
 )
 def test_tables_that_are_refused(content, message):
     with pytest.raises(DatasetError, match=message):
         parse_table(content, "x.csv")
+
+
+def test_a_title_above_a_single_column():
+    text = b"waiting time, in minutes\n1\n2\n".replace(b",", b"")
+    np.testing.assert_array_equal(parse_table(text, "x.csv"), [[1], [2]])
 
 
 def test_an_array_in_a_file_of_its_own(tmp_path):
@@ -69,6 +82,8 @@ def test_an_array_in_a_file_of_its_own(tmp_path):
     "header",
     [
         "(" * 60,
+        "{[]: 1}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }",
         "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 4), }",
         "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999, 4), }",
     ],

@@ -50,6 +50,13 @@ def permuted(vjp):
     return primitive(lambda x: x.transpose(1, 2, 0), vjp)
 
 
+def test_a_vjp_that_gives_nothing_for_some_cotangents():
+    large = primitive(np.sin, lambda g, out, x: None if np.abs(g).max() > 1.6 else g * np.cos(x))
+    report = gradcheck(large, normal(4))
+    assert report.verdict == "FAIL"
+    assert "not linear in the cotangent g" in report.diagnosis
+
+
 @pytest.mark.parametrize("entry", [0, -1])
 @pytest.mark.parametrize("size", [2, 3, 5, 9])
 def test_one_entry_of_g_does_not_pass_for_their_sum(size, entry):

@@ -423,7 +423,6 @@ def integrated_log_likelihood(vae, X):
     return integral
 
 
-@pytest.mark.equation("IWAE.2")
 def test_an_encoder_that_has_collapsed_to_a_point_leaves_the_likelihood_as_it_is(digits):
     collapsed = copy.deepcopy(digits)
     bias = collapsed.encoder_.log_var.bias
@@ -432,6 +431,7 @@ def test_an_encoder_that_has_collapsed_to_a_point_leaves_the_likelihood_as_it_is
     np.testing.assert_allclose(collapsed.log_likelihood(COUNTS[:20], 2000), expected, atol=0.3)
 
 
+@pytest.mark.equation("IWAE.2")
 def test_log_likelihood_is_the_integral(digits):
     # data that the encoder has seen, and some for which it has no good answer
     unseen = datasets.load("optdigits").model_arrays("binomial")[1][:40]

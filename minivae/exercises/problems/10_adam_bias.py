@@ -70,9 +70,7 @@ SUSPECTS = {
     "epsilon stands inside the root, where the equation adds it outside": variant(inside=True),
     "t is one too large: it counts from 1 already": variant(early=1),
     "t is one too small: it counts from 1 already": variant(early=-1),
-    "beta1 and beta2 are exchanged in the corrections": variant(
-        betas=lambda one, two: (two, one)
-    ),
+    "beta1 and beta2 are exchanged in the corrections": variant(betas=lambda one, two: (two, one)),
     "v is corrected with beta1, where its own beta2 is meant": variant(
         betas=lambda one, two: (one, one)
     ),

@@ -37,7 +37,7 @@ Value: TypeAlias = Any  # what a VJP computes with: arrays in the first walk, te
 
 # Methods of Tensor look their operation up here by name; `minivae.ops` fills the table.
 OPERATIONS: dict[str, Function] = {}
-EMPTY = "out", "dtype"  # what NumPy hands to them as None
+_EMPTY = "out", "dtype"  # what NumPy hands to them as None
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 _ages = itertools.count()
@@ -73,7 +73,7 @@ def _method(name: str, reflected: bool = False) -> Callable[..., Tensor]:
         return lambda self, other: OPERATIONS[name](other, self)
     # NumPy's function of that name ends here too, with None for what it was not given.
     return lambda self, *args, **params: OPERATIONS[name](
-        self, *args, **{k: v for k, v in params.items() if v is not None or k not in EMPTY}
+        self, *args, **{k: v for k, v in params.items() if v is not None or k not in _EMPTY}
     )
 
 

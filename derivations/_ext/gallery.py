@@ -49,10 +49,11 @@ def draw(script: Path, gallery: Path) -> tuple[float, str]:
 def main(examples: Path, gallery: Path) -> int:
     """Run the examples, most two at a time; the exit status is the number that went wrong."""
     shutil.rmtree(gallery, ignore_errors=True)
-    scripts = sorted(examples.glob("*.py"), key=lambda script: (script.stem in ALONE, script.stem))
-    together = len([script for script in scripts if script.stem not in ALONE])
+    scripts = sorted(examples.glob("*.py"))
+    alone = [script for script in scripts if script.stem in ALONE]
+    together = [script for script in scripts if script.stem not in ALONE]
     wrong = 0
-    for some, at_a_time in ((scripts[:together], 2), (scripts[together:], 1)):
+    for some, at_a_time in ((together, 2), (alone, 1)):
         with ThreadPoolExecutor(at_a_time) as pool:
             results = pool.map(lambda script: draw(script, gallery), some)
             for script, (seconds, complaint) in zip(some, results, strict=True):

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minivae_kernels._blocks import BLOCK, STRIDE, turn
 from minivae_kernels._jit import kernel, scalar, summing_kernel
 
 Array = npt.NDArray[np.float64]
-
-BLOCK = 256  # rows: long enough for the sums over a block, short enough for the first caches
-_STRIDE = BLOCK + 8  # rows of the workspace 2 kB apart would evict each other
 
 
 # Functions of one number -----------------------------------------------------------------------
@@ -78,19 +76,6 @@ def _log(x: Any) -> Any:
 # Loops along the rows of one block -------------------------------------------------------------
 #
 # A block holds `n` rows turned on their side: x[i, r] is feature i of row r.
-
-
-@kernel
-def _turn(X: Any, start: int, n: int, x: Array) -> None:
-    """Turn a block on its side, eight rows at a time."""
-    first, eights = np.uintp(start), np.uintp(n - n % 8)
-    for r in range(np.uintp(0), eights, np.uintp(8)):
-        for i in range(np.uintp(X.shape[1])):
-            for s in range(np.uintp(8)):
-                x[i, r + s] = X[first + r + s, i]
-    for r in range(eights, np.uintp(n)):
-        for i in range(np.uintp(X.shape[1])):
-            x[i, r] = X[first + r, i]
 
 
 @kernel
@@ -437,14 +422,14 @@ def statistics(
 ) -> None:
     """Add to the statistics those of the rows; weight, labels and given may be empty."""
     (N, D), K = X.shape, means.shape[0]
-    x, z = np.empty((D, _STRIDE)), np.empty((D, _STRIDE))
-    t, joint = np.empty((4, _STRIDE)), np.empty((K, _STRIDE))
-    log_p, total, share = np.empty(_STRIDE), np.empty(_STRIDE), np.empty(_STRIDE)
-    known, root = np.zeros(_STRIDE), np.empty(_STRIDE)
+    x, z = np.empty((D, STRIDE)), np.empty((D, STRIDE))
+    t, joint = np.empty((4, STRIDE)), np.empty((K, STRIDE))
+    log_p, total, share = np.empty(STRIDE), np.empty(STRIDE), np.empty(STRIDE)
+    known, root = np.zeros(STRIDE), np.empty(STRIDE)
     lost = 0.0
     for start in range(0, N, BLOCK):
         n = min(BLOCK, N - start)
-        _turn(X, start, n, x)
+        turn(X, start, n, x)
         if given.size:
             _given(given, start, n, joint, log_p, total)
         else:
@@ -490,11 +475,11 @@ def posterior(
 ) -> None:
     """Fill those of the last three that are not empty."""
     (N, D), K = X.shape, means.shape[0]
-    x, t, joint = np.empty((D, _STRIDE)), np.empty((4, _STRIDE)), np.empty((K, _STRIDE))
-    log_p, total = np.empty(_STRIDE), np.empty(_STRIDE)
+    x, t, joint = np.empty((D, STRIDE)), np.empty((4, STRIDE)), np.empty((K, STRIDE))
+    log_p, total = np.empty(STRIDE), np.empty(STRIDE)
     for start in range(0, N, BLOCK):
         n = min(BLOCK, N - start)
-        _turn(X, start, n, x)
+        turn(X, start, n, x)
         _joint(x, n, offsets, means, factors, t, joint)
         _responsibilities(joint, n, log_p, total)
         if log_prob.size:

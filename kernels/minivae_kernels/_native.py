@@ -29,7 +29,7 @@ def _stamp() -> str:
     """Name what machine code is made from beside its own file, which is all that the cache sees."""
     changed = []
     with suppress(OSError):  # not files: they do not change either
-        for name in ("_jit", "_native", "_sharing", "registers"):
+        for name in ("_blocks", "_jit", "_native", "_sharing", "registers"):
             changed.append(Path(__file__).with_name(f"{name}.py").stat().st_mtime_ns)
     return f"{hash(tuple(changed)) & 0xFFFFFFFF:x}"
 

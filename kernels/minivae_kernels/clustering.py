@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
+from minivae_kernels._blocks import BLOCK, STRIDE, turn
 from minivae_kernels._jit import kernel, summing_kernel
 from minivae_kernels.threads import parallel_blocks
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK = 256  # rows; a seed is drawn from the blocks first, and then from the rows of one
-_STRIDE = _BLOCK + 8  # rows of the workspace 2 kB apart would evict each other
 _PARTS = 16
 _WORTH_SHARING = 400_000  # additions and multiplications in a part: some 50 microseconds
 
@@ -144,7 +143,7 @@ class _Seeds:
         self.parts = _parts(len(X), 4 * X.shape[1])
         # Before there is a seed all distances are alike: rows are drawn by their weight.
         self.closest = rows(np.full(len(X), np.inf))
-        self.blocks = np.add.reduceat(weight, range(0, len(X), _BLOCK)) if len(X) else np.zeros(0)
+        self.blocks = np.add.reduceat(weight, range(0, len(X), BLOCK)) if len(X) else np.zeros(0)
         self.nearer, self.sums = np.empty((0, len(X))), np.empty((0, len(self.blocks)))
 
     @property
@@ -152,9 +151,12 @@ class _Seeds:
         return float(self.blocks.sum())
 
     def row_at(self, u: float) -> int:
-        """The row at which the running sum of w d^2 passes the share u of its total."""
+        """The row at which the running sum of w d^2 passes the share u of its total.
+
+        It is looked for among the blocks first, and then among the rows of one.
+        """
         block, rest = _passing(self.blocks, u * self.potential)
-        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        part = slice(block * BLOCK, (block + 1) * BLOCK)
         terms = self.weight[part] * self.closest[part] if self.seeds else self.weight[part]
         return part.start + _passing(terms, rest)[0]
 
@@ -203,24 +205,11 @@ def _checked(
 def _parts(N: int, work: int) -> list[slice]:
     """The parts that the rows are cut into, whole blocks."""
     count = max(1, min(_PARTS, 3 * N * work // _WORTH_SHARING))
-    step = max(1, math.ceil(math.ceil(N / _BLOCK) / count)) * _BLOCK
+    step = max(1, math.ceil(math.ceil(N / BLOCK) / count)) * BLOCK
     return [slice(start, min(start + step, N)) for start in range(0, N, step)]
 
 
 # The loops -------------------------------------------------------------------------------------
-
-
-@kernel
-def _turn(X: Any, start: int, n: int, x: Array) -> None:
-    """Turn a block on its side, eight rows at a time: x[i, r] is feature i of row r."""
-    first, eights = np.uintp(start), np.uintp(n - n % 8)
-    for r in range(np.uintp(0), eights, np.uintp(8)):
-        for i in range(np.uintp(X.shape[1])):
-            for s in range(np.uintp(8)):
-                x[i, r + s] = X[first + r + s, i]
-    for r in range(eights, np.uintp(n)):
-        for i in range(np.uintp(X.shape[1])):
-            x[i, r] = X[first + r, i]
 
 
 @kernel
@@ -255,11 +244,11 @@ def _assign(
 ) -> None:
     """Find the nearest centres of the rows with label -1; add up all by their labels."""
     (N, D), K = X.shape, centres.shape[0]
-    x, away, least = np.empty((D, _STRIDE)), np.empty(_STRIDE), np.empty(_STRIDE)
-    nearest = np.empty(_STRIDE, np.int64)
-    for start in range(0, N, _BLOCK):
-        n = min(_BLOCK, N - start)
-        _turn(X, start, n, x)
+    x, away, least = np.empty((D, STRIDE)), np.empty(STRIDE), np.empty(STRIDE)
+    nearest = np.empty(STRIDE, np.int64)
+    for start in range(0, N, BLOCK):
+        n = min(BLOCK, N - start)
+        turn(X, start, n, x)
         for r in range(n):
             nearest[r], least[r] = 0, np.inf
         for k in range(K):
@@ -298,9 +287,9 @@ def _approach(
     D = X.shape[1]
     s0, s1, s2, s3 = seeds[0], seeds[1], seeds[2], seeds[3]
     n0, n1, n2, n3 = nearer[0], nearer[1], nearer[2], nearer[3]
-    for first in range(start, stop, _BLOCK):
+    for first in range(start, stop, BLOCK):
         t0 = t1 = t2 = t3 = 0.0
-        for r in range(first, min(first + _BLOCK, stop)):
+        for r in range(first, min(first + BLOCK, stop)):
             row, least, w = X[r], closest[r], weight[r]
             d0 = d1 = d2 = d3 = 0.0
             for i in range(D):
@@ -317,5 +306,5 @@ def _approach(
             t1 += w * d1
             t2 += w * d2
             t3 += w * d3
-        block = first // _BLOCK
+        block = first // BLOCK
         sums[0, block], sums[1, block], sums[2, block], sums[3, block] = t0, t1, t2, t3

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from minivae_kernels import _mixture_loops
 from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
+from minivae_kernels._blocks import BLOCK
 from minivae_kernels.threads import parallel_blocks
 
 COVARIANCE_TYPES: tuple[str, ...] = ("full", "tied", "diag", "spherical")
@@ -244,8 +245,8 @@ class _Mixture:
         (N, D), K = self.X.shape, len(self.means)
         work = N * K * (40 + D * (self.factors.shape[1] + 8))
         count = max(1, min(_PARTS, work // _WORTH_SHARING))
-        blocks = -(-N // _mixture_loops.BLOCK)
-        step = max(1, -(-blocks // count)) * _mixture_loops.BLOCK
+        blocks = -(-N // BLOCK)
+        step = max(1, -(-blocks // count)) * BLOCK
         return [slice(start, min(start + step, N)) for start in range(0, N, step)]
 
     def posterior(

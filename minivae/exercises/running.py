@@ -175,9 +175,9 @@ def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Ver
                     process.wait(timeout=limit + 20)
             finally:
                 _kill_all(process)
-        complaint = complaints.read_text(encoding="utf-8", errors="replace")
         if result.exists():
             return Verdict.from_json(json.loads(result.read_text(encoding="utf-8")))
+        complaint = complaints.read_text(encoding="utf-8", errors="replace")
         say = _Sayer(exercise, text, str(path), io.StringIO())
         hung = stack.read_text(encoding="utf-8") if stack.exists() else ""
     if hung:

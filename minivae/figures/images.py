@@ -88,7 +88,7 @@ def picture_grid(
     zoomed = images.reshape(-1, height, width).repeat(zoom, axis=1).repeat(zoom, axis=2)
     height, width = zoomed.shape[1:]
     grid = image_grid(zoomed.reshape(len(zoomed), -1), (height, width), columns)
-    scale = min(8.2 / grid.shape[1], 7.2 / grid.shape[0])
+    scale = _scale(*grid.shape)
     # at least as wide as a title, and as high as it takes with a few labels
     figure = page(max(6.2, scale * grid.shape[1] + 0.7), max(2.0, scale * grid.shape[0] + 0.7))
     axes = figure.subplots()
@@ -112,6 +112,11 @@ def picture_grid(
     axes.tick_params(length=0)
     axes.set(xticks=[], yticks=[])
     return figure, axes
+
+
+def _scale(rows: int, columns: int) -> float:
+    """How many inches a pixel may take."""
+    return min(8.2 / columns, 7.2 / rows)
 
 
 def _curves(rows: Floats, columns: int, title: str) -> tuple[Figure, Axes]:
@@ -273,7 +278,7 @@ def prior_predictive_grid(
         return figure
     height, width = image_shape
     columns, rows = n * width, (n if latent_dim == 2 else 1) * height
-    scale = min(8.2 / columns, 7.2 / rows)
+    scale = _scale(rows, columns)
     ticks, names = _ticks(steps, scale * columns)
     axes.set_xticks(ticks, names)
     axes.set_xlabel("$z_1$")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,23 +35,24 @@ def check_hyper_parameters(vae: VAE) -> None:
         It names the hyper-parameter, its value and what is allowed.
     """
     check_evaluation(vae)
-    require = partial(_require, vae)
     whole = ("latent_dim", "prior_components", "prior_warmup", "epochs", "batch_size", "patience")
     for name in whole:
         _require_count(vae, name)
     for name in ("beta", "beta_warmup"):
         value = getattr(vae, name)
-        require(name, is_real(value) and 0 <= value < math.inf, "a number from 0")
+        _require(vae, name, is_real(value) and 0 <= value < math.inf, "a number from 0")
     for name in ("learning_rate", "sigma_floor"):
         value = getattr(vae, name)
-        require(name, is_real(value) and 0 < value < math.inf, "a positive number")
+        _require(vae, name, is_real(value) and 0 < value < math.inf, "a positive number")
     for name in CHOICES:
         if not (name == "grey" and vae.grey is None):
             _require_choice(vae, name)
-    require("dtype", _is_float_dtype(vae.dtype), "'float32' or 'float64'")
-    require("hidden", _are_widths(vae.hidden), "a tuple of whole numbers from 1, such as (400,)")
+    _require(vae, "dtype", _is_float_dtype(vae.dtype), "'float32' or 'float64'")
+    widths = "a tuple of whole numbers from 1, such as (400,)"
+    _require(vae, "hidden", _are_widths(vae.hidden), widths)
     share = vae.validation
-    require(
+    _require(
+        vae,
         "validation",
         share is None or (is_real(share) and 0 < share < 1),
         "None or a share between 0 and 1",

@@ -1,7 +1,7 @@
 """The error of each function at every float32 there is: ``python tests/kernels/every_float32.py``.
 
 4,294,967,296 numbers, a quarter of an hour on two cores; ``--stride 101`` looks at one in 101. The
-suite holds the functions to the same limits at 800,000 well-chosen points.
+suite holds the functions to the same limits at 660,000 well-chosen points.
 """
 
 import argparse

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minivae_kernels as kernels
-from minivae_kernels import _mixture_loops, clustering, mixture, mixture_reference
+from minivae_kernels import clustering, mixture, mixture_reference
+from minivae_kernels._blocks import BLOCK
 
 TYPES = mixture.COVARIANCE_TYPES
 DTYPES = [np.float32, np.float64]
@@ -165,7 +166,7 @@ def test_the_rows_are_cut_into_whole_blocks():
     assert 1 < len(parts) <= 16
     assert [p.start for p in parts[1:]] == [p.stop for p in parts[:-1]]
     assert parts[-1].stop == 100_000
-    assert all(p.start % _mixture_loops.BLOCK == 0 for p in parts)
+    assert all(p.start % BLOCK == 0 for p in parts)
 
 
 def test_refusals_name_every_shape():

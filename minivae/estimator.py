@@ -1,35 +1,127 @@
-"""What the models share: scikit-learn's conventions without scikit-learn, and checks at the door.
+"""What the models share: hyper-parameters that are declared once, in scikit-learn's conventions.
 
-- `Estimator`: hyper-parameters by name, a short ``repr``, a word to whoever forgot to fit;
-- `check_data`: data as a contiguous array of finite numbers, or what is wrong with them;
-- `entropy_from`, `stream`: independent random streams from one ``random_state``.
+A model declares each hyper-parameter as a field: its default, the rule that it obeys and a sentence
+of what it is. The constructor, the checks and their messages, the docstring's table, ``get_params``
+and the flags of the command line all follow from that.
 """
 
 from __future__ import annotations
 
 import inspect
-import secrets
-from typing import Any, Self
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import numpy as np
 
-from minivae.errors import DtypeError, NotFittedError, ShapeError
-from minivae.tensor import Array, Tensor
+from minivae.checks import is_real, is_whole
+from minivae.errors import NotFittedError
 
-__all__ = ["Estimator", "check_data", "entropy_from", "is_real", "is_whole", "stream"]
+__all__ = [
+    "Estimator", "Parameter", "Rule", "anything", "boolean", "choice", "number", "parameter",
+    "whole",
+]  # fmt: skip
 
 
+class Rule(NamedTuple):
+    """What values a hyper-parameter may have, and how the command line reads one."""
+
+    holds: Callable[[Any], bool]
+    text: str
+    parse: Callable[[str], Any] = str
+
+
+class Parameter(NamedTuple):
+    """A hyper-parameter as it is declared."""
+
+    default: Any
+    rule: Rule
+    sentence: str
+    metavar: str | None
+    """What the command line's help calls the value; None where there is no flag."""
+
+    keyword_only: bool
+
+
+def parameter(
+    default: Any,
+    rule: Rule,
+    sentence: str,
+    *,
+    metavar: str | None = None,
+    kw_only: bool = False,
+) -> Any:
+    """Declare a hyper-parameter: a field of an :class:`Estimator`."""
+    return Parameter(default, rule, sentence, metavar, kw_only)
+
+
+def whole(least: int) -> Rule:
+    """A whole number from ``least``."""
+    return Rule(lambda v: is_whole(v) and v >= least, f"a whole number from {least}", int)
+
+
+def number(least: float = 0.0, *, above: bool = False) -> Rule:
+    """A finite number from ``least``, or ``above`` it."""
+    text = f"a number {'above' if above else 'from'} {least:g}"
+    if above and least == 0:
+        text = "a positive number"
+
+    def holds(v: Any) -> bool:
+        return is_real(v) and (least < v if above else least <= v) and v < math.inf
+
+    return Rule(holds, text, float)
+
+
+def choice(*names: str, none: bool = False) -> Rule:
+    """One of some names, or None if ``none``."""
+    text = "one of " + ", ".join(map(repr, names))
+    return Rule(
+        lambda v: (none and v is None) or (isinstance(v, str) and v in names),
+        f"None or {text}" if none else text,
+    )
+
+
+def boolean() -> Rule:
+    """True or False."""
+    return Rule(lambda v: isinstance(v, bool | np.bool_), "True or False")
+
+
+def anything(text: str = "anything") -> Rule:
+    """Whatever is checked elsewhere."""
+    return Rule(lambda v: True, text)
+
+
+@dataclass_transform(field_specifiers=(parameter,))
 class Estimator:
-    """Hyper-parameters in the constructor, nothing else there; fitted attributes end in ``_``."""
+    """Hyper-parameters in the constructor, nothing else there; fitted attributes end in ``_``.
+
+    A subclass declares its hyper-parameters as fields, ``name: type = parameter(...)``, and has a
+    line ``%parameters%`` in its docstring where their table belongs.
+    """
+
+    declared: ClassVar[dict[str, Parameter]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = {name: p for name, p in vars(cls).items() if isinstance(p, Parameter)}
+        cls.declared = {**cls.declared, **own}
+        for name in own:
+            delattr(cls, name)  # an instance has a value, the class only the declaration
+        if own and "__init__" not in vars(cls):
+            setattr(cls, "__init__", _constructor(cls.declared))  # noqa: B010  (mypy forbids a plain one)
+        if cls.__doc__:
+            cls.__doc__ = cls.__doc__.replace("%parameters%", _table(cls.declared).lstrip())
 
     @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        parameters = inspect.signature(cls.__init__).parameters
-        return {name: p.default for name, p in parameters.items() if name != "self"}
+    def _names(cls) -> list[str]:
+        """The constructor's arguments: fewer than are declared where a subclass has its own."""
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyper-parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
-        return {name: getattr(self, name) for name in self._defaults()}
+        return {name: getattr(self, name) for name in self._names()}
 
     def set_params(self, **params: Any) -> Self:
         """Set hyper-parameters by name; they count from the next ``fit`` on.
@@ -39,7 +131,7 @@ class Estimator:
         ValueError
             If a name is unknown; nothing is set then.
         """
-        known = self._defaults()
+        known = self._names()
         for name in params:
             if name not in known:
                 raise ValueError(
@@ -50,13 +142,49 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def check_params(self, names: Sequence[str] | None = None) -> None:
+        """Refuse hyper-parameters that break their rules, all of them or those named.
+
+        Raises
+        ------
+        ValueError
+            It names the hyper-parameter, its value and what is allowed.
+        """
+        for name in self.declared if names is None else names:
+            value, rule = getattr(self, name), self.declared[name].rule
+            if not rule.holds(value):
+                raise ValueError(
+                    f"{type(self).__name__}: {name}={value!r} makes no sense; it must be "
+                    f"{rule.text}"
+                )
+
+    def _settings(self) -> SimpleNamespace:
+        """All declared hyper-parameters as they are now; later changes do not reach it."""
+        missing = [name for name in self.declared if not hasattr(self, name)]
+        if missing:
+            raise AttributeError(
+                f"{type(self).__name__}: the hyper-parameters {', '.join(missing)} have no value; "
+                "a constructor of your own must call super().__init__()"
+            )
+        return SimpleNamespace(**{name: getattr(self, name) for name in self.declared})
+
+    @classmethod
+    def _from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """A model with these hyper-parameters, whatever its constructor takes."""
+        known = {name: p.default for name, p in cls.declared.items()}
+        if unknown := sorted(settings.keys() - known.keys()):
+            raise ValueError(f"{cls.__name__} has no hyper-parameter {unknown[0]!r}")
+        model = cls.__new__(cls)
+        vars(model).update({**known, **settings})
+        return model
+
     def __repr__(self) -> str:
-        defaults = self._defaults()
-        # Compared as text: values may be arrays, whose comparison is no yes or no.
+        signature = inspect.signature(type(self).__init__).parameters
+        # Compared as text: values may be arrays, and comparing arrays gives no single answer.
         changed = [
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if repr(value) != repr(defaults[name])
+            if repr(value) != repr(signature[name].default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -81,146 +209,30 @@ class Estimator:
         )
 
 
-def is_whole(value: Any) -> bool:
-    """Whether this is a whole number; True and False are not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+def _constructor(declared: Mapping[str, Parameter]) -> Callable[..., None]:
+    """An ``__init__`` that sets the declared hyper-parameters and does nothing else."""
+    positional, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    arguments = [
+        inspect.Parameter(name, keyword if p.keyword_only else positional, default=p.default)
+        for name, p in declared.items()
+    ]
+    arguments.sort(key=lambda argument: argument.kind)
+    signature = inspect.Signature([inspect.Parameter("self", positional), *arguments])
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = dict(bound.arguments)
+        vars(values.pop("self")).update(values)
+
+    vars(__init__)["__signature__"] = signature
+    return __init__
 
 
-def require_whole(operation: str, name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number from ``least``.
-
-    Raises
-    ------
-    ValueError
-        It names the operation, the argument and its value.
-    """
-    if not is_whole(value) or value < least:
-        raise ValueError(f"{operation}: {name}={value!r} must be a whole number from {least}")
-
-
-def is_real(value: Any) -> bool:
-    """Whether this is a real number, NaN and the infinities among them."""
-    return is_whole(value) or isinstance(value, float | np.floating)
-
-
-def check_data(
-    X: Any, operation: str, *, dtype: Any, n_features: int | None = None, name: str = "X"
-) -> Array:
-    """Data as a contiguous array of shape ``(N, D)``, or a word about what is wrong with them.
-
-    Parameters
-    ----------
-    X
-        Whatever the caller was given.
-    operation, name
-        What messages call the operation and its argument.
-    dtype
-        float32 or float64, of the result.
-    n_features
-        D, if it is known already.
-
-    Raises
-    ------
-    ShapeError, DtypeError, ValueError
-        If the data are not 2-D, empty, not numbers, of another width, or not finite (the first
-        such number is named).
-    """
-    array = _as_array(X, operation, name)
-    found = f"{operation}: {name} has shape {array.shape}"
-    if array.ndim != 2:
-        raise ShapeError(f"{found}; it must be (N, D), one datum a row: {_mend_axes(X, array)}")
-    if 0 in array.shape:
-        raise ShapeError(f"{found}; there must be at least one datum and one feature")
-    if n_features is not None and array.shape[1] != n_features:
-        raise ShapeError(f"{found}; the model takes rows of {n_features}")
-    with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype.kind == "f":
-        _check_finite(array, numbers, operation, name)
-    return numbers
-
-
-def _as_array(X: Any, operation: str, name: str) -> Array:
-    if isinstance(X, Tensor):
-        return X.data
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise ValueError(
-            f"{operation}: {name} is masked in {np.sum(X.mask)} places; drop those rows, or fill "
-            "the gaps"
-        )
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise ShapeError(
-            f"{operation}: {name} is no array; all its rows must have one length"
-        ) from error
-    if array.dtype.kind not in "iufb":
-        kind = f"{array.dtype} data" if array.ndim else f"a {type(X).__name__}"
-        raise DtypeError(
-            f"{operation}: {name} is {kind}; it must be an array of real numbers "
-            "(a sparse matrix is made one by .toarray())"
-        )
-    return array
-
-
-def _mend_axes(X: Any, array: Array) -> str:
-    if array.ndim == 3 and isinstance(X, list | tuple):
-        return "chunks of rows must be put together, np.concatenate(X), and images flattened"
-    if array.ndim > 2:
-        return "images must be flattened, X.reshape(len(X), -1)"
-    if array.ndim == 1 and array.dtype.kind in "iub":
-        return "are these the labels? A single datum is X[None, :]"
-    return "a single datum is X[None, :]"
-
-
-def _check_finite(given: Array, numbers: Array, operation: str, name: str) -> None:
-    # A sum tells without a temporary as large as the data; if it overflows, the rows are looked at.
-    with np.errstate(all="ignore"):
-        if np.isfinite(numbers.sum(dtype=np.float64)):
-            return
-    bad = ~np.isfinite(numbers)
-    if not bad.any():
-        return
-    row, column = np.argwhere(bad)[0]
-    place = f"{operation}: {name}[{row}, {column}] = {given[row, column]}"
-    if np.isfinite(given[row, column]):
-        raise ValueError(
-            f"{place} is too large for {numbers.dtype}; divide the data by their scale"
-        )
-    raise ValueError(
-        f"{place}, one of {bad.any(axis=1).sum()} rows that are not finite; drop such rows, or "
-        "fill the gaps"
-    )
-
-
-def entropy_from(random_state: Any) -> int:
-    """One whole number from which all streams of a model are drawn.
-
-    Parameters
-    ----------
-    random_state
-        An int, a ``RandomState``, a ``Generator`` (both are drawn from) or None for fresh entropy.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
-    if random_state is None:
-        return secrets.randbits(63)
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**63))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if is_whole(random_state) and random_state >= 0:
-        return int(random_state)
-    raise ValueError(
-        f"random_state={random_state!r} must be a whole number from 0, a RandomState, a Generator "
-        "or None"
-    )
-
-
-def stream(entropy: int, *numbers: int) -> np.random.Generator:
-    """The numbered random stream of a model: independent, so that none disturbs another."""
-    seed = np.random.SeedSequence(entropy, spawn_key=numbers)
-    return np.random.Generator(np.random.PCG64(seed))
+def _table(declared: Mapping[str, Parameter]) -> str:
+    """The docstring's section on the hyper-parameters, indented as a class's docstring is."""
+    lines = ["Parameters", "----------"]
+    for name, p in declared.items():
+        lines.append(name)
+        lines += textwrap.wrap(p.sentence, 92, initial_indent="    ", subsequent_indent="    ")
+    return textwrap.indent("\n".join(lines), "    ")

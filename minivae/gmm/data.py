@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minivae.checks import check_data
 from minivae.errors import ShapeError
-from minivae.estimator import check_data
 from minivae.tensor import Array, Tensor
 
 __all__ = ["Data", "Piece", "as_floats", "as_rows"]

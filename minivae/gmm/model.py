@@ -20,8 +20,9 @@ from typing import Any, Self
 import numpy as np
 
 from minivae.checkpoint import load_checkpoint, save_checkpoint
+from minivae.checks import is_real, is_whole
 from minivae.errors import CheckpointError, ConvergenceWarning, NotFittedError, ShapeError
-from minivae.estimator import Estimator, entropy_from, is_real, is_whole, stream
+from minivae.estimator import Estimator
 from minivae.gmm.data import Data, as_rows
 from minivae.gmm.em import Climb, Report, Step, climb, e_step, stepwise
 from minivae.gmm.initialise import METHODS, Given, Start, initialise
@@ -32,6 +33,7 @@ from minivae.gmm.parameters import (
     constrained,
     n_parameters,
 )
+from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.mixture import (
     COVARIANCE_TYPES,

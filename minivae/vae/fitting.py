@@ -20,9 +20,9 @@ from minivae.checkpoint import (
     save_checkpoint,
 )
 from minivae.errors import ShapeError
-from minivae.estimator import stream
 from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
 from minivae.optim import Adam
+from minivae.randomness import stream
 from minivae.tensor import Array, Tensor, wrap
 from minivae.training import EarlyStopping, TrainingLoop
 from minivae.vae.prior import MixturePrior

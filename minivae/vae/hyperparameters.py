@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minivae import ops
+from minivae.checks import is_real, is_whole
 from minivae.distributions import Bernoulli, Binomial, ContinuousBernoulli, Gaussian, Likelihood
 from minivae.errors import ShapeError
-from minivae.estimator import is_real, is_whole
 
 if TYPE_CHECKING:
     from minivae.vae.model import VAE
@@ -116,7 +117,8 @@ def _check_likelihood(vae: VAE) -> None:
 
 def _check_prior(vae: VAE) -> None:
     """Refuse what only a mixture has: a student who forgot ``prior`` is told."""
-    defaults = vae._defaults()
+    parameters = inspect.signature(type(vae)).parameters
+    defaults = {name: p.default for name, p in parameters.items()}
     for name in ("prior_components", "prior_warmup"):
         value = getattr(vae, name)
         if value != defaults[name] and vae.prior != "mixture":

@@ -22,6 +22,7 @@ import numpy as np
 
 from minivae import datasets, ops
 from minivae.checkpoint import data_checksum, load_checkpoint, save_checkpoint
+from minivae.checks import check_data, is_whole, require_whole
 from minivae.distributions import Bernoulli, Gaussian, Likelihood, StandardNormal
 from minivae.errors import (
     CheckpointError,
@@ -29,14 +30,7 @@ from minivae.errors import (
     LikelihoodWarning,
     ShapeError,
 )
-from minivae.estimator import (
-    Estimator,
-    check_data,
-    entropy_from,
-    is_whole,
-    require_whole,
-    stream,
-)
+from minivae.estimator import Estimator
 from minivae.gmm import GaussianMixture
 from minivae.objectives import (
     ElboTerms,
@@ -45,6 +39,7 @@ from minivae.objectives import (
     importance_weighted_bound,
     sample_terms,
 )
+from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, Tensor, no_grad
 from minivae.vae.fitting import (
     EVALUATION,

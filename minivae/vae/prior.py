@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 
 from minivae import ops
+from minivae.checks import check_data
 from minivae.distributions import gaussian_entropy, mixture_log_joint, mixture_log_prob
 from minivae.errors import ConvergenceWarning
-from minivae.estimator import check_data
 from minivae.gmm import GaussianMixture
 from minivae.nn import Module
 from minivae.tensor import Array, Tensor, Value, no_grad, primitive

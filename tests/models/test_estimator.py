@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from minivae import Tensor
+from minivae.checks import check_data
 from minivae.errors import DtypeError, NotFittedError, ShapeError
-from minivae.estimator import Estimator, check_data, entropy_from, stream
+from minivae.estimator import Estimator
+from minivae.randomness import entropy_from, stream
 
 
 class Model(Estimator):

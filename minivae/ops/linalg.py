@@ -1,4 +1,4 @@
-"""Products of matrices and tensors."""
+"""Products of matrices and tensors, and triangular matrices."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 
 import minivae_kernels as kernels
 from minivae.errors import ShapeError
+from minivae.ops.elementwise import floating, where
 from minivae.ops.shapes import expand_dims, reshape, swapaxes
 from minivae.tensor import Array, Value, primitive, unbroadcast
 
-__all__ = ["einsum", "matmul"]
+__all__ = [
+    "einsum", "inverse_triangular", "matmul", "positive_diagonal", "solve_triangular", "tril",
+    "triu",
+]  # fmt: skip
 
 
 def _matmul(x: Array, y: Array, /) -> Array:
@@ -139,3 +143,130 @@ def _explicit(subscripts: str, operands: Sequence[Any]) -> str:
         once = sorted(c for c in set(joined) - set(hidden) if joined.count(c) == 1)
         output = hidden + "".join(once)
     return ",".join(groups) + "->" + output.replace("...", hidden)
+
+
+# ---- triangular matrices ----
+
+
+def _tril(x: Array, /, k: int = 0) -> Array:
+    """The lower triangles of matrices ``(..., M, N)`` up to the k-th diagonal; zeros above."""
+    return np.tril(x, k)
+
+
+def _tril_vjp(g: Value, out: Value, x: Value, k: int) -> Value:
+    return tril(g, k)
+
+
+tril = primitive(_tril, _tril_vjp)
+
+
+def _triu(x: Array, /, k: int = 0) -> Array:
+    """The upper triangles of matrices ``(..., M, N)`` from the k-th diagonal; zeros below."""
+    return np.triu(x, k)
+
+
+def _triu_vjp(g: Value, out: Value, x: Value, k: int) -> Value:
+    return triu(g, k)
+
+
+triu = primitive(_triu, _triu_vjp)
+
+
+def _positive_diagonal(x: Array, /) -> Array:
+    """Matrices ``(..., K, K)`` with the exponentials of their diagonals in the diagonals' places.
+
+    With :func:`tril` it makes any numbers the factor L of a covariance L L^T, which has no other
+    such factor: the diagonal of a Cholesky factor is positive.
+    """
+    out, i = np.array(floating(x)), np.arange(_side("positive_diagonal", x))
+    out[..., i, i] = np.exp(out[..., i, i])
+    return out
+
+
+def _positive_diagonal_vjp(g: Value, out: Value, x: Value) -> Value:
+    # dy_ij = dx_ij beside the diagonal, and dy_ii = y_ii dx_ii on it
+    return g * where(np.eye(x.shape[-1], dtype=bool), out, 1.0)
+
+
+positive_diagonal = primitive(_positive_diagonal, _positive_diagonal_vjp)
+
+
+def _solve_triangular(a: Array, b: Array, /, trans: int = 0, lower: bool = False) -> Array:
+    """The solution x of A x = b, or of A^T x = b, for triangular matrices A.
+
+    Parameters
+    ----------
+    a
+        A, of shape ``(..., K, K)``. Its other triangle is not looked at, and a zero on its
+        diagonal gives infinities.
+    b
+        Of shape ``(..., K, N)``, or ``(K,)``; the axes in front broadcast.
+    trans
+        0 for A x = b, 1 for A^T x = b.
+    lower
+        Whether A is the lower triangle of ``a``, or the upper.
+    """
+    K = _side("solve_triangular", a)
+    if np.ndim(b) == 0 or np.shape(b)[-min(2, np.ndim(b))] != K:
+        raise ShapeError(
+            f"solve_triangular: shapes {np.shape(a)} and {np.shape(b)} do not fit: matrices "
+            "(..., K, K) need right-hand sides (..., K, N) or one vector (K,)"
+        )
+    a = np.swapaxes(a, -1, -2) if trans else a
+    x = b[:, None] if b.ndim == 1 else b
+    if lower == bool(trans):  # from the last equation to the first
+        a, x = a[..., ::-1, ::-1], x[..., ::-1, :]
+    # The matrices' own axes come first, so that each line below works on all matrices at once.
+    lead = np.broadcast_shapes(a.shape[:-2], x.shape[:-2])
+    L = np.moveaxis(a, (-2, -1), (0, 1))
+    L = L.reshape(K, K, *[1] * (len(lead) - a.ndim + 2), *a.shape[:-2], 1)
+    x = np.moveaxis(np.broadcast_to(x, (*lead, *x.shape[-2:])), -2, 0)
+    x = np.array(x, np.result_type(floating(a), floating(b)))
+    for i in range(K):  # x_i = (b_i - sum_{j < i} L_ij x_j) / L_ii
+        x[i] /= L[i, i]
+        x[i + 1 :] -= L[i + 1 :, i] * x[i]
+    x = np.moveaxis(x, 0, -2)
+    x = x[..., ::-1, :] if lower == bool(trans) else x
+    return x[..., 0] if b.ndim == 1 else x
+
+
+def _solve_triangular_vjp(
+    g: Value,
+    out: Value,
+    a: Value,
+    b: Value,
+    trans: int,
+    lower: bool,
+    wanted: Sequence[bool] = (True, True),
+) -> Value:
+    # A dx = db - dA x, so b gets A^-T g and A gets -(A^-T g) x^T, in its own triangle
+    column = b.ndim == 1
+    g, x = (expand_dims(g, -1), expand_dims(out, -1)) if column else (g, out)
+    gb = solve_triangular(a, g, 1 - trans, lower)
+    ga = None
+    if wanted[0]:
+        left, right = (x, gb) if trans else (gb, x)
+        own = tril if lower else triu
+        ga = -unbroadcast(own(matmul(left, swapaxes(right, -1, -2))), a.shape)
+    return ga, reshape(unbroadcast(gb, (*b.shape, 1) if column else b.shape), b.shape)
+
+
+solve_triangular = primitive(_solve_triangular, _solve_triangular_vjp)
+
+
+def inverse_triangular(a: Any, lower: bool = False) -> Any:
+    """The inverses of triangular matrices ``(..., K, K)``; the other triangle is not looked at.
+
+    For a few matrices and many right-hand sides, a product with the inverse is faster than
+    :func:`solve_triangular`.
+    """
+    eye = np.eye(_side("inverse_triangular", a), dtype=getattr(a, "dtype", None))
+    return solve_triangular(a, eye, 0, lower)
+
+
+def _side(operation: str, a: Any) -> int:
+    """The number of rows of square matrices."""
+    shape: tuple[int, ...] = np.shape(a)
+    if len(shape) < 2 or shape[-2] != shape[-1]:
+        raise ShapeError(f"{operation}: shape {shape} is not that of square matrices (..., K, K)")
+    return shape[-1]

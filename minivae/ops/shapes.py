@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
+from minivae.errors import ShapeError
 from minivae.tensor import Array, Value, primitive, unbroadcast, values
 
 __all__ = [
-    "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "reshape", "scatter_add",
-    "squeeze", "stack", "swapaxes", "transpose",
+    "broadcast_to", "concatenate", "diagonal", "expand_dims", "flip", "getitem", "reshape",
+    "scatter_add", "squeeze", "stack", "swapaxes", "take_along_axis", "transpose",
 ]  # fmt: skip
 
 Axes = int | tuple[int, ...] | None
@@ -172,6 +174,40 @@ _scatter_add = primitive(_scatter_add_forward, _scatter_add_vjp)
 def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape with x added at an index: the adjoint of indexing."""
     return _scatter_add(x, _frozen(index), shape)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
+    """The elements of x at ``indices`` along an axis: along each line, those at its own places.
+
+    ``take_along_axis(log_probs, labels[:, None])[:, 0]`` picks the number of each row's label.
+
+    Parameters
+    ----------
+    x
+        Of any shape.
+    indices
+        Whole numbers; as many axes as x, which broadcast with x's but along ``axis``.
+    """
+    indices, shape = np.asarray(values(indices)), np.shape(x)
+    if indices.ndim != len(shape):
+        raise ShapeError(
+            f"take_along_axis: indices of shape {indices.shape} for x of shape {shape} must have "
+            "as many axes; give them one of length 1, as in labels[:, None]"
+        )
+    axis = normalize_axis_index(axis, len(shape))
+    # every axis is indexed: the chosen one by the indices, the others by the place itself
+    index = list(np.ogrid[tuple(map(slice, shape))])
+    index[axis] = indices
+    return getitem(x, tuple(index))
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The elements x[..., i, i + offset] of two axes, along a new last one."""
+    axis1, axis2 = (normalize_axis_index(a, np.ndim(x)) for a in (axis1, axis2))
+    others = [a for a in range(np.ndim(x)) if a not in (axis1, axis2)]
+    moved = transpose(x, (*others, axis1, axis2))
+    i = np.arange(max(min(moved.shape[-2] + min(offset, 0), moved.shape[-1] - max(offset, 0)), 0))
+    return moved[..., i - min(offset, 0), i + max(offset, 0)]
 
 
 def _frozen(index: Any) -> Any:

@@ -117,12 +117,23 @@ def book_linear(g, out, x, weight, bias):
     return p @ weight.T, x.T @ p, p.sum(0)
 
 
+def book_take(g, out, x):
+    to = np.zeros(x.shape)
+    np.add.at(to, (np.arange(3)[:, None], [[0, 0], [1, 3], [2, 2]]), g)
+    return to
+
+
+def book_solve(g, out, a, b):
+    inverse = np.linalg.inv(np.tril(a))
+    return np.tril(-inverse.T @ g @ out.T), inverse.T @ g
+
+
 def mean_of_cb(logits):
     return 1 / (1 - np.exp(-logits)) - 1 / logits
 
 
 X, POS, G_ROWS = normal(3, 4), positive(3, 4), np.s_[:, None]
-LV = normal(3, 4, seed=1)
+LV, SQUARE = normal(3, 4, seed=1), normal(3, 3) + 2 * np.eye(3)
 COUNTS = np.arange(12.0).reshape(3, 4) % 6
 # Every row of the chapter's index: the operation, where, and the VJP as the index prints it.
 INDEX = {
@@ -164,6 +175,11 @@ INDEX = {
         (X,),
         lambda g, out, x: g * ((x >= -0.5) & (x <= 0.5)),
     ),
+    "positive_diagonal": (
+        ops.positive_diagonal,
+        (SQUARE,),
+        lambda g, out, x: np.where(np.eye(3), g * out, g),
+    ),
     "reshape": (lambda x: ops.reshape(x, (4, 3)), (X,), lambda g, out, x: g.reshape(3, 4)),
     "transpose": (ops.transpose, (X,), lambda g, out, x: g.T),
     "swapaxes": (lambda x: ops.swapaxes(x, 0, 1), (X,), lambda g, out, x: g.T),
@@ -187,6 +203,14 @@ INDEX = {
         (X,),
         lambda g, out, x: g[[0, 0, 2]],
     ),
+    "take_along_axis": (
+        lambda x: ops.take_along_axis(x, np.array([[0, 0], [1, 3], [2, 2]]), 1),
+        (X,),
+        book_take,
+    ),
+    "diagonal": (ops.diagonal, (SQUARE,), lambda g, out, x: np.diag(g)),
+    "tril": (ops.tril, (X,), lambda g, out, x: np.tril(g)),
+    "triu": (ops.triu, (X,), lambda g, out, x: np.triu(g)),
     "sum": (lambda x: ops.sum(x, 1), (X,), lambda g, out, x: np.repeat(g[G_ROWS], 4, 1)),
     "mean": (lambda x: ops.mean(x, 1), (X,), lambda g, out, x: np.repeat(g[G_ROWS], 4, 1) / 4),
     "var": (
@@ -225,6 +249,16 @@ INDEX = {
     ),
     "matmul": (ops.matmul, (X, normal(4, 5)), lambda g, out, x, y: (g @ y.T, x.T @ g)),
     "einsum": (lambda x, y: ops.einsum("ij,jk->ik", x, y), (X, normal(4, 5)), book_einsum),
+    "solve_triangular": (
+        lambda a, b: ops.solve_triangular(a, b, lower=True),
+        (SQUARE, X),
+        book_solve,
+    ),
+    "inverse_triangular": (
+        lambda a: ops.inverse_triangular(a, lower=True),
+        (SQUARE,),
+        lambda g, out, a: np.tril(-out.T @ g @ out.T),
+    ),
     "linear": (
         lambda x, w, b: ops.linear(x, w, b, activation="tanh"),
         (X, normal(4, 5), normal(5)),

@@ -143,6 +143,23 @@ def scattered(x, index, shape):
     return out
 
 
+def heavy_diagonal(a):
+    """A matrix that is far from singular."""
+    return a + 4 * np.eye(a.shape[-1], dtype=a.dtype)
+
+
+def solve_triangular(a, b, trans=0, lower=False):
+    a = (np.tril if lower else np.triu)(heavy_diagonal(a))
+    x = np.linalg.solve(np.swapaxes(a, -1, -2) if trans else a, b[:, None] if b.ndim == 1 else b)
+    return x[..., 0] if b.ndim == 1 else x
+
+
+BANDS = [
+    ([(3, 3)], {}),
+    ([(2, 4)], {"k": 1}),
+    ([(2, 3, 2)], {"k": -1}),
+    ([(0, 2, 2)], {}),
+]
 CONDITION = np.array([[True, False, True], [False, True, True]])
 
 TABLE = {
@@ -269,6 +286,48 @@ TABLE = {
                 ]
             ]
         ),
+    ),
+    # triangular matrices
+    "tril": Row(ops.tril, np.tril, choosing(*BANDS)),
+    "triu": Row(ops.triu, np.triu, choosing(*BANDS)),
+    "positive_diagonal": Row(
+        ops.positive_diagonal,
+        lambda x: np.where(np.eye(x.shape[-1], dtype=bool), np.exp(x), x),
+        choosing(([(3, 3)], {}), ([(2, 1, 2, 2)], {}), ([(0, 2, 2)], {}), ([(0, 0)], {})),
+    ),
+    "solve_triangular": Row(
+        lambda a, b, **params: ops.solve_triangular(heavy_diagonal(a), b, **params),
+        solve_triangular,
+        choosing(
+            *[
+                ([a, b], {"trans": trans, "lower": lower})
+                for a, b in [
+                    ((3, 3), (3, 2)),
+                    ((3, 3), (3,)),
+                    ((2, 3, 3), (3,)),
+                    ((2, 1, 2, 2), (3, 2, 1)),
+                    ((2, 2), (3, 2, 2)),
+                    ((1, 1), (1, 4)),
+                    ((0, 2, 2), (2, 3)),
+                    ((0, 0), (0, 2)),
+                ]
+                for trans in (0, 1)
+                for lower in (False, True)
+            ],
+            ([(2, 2), (2, 2)], {}),
+        ),
+        nan=False,  # tested below
+    ),
+    "inverse_triangular": Row(
+        lambda a, lower=False: ops.inverse_triangular(heavy_diagonal(a), lower),
+        lambda a, lower=False: solve_triangular(a, np.eye(a.shape[-1]), lower=lower),
+        choosing(
+            ([(3, 3)], {"lower": True}),
+            ([(2, 2, 2)], {"lower": True}),
+            ([(2, 1, 3, 3)], {"lower": False}),
+            ([(0, 2, 2)], {}),
+        ),
+        nan=False,
     ),
     # shapes
     "reshape": Row(
@@ -428,6 +487,41 @@ TABLE = {
             ([(0,)], {"index": [], "shape": (2,)}),
         ),
     ),
+    "take_along_axis": Row(
+        ops.take_along_axis,
+        np.take_along_axis,
+        choosing(
+            *[
+                ([shape], {"indices": np.array(indices), "axis": axis})
+                for shape, indices, axis in [
+                    ((3,), [2, 0, 0], 0),
+                    ((2, 3), [[2], [0]], 1),
+                    ((2, 3), [[2, 2], [-1, 0]], -1),
+                    ((2, 3), [[1, 0, 1]], 0),
+                    ((2, 3), [[1]], -1),
+                    ((1, 3), [[0, 1], [2, 2]], 1),
+                    ((2, 2, 3), [[[2], [1]]], -1),
+                    ((0, 3), np.zeros((0, 1), int), 1),
+                    ((2, 3), np.zeros((2, 0), int), 1),
+                ]
+            ]
+        ),
+        nan=False,
+    ),
+    "diagonal": Row(
+        ops.diagonal,
+        np.diagonal,
+        choosing(
+            ([(3, 3)], {}),
+            ([(2, 4)], {"offset": 1}),
+            ([(2, 4)], {"offset": -1}),
+            ([(2, 2)], {"offset": 3}),
+            ([(2, 3, 3)], {"axis1": -2, "axis2": -1}),
+            ([(3, 2, 2)], {"offset": -1, "axis1": 2, "axis2": 0}),
+            ([(0, 2, 2)], {"axis1": 1, "axis2": 2}),
+        ),
+        nan=False,
+    ),
     # fused
     "linear": Row(
         ops.linear,
@@ -554,6 +648,20 @@ def test_nan_goes_through(row, data):
         assert np.isnan(value).any()
 
 
+def test_solving_looks_at_one_triangle_and_goes_on_from_zeros_and_nan():
+    lower = np.array([[2.0, np.nan, np.inf], [1.0, 0.0, np.nan], [3.0, 4.0, 5.0]])
+    x = ops.solve_triangular(lower, np.ones(3), lower=True)
+    np.testing.assert_array_equal(x, [0.5, np.inf, -np.inf])
+    x = ops.solve_triangular(lower, np.array([2.0, 1.0, np.nan]), lower=True)
+    np.testing.assert_array_equal(x, [1.0, np.nan, np.nan])
+    # each equation is met to the last digits, however uneven the diagonal: pivots would lose them
+    rng = np.random.default_rng(0)
+    L = np.tril(rng.standard_normal((8, 8))) + np.diag(10.0 ** np.arange(-20, 20, 5))
+    b = rng.standard_normal(8)
+    x = ops.solve_triangular(L, b, lower=True)
+    np.testing.assert_array_less(np.abs(L @ x - b), 1e-14 * (np.abs(L) @ np.abs(x)))
+
+
 # Derivatives -------------------------------------------------------------------------------------
 
 
@@ -583,7 +691,7 @@ def test_second_derivative_of_std_away_from_zero():
 # Along x + ih the imaginary part of an analytic function is h times its derivative, uncancelled.
 ANALYTIC = [
     "add", "subtract", "multiply", "divide", "negative", "square", "power", "exp", "expm1", "log",
-    "log1p", "sqrt", "sin", "cos", "tanh", "sum", "prod", "cumsum", "matmul",
+    "log1p", "sqrt", "sin", "cos", "tanh", "sum", "prod", "cumsum", "matmul", "tril", "diagonal",
 ]  # fmt: skip
 
 

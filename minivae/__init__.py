@@ -1,27 +1,45 @@
 """Deep latent-variable models from scratch: a reference to read, to teach with and to run."""
 
-from minivae import datasets, errors, ops
+from minivae import (
+    datasets,
+    distributions,
+    errors,
+    inference,
+    nn,
+    objectives,
+    ops,
+    optim,
+)
 from minivae.gmm import GaussianMixture
 from minivae.gradcheck import GradcheckReport, assert_gradcheck, gradcheck
+from minivae.latent_model import LatentModel
+from minivae.models.recipes import recipe
+from minivae.models.vae import VAE, resume
 from minivae.tensor import Tensor, no_grad, primitive
 from minivae.transforms import grad, hvp, value_and_grad, vjp
-from minivae.vae import VAE, resume
 
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "GaussianMixture",
     "GradcheckReport",
+    "LatentModel",
     "Tensor",
     "assert_gradcheck",
     "datasets",
+    "distributions",
     "errors",
     "grad",
     "gradcheck",
     "hvp",
+    "inference",
+    "nn",
     "no_grad",
+    "objectives",
     "ops",
+    "optim",
     "primitive",
+    "recipe",
     "resume",
     "value_and_grad",
     "vjp",

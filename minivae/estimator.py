@@ -32,6 +32,10 @@ class Rule(NamedTuple):
     text: str
     parse: Callable[[str], Any] = str
 
+    def or_none(self) -> Rule:
+        """The same, or None."""
+        return Rule(lambda v: v is None or self.holds(v), f"None or {self.text}", self.parse)
+
 
 class Parameter(NamedTuple):
     """A hyper-parameter as it is declared."""
@@ -77,10 +81,8 @@ def number(least: float = 0.0, *, above: bool = False) -> Rule:
 def choice(*names: str, none: bool = False) -> Rule:
     """One of some names, or None if ``none``."""
     text = "one of " + ", ".join(map(repr, names))
-    return Rule(
-        lambda v: (none and v is None) or (isinstance(v, str) and v in names),
-        f"None or {text}" if none else text,
-    )
+    rule = Rule(lambda v: isinstance(v, str) and v in names, text)
+    return rule.or_none() if none else rule
 
 
 def boolean() -> Rule:

@@ -1,21 +1,20 @@
 """What a latent-variable model is trained on: the ELBO, tighter bounds, minibatch estimates.
 
-Throughout, ``encode(x)`` gives ``(mu, log_var)`` of shape ``(N, K)``, ``decode(z)`` the parameters
-of p(x | z) for z of shape ``(S*N, K)``, ``likelihood.log_prob(parameters, x)`` one number a row,
-and ``eps`` is standard normal noise of shape ``(S, N, K)``: S samples for each of N data. All
-results are in nats per datum, of shape ``(N,)``.
+Throughout, ``model`` is p(x, z given c), a :class:`~minivae.latent_model.LatentModel`; ``q`` is a
+distribution over z for each of N data; ``x`` has shape ``(N, D)``; and ``eps`` is the noise of q,
+of shape ``(S, N, K)``: S samples for each datum. All results are in nats per datum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minivae import ops
-from minivae.distributions import Likelihood, Prior, StandardNormal
+from minivae.distributions import Categorical, Distribution
+from minivae.latent_model import LatentModel
 from minivae.tensor import Array
 
 __all__ = [
@@ -27,13 +26,8 @@ __all__ = [
     "expected_log_joint",
     "importance_weighted_bound",
     "minibatch_estimate",
-    "posterior_sample",
     "sample_terms",
 ]
-
-Encode = Callable[[Any], tuple[Any, Any]]
-Decode = Callable[[Any], tuple[Any, ...]]
-STANDARD = StandardNormal()
 
 
 class ElboTerms(NamedTuple):
@@ -46,20 +40,6 @@ class ElboTerms(NamedTuple):
     def elbo(self) -> Any:
         """reconstruction - KL, Eq. ELBO.3."""
         return self.reconstruction - self.kl
-
-
-def posterior_sample(mu: Any, log_var: Any, eps: Array) -> Any:
-    """z = mu + exp(log_var / 2) eps, Eq. REP.1, of shape ``(S*N, K)``."""
-    return ops.reparameterise(mu, log_var, eps.reshape(-1, eps.shape[-1]))
-
-
-def _log_q(log_var: Any, eps: Array) -> Any:
-    """log q(z | x) at z = mu + exp(log_var / 2) eps, of shape ``(S, N)``, Eq. GAUSS.1.
-
-    With the noise at hand, (z - mu) / sigma is eps itself: no division, no cancellation.
-    """
-    squares = np.square(eps).sum(axis=-1) + eps.shape[-1] * math.log(2.0 * math.pi)
-    return -0.5 * (ops.sum(log_var, -1) + squares.astype(eps.dtype))
 
 
 class SampleTerms(NamedTuple):
@@ -79,42 +59,27 @@ class SampleTerms(NamedTuple):
         return ElboTerms(ops.mean(self.log_likelihood, 0), ops.mean(self.log_ratio, 0))
 
 
-def sample_terms(
-    encode: Encode,
-    decode: Decode,
-    likelihood: Likelihood,
-    x: Any,
-    eps: Array,
-    prior: Prior = STANDARD,
-) -> SampleTerms:
-    """log p(x | z) and log q(z | x) - log p(z) at S samples of z for each datum."""
-    mu, log_var = encode(x)
-    z = posterior_sample(mu, log_var, eps)
-    log_likelihood = ops.reshape(likelihood.log_prob(decode(z), x), eps.shape[:2])
-    log_prior = ops.reshape(prior.log_prob(z), eps.shape[:2])
-    return SampleTerms(log_likelihood, _log_q(log_var, eps) - log_prior)
-
-
 def elbo_terms(
-    encode: Encode,
-    decode: Decode,
-    likelihood: Likelihood,
-    x: Any,
-    eps: Array,
-    prior: Prior = STANDARD,
+    model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
 ) -> ElboTerms:
     """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.3.
 
-    The KL is in closed form, if the prior has one. Its twin with a Monte-Carlo KL is
+    The KL is in closed form, if q and the prior have one. Its twin with a Monte-Carlo KL is
     ``sample_terms(...).means``, Eq. ELBO.4; for the joint form, the mean of log p(x, z) -
     log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
-    mu, log_var = encode(x)
-    z = posterior_sample(mu, log_var, eps)
-    reconstruction = likelihood.log_prob(decode(z), x)
-    if len(eps) > 1:
-        reconstruction = ops.mean(ops.reshape(reconstruction, eps.shape[:2]), 0)
-    return ElboTerms(reconstruction, prior.kl_divergence(mu, log_var, z))
+    z = q.rsample(eps)
+    reconstruction = ops.mean(model.log_prob_given(x, z, c), 0)
+    return ElboTerms(reconstruction, q.kl_to(model.prior_given(c), z))
+
+
+def sample_terms(
+    model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
+) -> SampleTerms:
+    """log p(x | z) and log q(z | x) - log p(z) at S samples of z for each datum."""
+    z, log_q = q.rsample_and_log_prob(eps)
+    log_prior = model.prior_given(c).log_prob(z)
+    return SampleTerms(model.log_prob_given(x, z, c), log_q - log_prior)
 
 
 def importance_weighted_bound(log_weights: Any) -> Any:
@@ -153,32 +118,31 @@ def expected_log_joint(log_joint: Any, responsibilities: Array) -> Any:
     return ops.sum(responsibilities * log_joint, -1)
 
 
-def categorical_log_prob(log_weights: Any, decode: Decode, likelihood: Likelihood, x: Any) -> Any:
+def categorical_log_prob(model: LatentModel, x: Any, c: Any = None) -> Any:
     """log p(x) = log sum_k pi_k p(x | z = k), one number a row: z summed out, Eq. GMM.10.
 
     Parameters
     ----------
-    log_weights
-        log pi, of shape ``(K,)``: p(z) over K categories.
-    decode
-        Takes the K categories as one-hot rows ``(K, K)``. With a Gaussian likelihood the model is
-        a mixture of K Gaussians with diagonal covariances.
-    likelihood, x
-        p(x | z), and data of shape ``(N, D)``.
+    model
+        With a :class:`~minivae.distributions.Categorical` prior. With a Gaussian likelihood it is a
+        mixture of K Gaussians with diagonal covariances.
+    x
+        Data of shape ``(N, D)``.
+    c
+        Conditions, or None.
+
+    Raises
+    ------
+    TypeError
+        If the prior is not categorical.
     """
-    K, (N, D) = log_weights.shape[0], x.shape
-    parameters = tuple(
-        _repeat_each(p, N) if p.shape == (K, D) else p  # else a scale that all share
-        for p in decode(np.eye(K, dtype=log_weights.dtype))
-    )
-    log_likelihood = ops.reshape(likelihood.log_prob(parameters, x), (K, N))
-    return ops.logsumexp(ops.expand_dims(log_weights, 1) + log_likelihood, 0)
-
-
-def _repeat_each(p: Any, times: int) -> Any:
-    """Each row that many times in a row."""
-    K, D = p.shape
-    return ops.reshape(ops.broadcast_to(ops.expand_dims(p, 1), (K, times, D)), (K * times, D))
+    prior = model.prior_given(c)
+    if not isinstance(prior, Categorical):
+        raise TypeError(
+            f"categorical_log_prob: the prior is a {type(prior).__name__}; z can be summed out if "
+            "it is Categorical"
+        )
+    return ops.logsumexp(model.log_joint(x, prior.support(x.shape[0]), c), 0)
 
 
 def minibatch_estimate(terms: Any, n_total: int) -> Any:

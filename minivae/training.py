@@ -1,160 +1,284 @@
-"""The training loop, generic over a step: epochs, history, early stopping, Ctrl-C, progress.
+"""One run of training: the way in which gradients train anything here.
 
-The loop knows nothing of models. It draws minibatches, calls ``step`` on each, averages what the
-step measured, and keeps the state from which a run continues bit for bit: where it stands in which
-epoch, the generator that orders the data, the sums so far, the history and the best validation
-score.
+A run knows nothing of models. It draws minibatches, asks each player for a loss, moves the player's
+parameters along the gradient, averages what was measured, and keeps the state from which it
+continues bit for bit. What else happens on the way, such as early stopping or a prior that is held
+at first, is a hook.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import minivae_kernels as kernels
 from minivae.checkpoint import generator_state, restore_generator
-from minivae.tensor import Array
+from minivae.errors import ShapeError
+from minivae.optim import Optimiser
+from minivae.tensor import Array, Tensor
 
-__all__ = ["EarlyStopping", "Metrics", "Trainee", "TrainingLoop"]
+__all__ = [
+    "Batch", "EachEpoch", "EarlyStopping", "Hook", "Metrics", "Player", "Run", "with_prefix",
+    "without_prefix",
+]  # fmt: skip
 
 Metrics = dict[str, float]
+Batch = tuple[Array, ...]
+Loss = Callable[[Batch, np.random.Generator, float], tuple[Tensor, Metrics]]
 
 
-class Trainee(Protocol):
-    """What the loop trains."""
+class Player(NamedTuple):
+    """Some parameters, and the loss that they are moved to lessen.
 
-    def step(self, index: Array, progress: float) -> Metrics:
-        """Learn from a minibatch, and return means over it; ``progress`` counts epochs, as 2.5."""
-
-    def validate(self) -> Metrics:
-        """What to measure after each epoch; empty if nothing."""
-
-    def remember_best(self) -> None:
-        """Keep the present parameters as the best so far."""
-
-    def save(self) -> None:
-        """Write a checkpoint."""
-
-    def epoch_ended(self, epoch: int) -> None:
-        """Called with 0 before the first step, and after each epoch."""
-
-
-class EarlyStopping:
-    """Stop when a score has not risen for ``patience`` epochs.
-
-    The first ``warmup`` epochs train another model than the one that is wanted: they do not count.
+    ``loss(batch, rng, progress)`` returns the loss and means over the batch of what is to be
+    recorded; ``progress`` counts epochs, as 2.5.
     """
 
-    def __init__(self, patience: int, warmup: int = 0) -> None:
-        self.patience, self.warmup = patience, warmup
-        self.best_score = -np.inf
-        self.best_epoch = warmup
+    parameters: Sequence[Tensor]
+    loss: Loss
 
-    def is_best(self, epoch: int, score: float) -> bool:
-        """Whether this epoch's score is the best so far, which is remembered."""
-        if epoch > self.warmup and score > self.best_score:
-            self.best_score, self.best_epoch = score, epoch
-            return True
+
+class Hook:
+    """What happens on the way; a hook overrides what it needs."""
+
+    def step_begins(self, run: Run, progress: float) -> None:
+        """Before the first loss of a step."""
+
+    def gradients_ready(self, run: Run, progress: float) -> None:
+        """Between a player's gradients and its optimiser, which leaves alone what has none."""
+
+    def epoch_ended(self, run: Run) -> None:
+        """Before the first step, when ``run.epoch`` is 0, and after each epoch."""
+
+    def wants_to_stop(self, run: Run) -> bool:
+        """Whether the run is finished."""
         return False
 
-    def should_stop(self, epoch: int) -> bool:
-        """Whether the best epoch lies ``patience`` epochs back."""
-        return epoch - self.best_epoch >= self.patience
+    def run_ended(self, run: Run) -> None:
+        """When a run that is finished comes to its end."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a restart needs: what JSON can say, and arrays by name."""
+        return {}, {}
+
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Go on from where :meth:`state` was taken."""
 
 
-class TrainingLoop:
-    """Epochs of minibatches over ``n`` data.
+class EarlyStopping(Hook):
+    """Stop when a metric has not risen for ``patience`` epochs, and go back to the best.
 
     Parameters
     ----------
-    trainee
-        What to train.
-    n
-        The number of data.
-    epochs, batch_size
-        How many passes over the data, in portions of how many; the last of a pass may be smaller.
-    order
-        The generator that shuffles the data anew for each epoch.
-    early_stopping
-        Judges the metric ``validation_elbo``, if given.
-    verbose
-        Whether to show a progress bar, of the metrics ``elbo``, ``reconstruction`` and ``kl``.
-
-    Attributes
-    ----------
-    history
-        Lists with one number for each finished epoch: ``epoch``, the mean of each metric that
-        ``step`` returned, and what ``validate`` returned.
+    metric
+        Its name in the history.
+    patience
+        How many epochs to wait for a better one.
+    warmup
+        How many epochs do not count: they train another model than the one that is wanted.
+    remember, give_back
+        Copies of the parameters by name, and the function that takes them back.
     """
 
     def __init__(
         self,
-        trainee: Trainee,
-        n: int,
+        metric: str,
+        patience: int,
+        warmup: int,
+        remember: Callable[[], dict[str, Array]],
+        give_back: Callable[[Mapping[str, Array]], None],
+    ) -> None:
+        self.metric, self.patience, self.warmup = metric, patience, warmup
+        self.remember, self.give_back = remember, give_back
+        self.best_score, self.best_epoch = -np.inf, warmup
+        self.best: dict[str, Array] = {}
+
+    def epoch_ended(self, run: Run) -> None:
+        """Keep the parameters if they are the best so far."""
+        if run.epoch <= self.warmup:
+            return
+        score = run.history[self.metric][-1]
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, run.epoch
+            self.best = self.remember()
+
+    def wants_to_stop(self, run: Run) -> bool:
+        """Whether the best epoch lies ``patience`` epochs back."""
+        return run.epoch - self.best_epoch >= self.patience
+
+    def run_ended(self, run: Run) -> None:
+        """Give back the best parameters."""
+        if self.best:
+            self.give_back(self.best)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The best score, its epoch and its parameters."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch}, self.best
+
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Go on from there."""
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        self.best = dict(arrays)
+
+
+class EachEpoch(Hook):
+    """Call a function with the number of finished epochs, 0 before the first step."""
+
+    def __init__(self, function: Callable[[int], object]) -> None:
+        self.function = function
+
+    def epoch_ended(self, run: Run) -> None:
+        """Call it."""
+        self.function(run.epoch)
+
+
+class Run:
+    """Epochs of minibatches.
+
+    Parameters
+    ----------
+    players
+        Who is trained; where there are two, they move in turn in each step. A parameter that
+        occurs twice among one player's counts once.
+    data
+        Arrays that share their rows. A batch is a tuple of some rows of each.
+    epochs, batch_size
+        How many passes over the data, in portions of how many; the last of a pass may be smaller.
+    order, noise
+        The generators that shuffle the data anew for each epoch, and that losses draw from.
+    optimiser
+        Makes the optimiser of a list of parameters.
+    monitor
+        What to measure after each epoch, by name.
+    hooks
+        In the order in which they are called.
+    save
+        Called to write a checkpoint: before the first step, after each epoch, and on Ctrl-C.
+    show
+        Turns metrics into the text of a progress bar; without it there is none.
+
+    Attributes
+    ----------
+    history
+        Lists with one number for each finished epoch: ``epoch``, the mean of each metric, and what
+        ``monitor`` returned.
+    """
+
+    def __init__(
+        self,
+        players: Sequence[Player],
+        data: Sequence[Array],
         *,
         epochs: int,
         batch_size: int,
         order: np.random.Generator,
-        early_stopping: EarlyStopping | None = None,
-        verbose: bool = False,
+        noise: np.random.Generator,
+        optimiser: Callable[[list[Tensor]], Optimiser],
+        monitor: Callable[[], Metrics] | None = None,
+        hooks: Sequence[Hook] = (),
+        save: Callable[[Run], None] | None = None,
+        show: Callable[[Metrics], str] | None = None,
     ) -> None:
-        self.trainee, self.n, self.epochs, self.batch_size = trainee, n, epochs, batch_size
-        self.order, self.early_stopping, self.verbose = order, early_stopping, verbose
-        self.batches = -(-n // batch_size)  # in an epoch
+        self.players = [Player([*dict.fromkeys(p.parameters)], p.loss) for p in players]
+        self.data, self.n = tuple(data), len(data[0])
+        if any(len(array) != self.n for array in self.data):
+            raise ShapeError(
+                f"Run: the arrays have {', '.join(str(len(a)) for a in self.data)} rows; they must "
+                "share their rows"
+            )
+        self.epochs, self.batch_size, self.order, self.noise = epochs, batch_size, order, noise
+        self.monitor, self.hooks, self._save, self.show = monitor, list(hooks), save, show
+        self.parameters = [*dict.fromkeys(p for player in self.players for p in player.parameters)]
+        self._optimiser = optimiser
+        self.restart_optimisers()
+        self.batches = -(-self.n // batch_size)  # in an epoch
         self.epoch = 0  # finished epochs
         self.batch = 0  # finished batches of the present one
         self.sums: Metrics = {}  # over the data of the finished batches
         self.history: dict[str, list[float]] = {}
 
-    def state(self) -> dict[str, Any]:
-        """Where the run stands, besides its history, as JSON can say it; between two steps."""
-        stopping = self.early_stopping
-        return {
+    def restart_optimisers(self) -> None:
+        """Forget the running averages, where the loss becomes another one."""
+        self.optimisers = [self._optimiser([*player.parameters]) for player in self.players]
+
+    # ---- stopping and going on ----
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Where the run stands between two steps, besides parameters and history.
+
+        Two parts: what JSON can say, and arrays by name.
+        """
+        hooks = [hook.state() for hook in self.hooks]
+        arrays: dict[str, Array] = {}
+        for i, optimiser in enumerate(self.optimisers):
+            arrays |= with_prefix(f"optimiser.{i}.", optimiser.state_dict())
+        for i, (_, own) in enumerate(hooks):
+            arrays |= with_prefix(f"hook.{i}.", own)
+        position = {
             "epoch": self.epoch,
             "batch": self.batch,
             "sums": dict(self.sums),
             "order": generator_state(self.order),
-            "best": [stopping.best_score, stopping.best_epoch] if stopping else None,
+            "noise": generator_state(self.noise),
+            "hooks": [own for own, _ in hooks],
         }
+        return position, arrays
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, position: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Go on from where :meth:`state` was taken; give ``history`` back its value of then."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self.sums = dict(state["sums"])
-        self.order = restore_generator(state["order"])
-        if self.early_stopping:
-            self.early_stopping.best_score, self.early_stopping.best_epoch = state["best"]
+        for i, optimiser in enumerate(self.optimisers):
+            optimiser.load_state_dict(without_prefix(f"optimiser.{i}.", arrays))
+        for i, (hook, own) in enumerate(zip(self.hooks, position["hooks"], strict=True)):
+            hook.restore(own, without_prefix(f"hook.{i}.", arrays))
+        self.epoch, self.batch = position["epoch"], position["batch"]
+        self.sums = dict(position["sums"])
+        self.order = restore_generator(position["order"])
+        self.noise = restore_generator(position["noise"])
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or early stopping ended the run."""
-        if self.early_stopping and self.early_stopping.should_stop(self.epoch):
-            return True
-        return self.epoch >= self.epochs
+        """Whether all epochs are done, or a hook wants to stop."""
+        return self.epoch >= self.epochs or any(hook.wants_to_stop(self) for hook in self.hooks)
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is where to."""
+        if self._save is not None:
+            self._save(self)
+
+    # ---- training ----
 
     def run(self) -> None:
         """Train to the end; a Ctrl-C stops between two steps, after a checkpoint.
 
         Raises
         ------
+        FloatingPointError
+            If a loss becomes infinite or NaN; the parameters are as they were before that step.
         KeyboardInterrupt
             After Ctrl-C, once the checkpoint is written; a second Ctrl-C does not wait for that.
         """
-        with _deferred_interrupt() as interrupted:
-            if self.epoch == self.batch == 0:
-                self.trainee.save()  # before anything else, in case the disk is full or read-only
-                self.trainee.epoch_ended(0)
-            with self._progress_bar() as bar:
-                while not self.finished:
-                    self._run_epoch(interrupted, bar)
-            if interrupted.is_set():
-                raise KeyboardInterrupt
+        try:
+            with _deferred_interrupt() as interrupted:
+                if self.epoch == self.batch == 0:
+                    self.save()  # before anything else, in case the disk is full or read-only
+                    self._tell_hooks()
+                with self._progress_bar() as bar:
+                    while not self.finished:
+                        self._run_epoch(interrupted, bar)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        finally:
+            if self.finished:
+                for hook in self.hooks:
+                    hook.run_ended(self)
 
     def _run_epoch(self, interrupted: threading.Event, bar: _NoBar | _Bar) -> None:
         # A copy shuffles, so that a checkpoint in mid-epoch can still tell how the epoch began.
@@ -162,31 +286,57 @@ class TrainingLoop:
         permutation = order.permutation(self.n)
         while self.batch < self.batches:
             if interrupted.is_set():
-                self.trainee.save()
+                self.save()
                 raise KeyboardInterrupt
             index = permutation[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
-            metrics = self.trainee.step(index, self.epoch + self.batch / self.batches)
+            metrics = self.step(index, self.epoch + self.batch / self.batches)
             for name, value in metrics.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value * len(index)
             self.batch += 1
             bar.advance(metrics)
         self._finish_epoch(order)
 
+    def step(self, index: Array, progress: float) -> Metrics:
+        """Move each player once, along the gradient of its loss on some rows of the data."""
+        for hook in self.hooks:
+            hook.step_begins(self, progress)
+        batch = tuple(_rows(array, index) for array in self.data)
+        metrics: Metrics = {}
+        for player, optimiser in zip(self.players, self.optimisers, strict=True):
+            loss, measured = player.loss(batch, self.noise, progress)
+            if not math.isfinite(loss.item()):
+                raise FloatingPointError(
+                    f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a "
+                    f"smaller learning_rate than {optimiser.learning_rate}, or data divided by "
+                    "their scale; to resume would lead here again"
+                )
+            loss.backward()
+            del loss  # and with it the tape, which holds the parameters: now they may be written to
+            for hook in self.hooks:
+                hook.gradients_ready(self, progress)
+            optimiser.step()
+            for p in self.parameters:
+                p.grad = None
+            metrics |= measured
+        return metrics
+
     def _finish_epoch(self, order: np.random.Generator) -> None:
         means = {name: total / self.n for name, total in self.sums.items()}
         self.epoch, self.batch, self.sums, self.order = self.epoch + 1, 0, {}, order
-        row = {"epoch": self.epoch, **means, **self.trainee.validate()}
-        for name, value in row.items():
+        measured = self.monitor() if self.monitor is not None else {}
+        for name, value in {"epoch": self.epoch, **means, **measured}.items():
             self.history.setdefault(name, []).append(value)
-        if self.early_stopping and self.early_stopping.is_best(self.epoch, row["validation_elbo"]):
-            self.trainee.remember_best()
         # In this order, so that after a kill between the two the caller is told again, not never.
-        self.trainee.epoch_ended(self.epoch)
-        self.trainee.save()
+        self._tell_hooks()
+        self.save()
+
+    def _tell_hooks(self) -> None:
+        for hook in self.hooks:
+            hook.epoch_ended(self)
 
     @contextmanager
     def _progress_bar(self) -> Iterator[_NoBar | _Bar]:
-        if not self.verbose:
+        if self.show is None:
             yield _NoBar()
             return
         from tqdm import tqdm
@@ -198,7 +348,28 @@ class TrainingLoop:
             dynamic_ncols=True,
             file=sys.stderr,
         ) as bar:
-            yield _Bar(bar, self.batches, self.epochs)
+            yield _Bar(bar, self.batches, self.epochs, self.show)
+
+
+def _rows(array: Array, index: Array) -> Array:
+    """Some rows of an array: by all threads where they are many floats."""
+    if array.ndim == 2 and array.dtype.kind == "f":
+        return kernels.take_rows(array, index)
+    return array[index]
+
+
+def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays with a prefix before their names."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def without_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays whose names start with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 class _NoBar:
@@ -207,10 +378,12 @@ class _NoBar:
 
 
 class _Bar:
-    """A progress bar: the epoch, the ELBO and its two terms, averaged over the last batches."""
+    """A progress bar: the epoch, and metrics averaged over the last batches."""
 
-    def __init__(self, bar: Any, batches: int, epochs: int) -> None:
-        self.bar, self.batches, self.epochs = bar, batches, epochs
+    def __init__(
+        self, bar: Any, batches: int, epochs: int, show: Callable[[Metrics], str]
+    ) -> None:
+        self.bar, self.batches, self.epochs, self.show = bar, batches, epochs, show
         self.running: Metrics = {}
         self.done: int = bar.n
         self.pending = 0
@@ -223,10 +396,9 @@ class _Bar:
         # Redrawing costs as much as a small step: every tenth batch is enough for the eye.
         if self.pending < 10 and self.done % self.batches:
             return
-        r = self.running
         self.bar.set_description_str(
             f"epoch {(self.done - 1) // self.batches + 1}/{self.epochs}  "
-            f"ELBO {r['elbo']:.2f} = {r['reconstruction']:.2f} - {r['kl']:.2f} ",
+            f"{self.show(self.running)} ",
             refresh=False,
         )
         self.bar.update(self.pending)

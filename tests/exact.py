@@ -10,9 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from minivae.distributions import Bernoulli, Binomial, ContinuousBernoulli, Gaussian, Likelihood
+from minivae.distributions import (
+    Bernoulli,
+    Binomial,
+    ContinuousBernoulli,
+    DiagonalGaussian,
+    Distribution,
+    Gaussian,
+    Likelihood,
+    StandardNormal,
+)
+from minivae.latent_model import LatentModel
+from minivae.models.vae.networks import Encoder, decoder
 from minivae.tensor import Tensor
-from minivae.vae import Decoder, Encoder
 
 # Integrals ---------------------------------------------------------------------------------------
 
@@ -135,26 +145,37 @@ def data_of(likelihood: Likelihood, N: int, D: int, rng: np.random.Generator) ->
     return rng.standard_normal((N, D))
 
 
+def model_of(
+    decode: Callable[[Any], Any], likelihood: Any, K: int = 1, prior: Distribution | None = None
+) -> LatentModel:
+    """p(x, z) from a function of rows of z to the likelihood's parameters."""
+    return LatentModel(prior or StandardNormal(K), decode, likelihood)
+
+
 class SmallModel(NamedTuple):
     """A model small enough to integrate, in the form that the objectives take."""
 
-    encode: Callable[[Any], tuple[Any, Any]]
-    decode: Callable[[Any], tuple[Any, ...]]
-    likelihood: Likelihood
+    model: LatentModel
+    encode: Callable[[Any], DiagonalGaussian]
     x: np.ndarray
     parameters: list[Tensor]
 
     @property
     def parts(self):
-        """What every objective takes first."""
-        return self.encode, self.decode, self.likelihood, self.x
+        """What every objective takes first: p(x, z), q(z | x) and x."""
+        return self.model, self.encode(self.x), self.x
+
+    def with_prior(self, prior: Distribution) -> "SmallModel":
+        """The same with another p(z)."""
+        model = LatentModel(prior, self.model.decoder, self.model.likelihood)
+        return self._replace(model=model)
 
     def log_joint(self, z):
         """log p(x, z) at points ``(n, K)`` for each datum, of shape ``(n, N)``."""
-        N = len(self.x)
-        parameters = [np.asarray(p.data) for p in self.decode(z)]
+        N, likelihood = len(self.x), self.model.likelihood
+        parameters = [np.asarray(p.data) for p in likelihood(self.model.decoder(z))]
         parameters = [p if p.shape == (1, 1) else np.repeat(p, N, axis=0) for p in parameters]
-        log_likelihood = self.likelihood.log_prob(tuple(parameters), self.x).reshape(-1, N)
+        log_likelihood = likelihood.log_prob(tuple(parameters), self.x).reshape(-1, N)
         log_prior = -0.5 * (z**2 + np.log(2.0 * np.pi)).sum(axis=1)
         return log_likelihood + log_prior[:, None]
 
@@ -166,18 +187,18 @@ class SmallModel(NamedTuple):
 def small_model(name: str, K: int = 1, N: int = 3, D: int = 3, seed: int = 0) -> SmallModel:
     """Random smooth networks in float64, the encoder's heads not at zero."""
     rng = np.random.default_rng(seed)
-    likelihood = LIKELIHOODS[name]()
     style: dict[str, Any] = {"activation": "tanh", "rng": rng, "dtype": np.float64}
-    encoder = Encoder(D, [4], K, **style)
-    decoder = Decoder(K, [4], D, len(likelihood.heads), **style)
+    encoder, trunk = Encoder(D, [4], K, **style), decoder(K, [4], **style)
+    likelihood = LIKELIHOODS[name]().built(4, D, rng=rng, dtype=np.float64)
     for head in (encoder.mu, encoder.log_var):
         head.weight.data = 0.5 * rng.standard_normal(head.weight.shape)
         head.bias.data = 0.3 * rng.standard_normal(head.bias.shape)
     if name == "gaussian, one scale learnt":
-        decoder.shared = Tensor(np.full((1, 1), -0.8), requires_grad=True)
+        likelihood.shared.data = np.full((1, 1), -0.8)
 
     def encode(x):
         return encoder(likelihood.encoder_input(x))
 
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    return SmallModel(encode, decoder, likelihood, data_of(likelihood, N, D, rng), parameters)
+    model = LatentModel(StandardNormal(K), trunk, likelihood)
+    parameters = [*encoder.parameters(), *model.parameters()]
+    return SmallModel(model, encode, data_of(likelihood, N, D, rng), parameters)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ _SMALLEST_IMAGE = 16
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test data, with the hyper-parameters that suit them.
+    """Training and test data, and what kind of numbers they are.
 
     Attributes
     ----------
@@ -35,8 +34,9 @@ class Dataset:
     max_value
         The largest value that a whole-number datum can take (16 for optdigits, 255 for MNIST), or
         None for floats.
-    defaults
-        Keyword arguments of the VAE's constructor.
+    kind
+        ``"binary"`` (0 and 1), ``"counts"`` (whole numbers), ``"grey"`` (8-bit pixels, or floats in
+        [0, 1]) or ``"real"``.
     source
         What `load` finds the data again by, from any folder; None if they came from elsewhere.
     """
@@ -48,27 +48,26 @@ class Dataset:
     y_test: np.ndarray | None
     image_shape: tuple[int, int] | None
     max_value: int | None
-    defaults: Mapping[str, Any]
+    kind: str
     source: str | None = None
 
-    def model_arrays(self, likelihood: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the training and the test data in the units of a likelihood.
+    def model_arrays(self, *, counts: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the training and the test data as floats.
 
         Parameters
         ----------
-        likelihood
-            A likelihood of the VAE, by default the one in `defaults`. For ``"binomial"`` whole
-            numbers stay counts, for all others they are divided by `max_value`; both are float32.
-            Floats are returned as they are.
+        counts
+            Whether whole numbers stay counts; else they are divided by `max_value`. By default if
+            they are of the kind ``"counts"``. Floats are returned as they are.
 
         Returns
         -------
         x_train, x_test
-            Floats ``(N, D)``.
+            Of shape ``(N, D)``, float32 where they were whole numbers.
         """
         if self.max_value is None:
             return self.x_train, self.x_test
-        counts = (likelihood or self.defaults["likelihood"]) == "binomial"
+        counts = self.kind == "counts" if counts is None else counts
         scale = np.float32(1 if counts else self.max_value)
         return self.x_train.astype(np.float32) / scale, self.x_test.astype(np.float32) / scale
 
@@ -128,10 +127,10 @@ def dataset_from_arrays(
     else:
         dtype = np.dtype(np.float64 if max_value is None else np.uint8)
     x_train, x_test = x_train.astype(dtype), x_test.astype(dtype)
-    defaults = _defaults(x_train, x_test, max_value)
-    if image_shape is None and defaults["likelihood"] != "gaussian":
+    kind = _kind(x_train, x_test, max_value)
+    if image_shape is None and kind != "real":
         image_shape = _square(x_train.shape[1])
-    return Dataset(name, x_train, y_train, x_test, y_test, image_shape, max_value, defaults)
+    return Dataset(name, x_train, y_train, x_test, y_test, image_shape, max_value, kind)
 
 
 def _as_rows(name: str, key: str, array: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -217,21 +216,18 @@ def _max_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
     return max(highest, 1) if highest <= _LARGEST_COUNT else 255
 
 
-def _defaults(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> dict[str, Any]:
-    """Return the likelihood whose support the data fill, and a network for them."""
-    common = {"hidden": (400,), "activation": "relu"}
+def _kind(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> str:
+    """Return what kind of numbers the data are."""
     if max_value is None:
         in_unit_interval = all(bool(((x >= 0) & (x <= 1)).all()) for x in (x_train, x_test))
         binary = all(bool(((x == 0) | (x == 1)).all()) for x in (x_train, x_test))
     else:
         in_unit_interval, binary = max_value == 255, max_value == 1
     if binary:
-        return {"likelihood": "bernoulli", **common}
+        return "binary"
     if in_unit_interval:
-        return {"likelihood": "continuous-bernoulli", **common}
-    if max_value is not None:
-        return {"likelihood": "binomial", "n_trials": max_value, **common}
-    return {"likelihood": "gaussian", "sigma": "shared", **common}
+        return "grey"
+    return "real" if max_value is None else "counts"
 
 
 def _square(n_pixels: int) -> tuple[int, int] | None:

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,40 +28,7 @@ __all__ = ["load", "load_faithful"]
 _ALIASES = {"digits": "optdigits"}
 _TABLES = (".csv", ".tsv", ".txt")
 
-# Hyper-parameters of the VAE that suit each data set.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "optdigits": {
-        "likelihood": "binomial",
-        "n_trials": 16,
-        "hidden": (200, 100),
-        "activation": "tanh",
-        "epochs": 150,
-        "batch_size": 128,
-    },
-    "mnist": {
-        "likelihood": "bernoulli",
-        "grey": "sample",
-        "hidden": (400,),
-        "activation": "relu",
-        "epochs": 10,
-        "batch_size": 128,
-    },
-    "fashion-mnist": {
-        "likelihood": "continuous-bernoulli",
-        "hidden": (400,),
-        "activation": "relu",
-        "epochs": 10,
-        "batch_size": 128,
-    },
-    "faithful": {
-        "likelihood": "gaussian",
-        "sigma": "shared",
-        "hidden": (100,),
-        "activation": "tanh",
-        "epochs": 200,
-        "batch_size": 32,
-    },
-}
+_NAMES = ("optdigits", "mnist", "fashion-mnist", "faithful")
 
 
 def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
@@ -89,21 +55,20 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
     """
     name = str(name_or_path).lower().replace("_", "-")
     name = _ALIASES.get(name, name)
-    if isinstance(name_or_path, str) and name in _DEFAULTS:
+    if isinstance(name_or_path, str) and name in _NAMES:
         if name in PUBLISHED:
             arrays = load_published(name)
         else:
             arrays = {"x_train": load_faithful()} if name == "faithful" else _embedded_digits()
         return dataclasses.replace(
             dataset_from_arrays(name, arrays, hold_out=hold_out),
-            defaults=dict(_DEFAULTS[name]),
             source=name,
         )
     path = Path(name_or_path).expanduser()
     if not os.path.exists(path):
         raise DatasetError(
             f"there is no data set and no file {str(name_or_path)!r}: the data sets are "
-            f"{', '.join(_DEFAULTS)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
+            f"{', '.join(_NAMES)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
             "with the four IDX files of MNIST"
         )
     data = dataset_from_arrays(path.name, _read_path(path), hold_out=hold_out)

@@ -109,9 +109,10 @@ def _reparameterise(mu: Array, log_var: Array, eps: Array, /) -> Array:
     mu, log_var
         Of shape ``(N, K)``.
     eps
-        Standard normal noise of shape ``(S*N, K)``.
+        Standard normal noise of shape ``(S, N, K)`` or ``(S*N, K)``, which is the shape of z.
     """
-    return kernels.reparameterise(mu, log_var, eps)
+    rows = eps.reshape(-1, eps.shape[-1]) if eps.ndim > 2 else eps
+    return kernels.reparameterise(mu, log_var, rows).reshape(eps.shape)
 
 
 def _reparameterise_vjp(
@@ -123,12 +124,15 @@ def _reparameterise_vjp(
     wanted: Sequence[bool] = (True, True, True),
 ) -> Value:
     # Eq. REP.2: dz = dmu + exp(log_var / 2) (eps dlog_var / 2 + deps)
-    g_mu, g_log_var = kernels.reparameterise_backward(g, log_var, eps)
+    rows = (-1, eps.shape[-1])
+    g_mu, g_log_var = kernels.reparameterise_backward(g.reshape(rows), log_var, eps.reshape(rows))
     g_eps = _reparameterise(np.zeros_like(mu), log_var, g) if wanted[2] else None
     return g_mu, g_log_var, g_eps
 
 
 def _reparameterise_composed(mu: Value, log_var: Value, eps: Value) -> Value:
+    if eps.ndim == 3:
+        return mu + exp(0.5 * log_var) * eps
     return _repeat_rows(mu, eps) + exp(0.5 * _repeat_rows(log_var, eps)) * eps
 
 

@@ -17,19 +17,21 @@ and Effective Importance Sampling; how far q may be off: Cremer, Li and Duvenaud
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from minivae import ops
-from minivae.distributions import Prior
+from minivae.distributions import Distribution
+from minivae.inference.importance import LogDensity
 from minivae.optim import Adam
+from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, Tensor, no_grad
 from minivae.transforms import hvp, vjp
 
-__all__ = ["PEAKS", "Proposal", "laplace_proposal"]
+__all__ = ["PEAKS", "StudentMixture", "laplace_proposal"]
 
 PEAKS = 8  # climbs for each datum; several may end on the same peak
 DRAWS = 64  # of z, of which each climb starts from a good one
@@ -37,23 +39,30 @@ WIDER = 1.5  # are they spread than the prior, for the peaks of unusual data lie
 STEPS, RATE = 30, 0.1  # of Adam, whose rate falls to 0 on the way
 FREEDOM = 5.0  # degrees of freedom of Student's t
 Q_SHARE, PRIOR_SHARE = 0.1, 0.1  # of the mixture
-LEAST_LOG_SCALE = -300.0
-
-LogJoint = Callable[[Any], Any]  # from z of shape (C, n, K) to log p(x, z) of shape (C, n)
 
 
-class Proposal(NamedTuple):
+class StudentMixture(Distribution):
     """A mixture of C Student's t distributions of z for each of n data.
 
     A draw from a part is ``centre + scale e`` with e from a spherical t.
+
+    Parameters
+    ----------
+    log_shares, centres, scales
+        Of shapes ``(C, n)``, ``(C, n, K)`` and ``(C, n, K, K)``.
     """
 
-    log_shares: Array  # (C, n)
-    centres: Array  # (C, n, K)
-    scales: Array  # (C, n, K, K)
+    def __init__(self, log_shares: Array, centres: Array, scales: Array) -> None:
+        self.log_shares, self.centres, self.scales = log_shares, centres, scales
 
-    def sample(self, S: int, generators: Sequence[np.random.Generator]) -> Array:
-        """S draws for each datum, ``(n, S, K)``, each datum's from its own generator."""
+    def sample(self, random_state: Any = None, S: int | None = None) -> Array:
+        """S draws for each datum, ``(S, n, K)``; one, ``(n, K)``, without S."""
+        entropy, n = entropy_from(random_state), self.centres.shape[1]
+        z = self.sample_each(S or 1, [stream(entropy, i) for i in range(n)])
+        return z[0] if S is None else z
+
+    def sample_each(self, S: int, generators: Sequence[np.random.Generator]) -> Array:
+        """S draws for each datum, ``(S, n, K)``, each datum's from its own generator."""
         K = self.centres.shape[-1]
         z = np.empty((len(generators), S, K))
         for i, rng in enumerate(generators):
@@ -64,11 +73,11 @@ class Proposal(NamedTuple):
             e = rng.standard_normal((S, K))
             e /= np.sqrt(rng.chisquare(FREEDOM, (S, 1)) / FREEDOM)
             z[i] = self.centres[part, i] + np.einsum("sij,sj->si", self.scales[part, i], e)
-        return z
+        return z.swapaxes(0, 1)
 
-    def log_prob(self, z: Array) -> Array:
-        """The log-density of each draw, ``(n, S)``."""
-        K = z.shape[-1]
+    def log_prob(self, z: Any) -> Array:
+        """The log-density of each draw ``(S, n, K)``, of shape ``(S, n)``."""
+        z, K = np.asarray(z).swapaxes(0, 1), z.shape[-1]
         inverses = np.linalg.inv(self.scales)
         log_density = np.full(z.shape[:2], -np.inf)
         for log_share, centre, inverse in zip(self.log_shares, self.centres, inverses, strict=True):
@@ -78,16 +87,15 @@ class Proposal(NamedTuple):
             np.logaddexp(log_density, log_peak[:, None] + log_tail, out=log_density)
         constant = gammaln(0.5 * (FREEDOM + K)) - gammaln(0.5 * FREEDOM)
         log_density += constant - 0.5 * K * math.log(FREEDOM * math.pi)
-        return log_density
+        return log_density.T
 
 
 def laplace_proposal(
-    log_joint: LogJoint,
-    prior: Prior,
-    mu: Array,
-    log_var: Array,
+    log_joint: LogDensity,
+    prior: Distribution,
+    q: Distribution,
     generators: Sequence[np.random.Generator],
-) -> Proposal:
+) -> StudentMixture:
     """The proposal for n data.
 
     Parameters
@@ -96,26 +104,25 @@ def laplace_proposal(
         log p(x, z) of z ``(C, n, K)``, computed with operations that can be differentiated.
     prior
         p(z).
-    mu, log_var
-        Of q(z | x), each ``(n, K)``.
+    q
+        q(z | x), of arrays; its mean is climbed from, and it is mixed in.
     generators
         One for each datum, to draw where the climbs start.
     """
+    mu, _ = q.moments()
     K = mu.shape[-1]
     starts = _good_points(log_joint, prior, generators, K, mu.dtype)
     peaks, heights = _climb(log_joint, np.concatenate([mu[None], starts]))
-    mean, covariance = prior.moments(K)
+    mean, covariance = prior.moments()
     precisions, axes = _curvature(log_joint, peaks, 1.0 / np.linalg.eigvalsh(covariance)[-1])
     # The mass under a Gaussian of this height and width, up to a constant
     log_masses = heights - 0.5 * np.log(precisions).sum(axis=-1)
     log_shares = log_masses - logsumexp(log_masses, axis=0)
     log_shares += math.log(1.0 - Q_SHARE - PRIOR_SHARE)
     of_safety = np.broadcast_to(np.log([[Q_SHARE], [PRIOR_SHARE]]), (2, len(mu)))
-    # A q that has shrunk to a point is held where its scale and the inverse are numbers.
-    scale_of_q = np.exp(np.maximum(0.5 * log_var.astype(np.float64), LEAST_LOG_SCALE))
-    scale_of_q = scale_of_q[..., None] * np.eye(K)
-    scale_of_prior = np.broadcast_to(np.linalg.cholesky(covariance), scale_of_q.shape)
-    return Proposal(
+    scale_of_q = q.factor()
+    scale_of_prior = np.broadcast_to(prior.factor(), scale_of_q.shape)
+    return StudentMixture(
         np.concatenate([log_shares, of_safety]),
         np.concatenate([peaks, mu[None], np.broadcast_to(mean, (1, *mu.shape))]),
         np.concatenate(
@@ -125,8 +132,8 @@ def laplace_proposal(
 
 
 def _good_points(
-    log_joint: LogJoint,
-    prior: Prior,
+    log_joint: LogDensity,
+    prior: Distribution,
     generators: Sequence[np.random.Generator],
     K: int,
     dtype: Any,
@@ -134,7 +141,7 @@ def _good_points(
     """Points to climb from, ``(PEAKS - 1, n, K)``, each one of several draws, chosen by p(x, z)."""
     shape = (DRAWS * (PEAKS - 1), K)
     draws = np.stack(
-        [prior.sample(WIDER * rng.standard_normal(shape, dtype=dtype), rng) for rng in generators],
+        [prior.draw(WIDER * rng.standard_normal(shape, dtype=dtype), rng) for rng in generators],
         axis=1,
     )
     draws = draws.reshape(DRAWS, PEAKS - 1, -1, K).astype(dtype)
@@ -148,7 +155,7 @@ def _good_points(
     return points
 
 
-def _climb(log_joint: LogJoint, z: Array) -> tuple[Array, Array]:
+def _climb(log_joint: LogDensity, z: Array) -> tuple[Array, Array]:
     """The highest points on the ways up from z, and how high they are."""
     points = Tensor(z, requires_grad=True)
     adam = Adam([points], RATE)
@@ -164,7 +171,7 @@ def _climb(log_joint: LogJoint, z: Array) -> tuple[Array, Array]:
     return peaks, heights
 
 
-def _curvature(log_joint: LogJoint, z: Array, least: float) -> tuple[Array, Array]:
+def _curvature(log_joint: LogDensity, z: Array, least: float) -> tuple[Array, Array]:
     """The eigenvalues ``(C, n, K)`` and axes ``(C, n, K, K)`` of minus the Hessian at each point.
 
     Eigenvalues are raised to ``least``, the prior's precision where it is widest: beside a peak, or

@@ -1,0 +1,39 @@
+"""Distributions as objects: posteriors q(z | x), priors p(z), and likelihoods p(x | z).
+
+- `base`: what a distribution over z can do;
+- `gaussian`, `categorical`, `flow`, `mixture_prior`: the families;
+- `likelihoods`: modules that turn a decoder's output into p(x | z).
+
+Everything is in nats, with every constant.
+"""
+
+from minivae.distributions.base import Distribution
+from minivae.distributions.categorical import Categorical
+from minivae.distributions.flow import AffineCoupling, Flow
+from minivae.distributions.gaussian import (
+    DiagonalGaussian,
+    FullGaussian,
+    StandardNormal,
+    gaussian_entropy,
+    kl_divergence,
+    standard_normal_log_prob,
+)
+from minivae.distributions.likelihoods import (
+    LIKELIHOODS,
+    Bernoulli,
+    Binomial,
+    CategoricalLikelihood,
+    ContinuousBernoulli,
+    Gaussian,
+    Likelihood,
+    Poisson,
+)
+from minivae.distributions.mixture_prior import MixturePrior, mixture_log_joint, mixture_log_prob
+
+__all__ = [
+    "LIKELIHOODS", "AffineCoupling", "Bernoulli", "Binomial", "Categorical",
+    "CategoricalLikelihood", "ContinuousBernoulli", "DiagonalGaussian", "Distribution", "Flow",
+    "FullGaussian", "Gaussian", "Likelihood", "MixturePrior", "Poisson", "StandardNormal",
+    "gaussian_entropy", "kl_divergence", "mixture_log_joint", "mixture_log_prob",
+    "standard_normal_log_prob",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The estimators: Gaussian mixtures, the variational autoencoder, and recipes for data sets."""

@@ -1,0 +1,128 @@
+"""Looking at data through a fitted model, in portions that bound memory.
+
+Noise is drawn from streams of its own, numbered by datum or in the data's order. So what is
+measured depends neither on the portions nor on what was drawn before, and training goes on
+undisturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minivae.inference import laplace_proposal
+from minivae.inference.laplace import PEAKS
+from minivae.latent_model import LatentModel
+from minivae.objectives import ElboTerms, elbo_terms, sample_terms
+from minivae.randomness import stream
+from minivae.tensor import Array, no_grad
+
+__all__ = ["EVALUATION", "Evaluation"]
+
+EVALUATION = 4  # the number of its random stream
+NUMBERS_AT_ONCE = 2**21  # in the widest array of an evaluation, which bounds its memory
+
+
+class Evaluation:
+    """A model, its encoder, and how many numbers a datum takes on its way through them.
+
+    Parameters
+    ----------
+    model, encode
+        p(x, z), and the function from data to q(z | x).
+    latent_dim, widest
+        K, and the widest array a sample passes through.
+    dtype
+        Of all results.
+    entropy
+        What the noise is drawn from.
+    """
+
+    def __init__(
+        self,
+        model: LatentModel,
+        encode: Callable[[Any], Any],
+        *,
+        latent_dim: int,
+        widest: int,
+        dtype: Any,
+        entropy: int,
+    ) -> None:
+        self.model, self.encode, self.entropy = model, encode, entropy
+        self.latent_dim, self.widest, self.dtype = latent_dim, widest, np.dtype(dtype)
+
+    def portions(self, n: int, S: int = 1) -> Iterator[slice]:
+        """Slices of n data that take, with S samples each, about as much memory as is granted."""
+        rows = max(1, NUMBERS_AT_ONCE // (S * self.widest))
+        return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
+
+    def with_noise(self, X: Array, S: int, eps: Array | None) -> Iterator[tuple[slice, Any, Array]]:
+        """Portions of the data with noise ``(S, n, K)`` that does not depend on the portions."""
+        rng = stream(self.entropy, EVALUATION)
+        for part in self.portions(len(X), S):
+            x = X[part]
+            if eps is None:
+                shape = (len(x), S, self.latent_dim)
+                noise = rng.standard_normal(shape, dtype=self.dtype).transpose(1, 0, 2)  # type: ignore[arg-type]
+            else:
+                noise = eps[:, part]
+            yield part, x, np.ascontiguousarray(noise)
+
+    def elbo_terms(self, X: Array, S: int, kl: str, eps: Array | None = None) -> ElboTerms:
+        """The ELBO's two terms with S samples a datum, or with the noise given."""
+        S = S if eps is None else len(eps)
+        reconstruction, divergence = (np.empty(len(X), self.dtype) for _ in range(2))
+        with no_grad():
+            for part, x, noise in self.with_noise(X, S, eps):
+                q = self.encode(x)
+                if kl == "analytic":
+                    terms = elbo_terms(self.model, q, x, noise)
+                else:
+                    terms = sample_terms(self.model, q, x, noise).means
+                reconstruction[part], divergence[part] = terms.reconstruction.data, terms.kl.data
+        return ElboTerms(reconstruction, divergence)
+
+    def posterior(self, X: Array) -> Any:
+        """q(z | x) for each datum, its parameters as arrays."""
+        with no_grad():
+            portions = [self.encode(X[part]) for part in self.portions(len(X))]
+        return type(portions[0]).joined(portions)
+
+    def decode(self, z: Array, D: int) -> Array:
+        """E[x | z] of each row of z, ``(n, D)``."""
+        means = np.empty((len(z), D), self.dtype)
+        for part in self.portions(len(z)):
+            means[part] = self.model.decode(z[part])
+        return means
+
+    def weights_from_encoder(
+        self, X: Array, S: int, eps: Array | None
+    ) -> Iterator[tuple[slice, Array]]:
+        """Portions of the data with log p(x, z) - log q(z | x) at samples from q, ``(S, n)``."""
+        for part, x, noise in self.with_noise(X, S, eps):
+            with no_grad():
+                log_weights = [
+                    sample_terms(self.model, self.encode(x), x, noise[some]).log_weights.data
+                    for some in self.portions(S, len(x))
+                ]
+            yield part, np.concatenate(log_weights)
+
+    def weights_from_peaks(self, X: Array, S: int) -> Iterator[tuple[slice, Array]]:
+        """The same at samples from a proposal around the peaks of each datum's posterior."""
+        for part in self.portions(len(X), max(4 * PEAKS, S // 32)):
+            x = X[part]
+            log_joint = partial(self.model.log_joint, x)
+            # One stream a datum, so that no estimate depends on which data are asked about together
+            generators = [
+                stream(self.entropy, EVALUATION, i) for i in range(part.start, part.stop)
+            ]
+            q = self.posterior(x)
+            proposal = laplace_proposal(log_joint, self.model.prior, q, generators)
+            z = proposal.sample_each(S, generators)
+            rounded = z.astype(x.dtype)
+            with no_grad():
+                log_p = [log_joint(rounded[some]).data for some in self.portions(S, len(x))]
+            yield part, np.concatenate(log_p) - proposal.log_prob(z)

@@ -1,0 +1,75 @@
+"""What a VAE's file holds besides its parameters, as JSON can say it, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minivae.checks import is_whole
+from minivae.distributions import LIKELIHOODS, Likelihood
+from minivae.errors import CheckpointError
+
+__all__ = ["HANDED_IN", "params_from_json", "params_to_json", "reading"]
+
+HANDED_IN = ("encoder", "decoder", "likelihood", "prior")
+"""The hyper-parameters that may be objects."""
+
+
+def params_to_json(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters as JSON can say them; an object that it cannot becomes its type's name."""
+    said = dict(params)
+    said.update(hidden=[int(width) for width in said["hidden"]])
+    said.update(dtype=np.dtype(said["dtype"]).name)
+    if not is_whole(said["random_state"]):
+        said["random_state"] = None  # what was drawn from a generator is the entropy
+    for name in HANDED_IN:
+        value = said[name]
+        if value is None or isinstance(value, str):
+            continue
+        said[name] = {"type": type(value).__name__}
+        if isinstance(value, Likelihood) and type(value) is LIKELIHOODS.get(value.name):
+            said[name] = {"name": value.name, "settings": value.settings()}
+    return said
+
+
+def params_from_json(
+    said: Mapping[str, Any], handed: Mapping[str, Any], model: str
+) -> dict[str, Any]:
+    """Hyper-parameters again, with objects handed over where the file has only their types.
+
+    Raises
+    ------
+    ValueError
+        If one is missing.
+    """
+    params = {**said, "hidden": tuple(said["hidden"])}
+    for name in HANDED_IN:
+        value = params[name]
+        if not isinstance(value, Mapping):
+            continue
+        if "name" in value:
+            params[name] = LIKELIHOODS[value["name"]](**value["settings"])
+        elif handed.get(name) is not None:
+            params[name] = handed[name]
+        else:
+            raise ValueError(
+                f"the model has a {name} of its own, a {value['type']}, which a file without "
+                f"pickle cannot hold; hand it over: {model}.load(path, {name}=...)"
+            )
+    return params
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], model: str) -> Iterator[None]:
+    """Turn what goes wrong with the contents of a checkpoint into a sentence about the file."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        missing = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this version's {model}: {missing}"
+        ) from error

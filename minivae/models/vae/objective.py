@@ -1,0 +1,65 @@
+"""The loss of a minibatch, and what the history keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minivae import ops
+from minivae.latent_model import LatentModel
+from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
+from minivae.tensor import Tensor, wrap
+from minivae.training import Batch, Metrics
+
+__all__ = ["Objective"]
+
+
+class Objective:
+    """beta KL - reconstruction, averaged over a minibatch, Eq. VAE.4; or the tighter bound's.
+
+    Parameters
+    ----------
+    settings
+        ``n_samples``, ``beta``, ``beta_warmup``, ``kl`` and ``objective`` of a VAE.
+    model, encode
+        p(x, z), and the function from data to q(z | x).
+    """
+
+    def __init__(
+        self, settings: SimpleNamespace, model: LatentModel, encode: Callable[[Any], Any]
+    ) -> None:
+        self.settings, self.model, self.encode = settings, model, encode
+
+    def __call__(
+        self, batch: Batch, rng: np.random.Generator, progress: float
+    ) -> tuple[Tensor, Metrics]:
+        """The loss of a batch, and means over it in nats per datum."""
+        settings, (x,) = self.settings, batch
+        if self.model.likelihood.drawn_afresh:
+            x = self.model.likelihood.as_taken(x, rng)
+        x = wrap(x)
+        q = self.encode(x)
+        eps = q.noise(rng, settings.n_samples)
+        beta = settings.beta
+        if progress < settings.beta_warmup:
+            beta *= progress / settings.beta_warmup
+        if settings.objective == "importance-weighted":
+            samples = sample_terms(self.model, q, x, eps)
+            terms = samples.means
+            log_weights = samples.log_likelihood - beta * samples.log_ratio
+            loss = -ops.mean(importance_weighted_bound(log_weights))
+        else:
+            if settings.kl == "analytic":
+                terms = elbo_terms(self.model, q, x, eps)
+            else:
+                terms = sample_terms(self.model, q, x, eps).means
+            cost = terms.kl if beta == 1 else beta * terms.kl
+            loss = ops.mean(cost - terms.reconstruction)
+        reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
+        elbo = reconstruction - kl
+        return loss, {
+            "loss": loss.item(), "elbo": elbo, "reconstruction": reconstruction, "kl": kl,
+        }  # fmt: skip

@@ -1,0 +1,73 @@
+"""Going on with a training run from its checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minivae import datasets
+from minivae.checkpoint import data_checksum, load_checkpoint, restore_generator
+from minivae.checks import check_data
+from minivae.errors import CheckpointError
+from minivae.models.vae.files import reading
+from minivae.models.vae.model import VAE, OnEpoch, Path
+from minivae.training import without_prefix
+
+__all__ = ["resume"]
+
+
+def resume(
+    path: Path,
+    X: Any = None,
+    *,
+    on_epoch: OnEpoch | None = None,
+    verbose: bool = False,
+    **modules: Any,
+) -> VAE:
+    """Continue a training run from its checkpoint, as if it had never stopped: bit for bit.
+
+    Parameters
+    ----------
+    path
+        What ``fit(X, checkpoint=path)`` wrote; the run goes on writing there.
+    X
+        The data that the run was started on; may be left out if ``fit`` was told their ``source``.
+    on_epoch, verbose
+        As for :meth:`VAE.fit` and :class:`VAE`.
+    modules
+        As for :meth:`VAE.load`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a checkpoint of a training run, or ``X`` are other data.
+    DatasetError
+        If the recorded ``source`` cannot be had.
+    """
+    arrays, metadata = load_checkpoint(path)
+    vae = VAE._from_checkpoint(path, arrays, metadata, modules)
+    vae.verbose = verbose
+    if "training" not in metadata:
+        raise CheckpointError(f"{path} is a saved model, not a training run: use VAE.load")
+    training = metadata["training"]
+    with reading(path, "VAE"):
+        source, checksum = training["source"], training["checksum"]
+    if X is None:
+        if source is None:
+            raise CheckpointError(
+                f"{path} does not say where the data of its run are: hand them over, "
+                "resume(path, X)"
+            )
+        X = datasets.load(source).model_arrays(counts=vae.likelihood_.takes_counts)[0]
+    X = check_data(X, "resume", dtype=vae.dtype)
+    if data_checksum(X) != checksum:
+        raise CheckpointError(
+            f"{path}: X, of shape {X.shape}, is not what this run was started on; resume with the "
+            "same data in the same order"
+        )
+    with reading(path, "VAE"):
+        vae.load_state_dict(without_prefix("parameters.", arrays))
+        run = vae._run(X, path, source, on_epoch)
+        run.restore(training["position"], arrays)
+        vae._sampling_ = restore_generator(training["sampling"])
+    run.run()
+    return vae

@@ -111,7 +111,7 @@ class Estimator:
         cls.declared = {**cls.declared, **own}
         for name in own:
             delattr(cls, name)  # an instance has a value, the class only the declaration
-        if own and "__init__" not in vars(cls):
+        if own and "__init__" not in vars(cls):  # a subclass that declares nothing inherits it
             setattr(cls, "__init__", _constructor(cls.declared))  # noqa: B010  (mypy forbids a plain one)
         if cls.__doc__:
             cls.__doc__ = cls.__doc__.replace("%parameters%", _table(cls.declared).lstrip())

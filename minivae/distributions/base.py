@@ -125,7 +125,8 @@ class Distribution:
         return np.linalg.cholesky(self.moments()[1].astype(np.float64))
 
     def _cannot(self, what: str) -> NotImplementedError:
-        return NotImplementedError(f"{what}: a {type(self).__name__} does not have it")
+        name = type(self).__name__
+        return NotImplementedError(f"{what}: the distribution {name} does not have it")
 
 
 def numbers(x: Any) -> Array:

@@ -48,7 +48,7 @@ class Categorical(Distribution):
         """The class with the largest logit + noise, as a one-hot row."""
         logits = numbers(self.logits)
         chosen = (logits + eps).argmax(axis=-1)
-        return np.eye(logits.shape[-1], dtype=logits.dtype)[chosen]
+        return np.asarray(np.eye(logits.shape[-1], dtype=logits.dtype)[chosen])
 
     def entropy(self) -> Any:
         """-sum_c p_c log p_c in nats."""

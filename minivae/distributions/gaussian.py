@@ -138,7 +138,7 @@ class StandardNormal(Distribution):
 
     def noise(self, rng: np.random.Generator, S: int = 1) -> Array:
         """Standard normal noise ``(S, K)``."""
-        return rng.standard_normal((S, self.latent_dim), dtype=self.dtype)  # type: ignore[arg-type]
+        return rng.standard_normal((S, self.latent_dim), dtype=self.dtype)
 
     def rsample(self, eps: Any) -> Any:
         """The noise itself."""

@@ -57,7 +57,7 @@ class Bernoulli(Likelihood):
         if self.grey == "threshold":
             return (X >= 0.5).astype(X.dtype)
         if self.grey == "sample":
-            return (rng.random(X.shape, dtype=X.dtype) < X).astype(X.dtype)  # type: ignore[arg-type]
+            return (rng.random(X.shape, dtype=X.dtype) < X).astype(X.dtype)
         return X
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:

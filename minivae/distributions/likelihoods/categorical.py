@@ -72,11 +72,12 @@ class CategoricalLikelihood(Likelihood):
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
         """Classes drawn at random: the largest of log p + Gumbel noise."""
         log_p = numbers(self._log_probabilities(parameters[0]))
-        return (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=-1).astype(log_p.dtype)
+        chosen: Array = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=-1)
+        return chosen.astype(log_p.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The logarithm of each class's share in its column."""
-        shares = np.stack([(c == X).mean(axis=0) for c in range(self.n_classes)], axis=-1)
+        shares = np.stack([np.equal(X, c).mean(axis=0) for c in range(self.n_classes)], axis=-1)
         return (np.log(np.maximum(shares, LEAST_SHARE)).ravel(),)
 
     def describe(self) -> str:

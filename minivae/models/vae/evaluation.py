@@ -66,7 +66,7 @@ class Evaluation:
             x = X[part]
             if eps is None:
                 shape = (len(x), S, self.latent_dim)
-                noise = rng.standard_normal(shape, dtype=self.dtype).transpose(1, 0, 2)  # type: ignore[arg-type]
+                noise = rng.standard_normal(shape, dtype=self.dtype).transpose(1, 0, 2)
             else:
                 noise = eps[:, part]
             yield part, x, np.ascontiguousarray(noise)

@@ -1,4 +1,4 @@
-"""Which hyper-parameters of a VAE go together, and the likelihood and the prior they ask for."""
+"""The hyper-parameters of a VAE, which of them go together, and what they ask for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae import ops
 from minivae.checks import is_real, is_whole
 from minivae.distributions import (
     LIKELIHOODS,
@@ -18,12 +19,12 @@ from minivae.distributions import (
     StandardNormal,
 )
 from minivae.errors import ShapeError
-from minivae.estimator import Estimator, Rule
+from minivae.estimator import Estimator, Rule, anything, boolean, choice, number, parameter, whole
 from minivae.tensor import Array, no_grad
 
 __all__ = [
-    "FLOAT_TYPE", "LIKELIHOOD", "NETWORK", "PRIOR", "SHARE", "SIGMA", "WIDTHS", "check_decoder",
-    "check_encoder", "check_mixture", "check_together", "make_likelihood", "make_prior",
+    "HyperParameters", "check_decoder", "check_encoder", "check_mixture", "check_together",
+    "make_likelihood", "make_prior",
 ]  # fmt: skip
 
 
@@ -75,7 +76,116 @@ PRIOR = _name_or(Distribution, ("standard", "mixture"))
 NETWORK = Rule(lambda v: v is None or callable(v), "None or a module that can be called")
 
 
-def check_together(vae: Estimator) -> None:
+class HyperParameters(Estimator):
+    """The settings of a VAE, each with its default, its rule and a sentence."""
+
+    latent_dim: int = parameter(2, whole(1), "K, the number of latent dimensions.", metavar="K")
+    hidden: Sequence[int] = parameter(
+        (400,), WIDTHS,
+        "The widths of the encoder's hidden layers; the decoder mirrors them.", metavar="H1,H2",
+    )  # fmt: skip
+    activation: str = parameter(
+        "relu", choice(*ops.ACTIVATIONS),
+        'Of the hidden layers: "relu", "tanh", "softplus", "sigmoid" or "identity".',
+        metavar="NAME",
+    )  # fmt: skip
+    likelihood: str | Likelihood = parameter(
+        "bernoulli", LIKELIHOOD,
+        'Of pixels 0 or 1: "bernoulli"; of counts of ``n_trials``: "binomial"; of grey values in '
+        '[0, 1]: "continuous-bernoulli"; of real numbers: "gaussian"; of counts without a ceiling: '
+        '"poisson"; of ``n_classes`` classes: "categorical". Or an instance, which ``fit`` copies.',
+        metavar="NAME",
+    )  # fmt: skip
+    n_trials: int | None = parameter(
+        None, whole(1).or_none(),
+        'The largest count that a feature can take, such as 16; for "binomial".', metavar="N",
+    )  # fmt: skip
+    n_classes: int | None = parameter(
+        None, whole(2).or_none(),
+        'The number of classes that a feature can take, such as 10; for "categorical".',
+        metavar="N",
+    )  # fmt: skip
+    sigma: str | float = parameter(
+        "network", SIGMA,
+        'For "gaussian": "network" (a variance for each value), "shared" (one scale, learnt) or a '
+        "number.", metavar="S",
+    )  # fmt: skip
+    sigma_floor: float = parameter(
+        1e-3, number(above=True),
+        'For "gaussian": the least scale that can be learnt, in the data\'s units.', metavar="S",
+    )  # fmt: skip
+    grey: str | None = parameter(
+        None, choice("threshold", "sample", "cross-entropy", none=True),
+        'What grey pixels mean under "bernoulli": "threshold" (on from 1/2), "sample" (drawn on '
+        'with that probability, afresh in each epoch) or "cross-entropy" (what many tutorials do; '
+        "not a likelihood).", metavar="HOW",
+    )  # fmt: skip
+    prior: str | Distribution = parameter(
+        "standard", PRIOR,
+        '"standard", N(0, I), or "mixture", of Gaussians that are learnt (Eq. PRIOR.1). To fit one '
+        "to a trained model instead, see :meth:`with_prior`. Or a distribution, which ``fit`` "
+        "copies and, if it is a module, trains.", metavar="NAME",
+    )  # fmt: skip
+    prior_components: int = parameter(
+        10, whole(1), "C, the number of Gaussians in a mixture.", metavar="C"
+    )
+    prior_warmup: int = parameter(
+        5, whole(1),
+        "For how many epochs a mixture is held at N(0, I). Then it begins where EM finds clusters "
+        "of the encoder's means, and is trained along.", metavar="N",
+    )  # fmt: skip
+    beta: float = parameter(
+        1.0, number(), "The weight of the KL in the loss. Higgins et al. (2017).", metavar="B"
+    )
+    beta_warmup: float = parameter(
+        0.0, number(), "Over how many epochs the weight rises from 0 to ``beta``.", metavar="N"
+    )
+    n_samples: int = parameter(
+        1, whole(1), "S, how many z are drawn for each datum, in each step and by ``elbo``.",
+        metavar="S",
+    )  # fmt: skip
+    kl: str = parameter(
+        "analytic", choice("analytic", "monte-carlo"),
+        '"analytic", or "monte-carlo" from the same samples. To a mixture, only the entropy in it '
+        "is analytic (Eq. PRIOR.2).", metavar="HOW",
+    )  # fmt: skip
+    objective: str = parameter(
+        "elbo", choice("elbo", "importance-weighted"),
+        '"elbo", or "importance-weighted": the tighter bound of ``n_samples`` samples.',
+        metavar="NAME",
+    )  # fmt: skip
+    epochs: int = parameter(20, whole(1), "Passes over the data.", metavar="N")
+    batch_size: int = parameter(128, whole(1), "Data in a minibatch.", metavar="N")
+    learning_rate: float = parameter(1e-3, number(above=True), "Of Adam.", metavar="A")
+    validation: float | None = parameter(
+        None, SHARE,
+        "The share of the data held out to judge when to stop, such as 0.1; the best epoch's "
+        "parameters are kept.", metavar="SHARE",
+    )  # fmt: skip
+    patience: int = parameter(
+        10, whole(1), "After how many epochs without a better validation ELBO to stop.",
+        metavar="N",
+    )  # fmt: skip
+    dtype: Any = parameter(
+        "float32", FLOAT_TYPE, '"float32" or "float64".', metavar="NAME"
+    )
+    random_state: Any = parameter(
+        None, anything(), "An int, a ``RandomState``, a ``Generator`` or None."
+    )
+    verbose: bool = parameter(False, boolean(), "Whether to show a progress bar.")
+    encoder: Any = parameter(
+        None, NETWORK,
+        "A module of your own in the encoder's place, from data ``(N, D)`` as the likelihood shows "
+        "them to a distribution over z; ``fit`` copies it.",
+    )  # fmt: skip
+    decoder: Any = parameter(
+        None, NETWORK,
+        "A module of your own in the decoder's place, from z ``(n, K)`` to features ``(n, H)`` for "
+        "the likelihood's heads, or to a tuple of the likelihood's parameters; ``fit`` copies it.",
+    )  # fmt: skip
+
+
+def check_together(vae: HyperParameters) -> None:
     """Refuse what is set for a likelihood or a prior that was not chosen: it was forgotten.
 
     Raises
@@ -83,20 +193,20 @@ def check_together(vae: Estimator) -> None:
     ValueError
         It names the hyper-parameter, its value and what it goes with.
     """
-    chosen = getattr(vae, "likelihood")  # noqa: B009
+    chosen = vae.likelihood
     for kind in LIKELIHOODS.values():
         if chosen != kind.name:
             for name in _settings_of(kind):
                 if isinstance(chosen, str) and name in _settings_of(LIKELIHOODS[chosen]):
                     continue
                 _refuse_set(vae, name, f"likelihood={kind.name!r}", _shown(chosen))
-    prior = getattr(vae, "prior")  # noqa: B009
+    prior = vae.prior
     if prior != "mixture":
         for name in ("prior_components", "prior_warmup"):
             _refuse_set(vae, name, "prior='mixture'", _shown(prior))
 
 
-def _refuse_set(vae: Estimator, name: str, partner: str, instead: str) -> None:
+def _refuse_set(vae: HyperParameters, name: str, partner: str, instead: str) -> None:
     value = getattr(vae, name)
     if value != vae.declared[name].default:
         model = type(vae).__name__

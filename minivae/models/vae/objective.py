@@ -37,10 +37,10 @@ class Objective:
         self, batch: Batch, rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, Metrics]:
         """The loss of a batch, and means over it in nats per datum."""
-        settings, (x,) = self.settings, batch
+        settings, (taken,) = self.settings, batch
         if self.model.likelihood.drawn_afresh:
-            x = self.model.likelihood.as_taken(x, rng)
-        x = wrap(x)
+            taken = self.model.likelihood.as_taken(taken, rng)
+        x = wrap(taken)
         q = self.encode(x)
         eps = q.noise(rng, settings.n_samples)
         beta = settings.beta

@@ -126,8 +126,8 @@ class Labelled(Module):
 
 
 def test_m2_with_y_enumerated_as_rows():
-    # log p(x) - sum_y q(y | x) (L(x, y) - log q(y | x)) is the sum of both KLs, so it is not below 0,
-    # and 0 where q is exact in y and z. Kingma, Mohamed, Rezende and Welling (2014).
+    # log p(x) - sum_y q(y | x) (L(x, y) - log q(y | x)) is the sum of two KLs, never below 0,
+    # and 0 where q is exact in y and in z. Kingma, Mohamed, Rezende and Welling (2014).
     C, x = 3, np.array([[0.5, -0.4], [1.0, 0.3]])
     model = LatentModel(StandardNormal(1), Labelled(), Gaussian(0.7))
     q_y = Categorical(np.array([[0.1, 0.5, -0.3], [0.0, 0.2, 0.4]]))
@@ -300,7 +300,7 @@ def test_adversarial_variational_bayes_is_two_players():
     # log p(x) of four equally frequent points is at most log 1/4
     assert run.history["elbo"][0] < -2.5
     assert -2.0 < np.mean(run.history["elbo"][-50:]) < math.log(0.25)
-    with pytest.raises(NotImplementedError, match="log_prob: the distribution Implicit does not have it"):
+    with pytest.raises(NotImplementedError, match="log_prob: .* Implicit does not have it"):
         Implicit(x, sampler).log_prob(np.zeros((1, 32, 1)))
 
 
@@ -312,7 +312,7 @@ def test_a_coupling_flow_is_one_more_q():
         last.weight.data = 0.2 * rng.standard_normal(last.weight.shape)
     base = DiagonalGaussian(np.array([[0.2, -0.1]]), np.array([[0.4, 0.5]]))
     q = Flow(base, maps)
-    eps, weight = normal_rule(K=2, n=101, limit=9.0)
+    eps, weight = normal_rule(K=2, n=161, limit=9.0)
     z, log_q = q.rsample_and_log_prob(eps[:, None])
     np.testing.assert_allclose(log_q.data, q.log_prob(z).data, rtol=1e-10)
     model = LatentModel(StandardNormal(2), network(2, 4, 3, seed=4), Gaussian(0.8))

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
-from exact import normal_rule
+from exact import model_of, normal_rule
 from examples import linear_vae, pathwise_and_score, quantile_grid
 from minivae import ops
-from minivae.distributions import ContinuousBernoulli, Gaussian
+from minivae.distributions import ContinuousBernoulli, DiagonalGaussian, Gaussian
 from minivae.objectives import sample_terms
 
 means = st.floats(-2.0, 2.0)
@@ -127,9 +127,8 @@ def test_log_q_at_a_sample_is_scipys(seed, K):
     rng = np.random.default_rng(seed)
     mu, log_var = rng.standard_normal((2, 2, K))
     eps = rng.standard_normal((3, 2, K))
-    terms = sample_terms(
-        lambda _: (mu, log_var), lambda z: (z,), Gaussian(1.0), np.zeros((2, K)), eps
-    )
+    model = model_of(lambda z: (z,), Gaussian(1.0), K)
+    terms = sample_terms(model, DiagonalGaussian(mu, log_var), np.zeros((2, K)), eps)
     z = mu + np.exp(0.5 * log_var) * eps
     log_q = norm(mu, np.exp(0.5 * log_var)).logpdf(z).sum(-1)
     np.testing.assert_allclose(

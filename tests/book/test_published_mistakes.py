@@ -17,10 +17,16 @@ from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from exact import axis_noise, normal_rule
+from exact import axis_noise, model_of, normal_rule
 from examples import elbo_gap, linear_vae, pathwise_and_score, quantile_grid
 from minivae import GaussianMixture, grad, ops
-from minivae.distributions import Bernoulli, ContinuousBernoulli, Gaussian, kl_divergence
+from minivae.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    DiagonalGaussian,
+    Gaussian,
+    kl_divergence,
+)
 from minivae.objectives import elbo_terms, minibatch_estimate
 
 PAGE = Path(__file__).parents[2] / "derivations" / "12_published_mistakes.md"
@@ -334,7 +340,10 @@ def mass_on_the_unit_interval(likelihood, p):
 
 @case
 def grey_pixels_as_probabilities():
-    masses = (mass_on_the_unit_interval(f, 0.9) for f in (Bernoulli(True), ContinuousBernoulli()))
+    masses = (
+        mass_on_the_unit_interval(f, 0.9)
+        for f in (Bernoulli("cross-entropy"), ContinuousBernoulli())
+    )
     return Numbers(*masses, 1.0)
 
 
@@ -498,9 +507,9 @@ def axes_as_causes():
 
     def elbo(W):
         mu, V = linear_vae.posterior(x, W, 0.0, var)
-        q = mu, np.tile(-np.log(np.diag(np.linalg.inv(V))), (100, 1))
-        model = (lambda _: q, lambda z: (z @ W.T,), Gaussian(math.sqrt(var)), x, eps)
-        return elbo_terms(*model).elbo.mean()
+        q = DiagonalGaussian(mu, np.tile(-np.log(np.diag(np.linalg.inv(V))), (100, 1)))
+        model = model_of(lambda z: (z @ W.T,), Gaussian(math.sqrt(var)), 2)
+        return elbo_terms(model, q, x, eps).elbo.mean()
 
     def log_p(W):
         C = W @ W.T + var * np.eye(4)

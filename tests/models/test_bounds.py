@@ -18,12 +18,19 @@ from exact import (
     axis_noise,
     gradient,
     log_integral,
+    model_of,
     normal_rule,
     numerical_gradient,
     small_model,
 )
 from minivae import ops
-from minivae.distributions import Bernoulli, Gaussian, kl_divergence
+from minivae.distributions import (
+    Bernoulli,
+    DiagonalGaussian,
+    Gaussian,
+    Likelihood,
+    kl_divergence,
+)
 from minivae.objectives import (
     effective_sample_size,
     elbo_terms,
@@ -108,7 +115,8 @@ def test_the_gap_is_the_divergence_from_the_posterior(name):
     model = small_model(name)
     elbo, _, _ = expected_bounds(model)
     log_p = model.log_marginal(1)
-    mu, log_var = (t.data for t in model.encode(model.x))
+    q = model.encode(model.x)
+    mu, log_var = q.mu.data, q.log_var.data
     z = np.linspace(-14.0, 14.0, 4001)
     log_q = -0.5 * (math.log(2 * math.pi) + log_var + (z - mu) ** 2 * np.exp(-log_var))
     log_posterior = model.log_joint(z[:, None]).T - log_p[:, None]
@@ -121,8 +129,8 @@ def test_the_gap_is_the_divergence_from_the_posterior(name):
 def test_a_kl_of_another_weight_or_sign_is_no_bound(weight):
     # the check can see it: near the posterior there is no room for half a KL
     x, eps = np.array([[1.5]]), axis_noise(1, 1)
-    model = (linear_posterior(2.0, 0.5), lambda z: (2.0 * z,), Gaussian(0.5), x, eps)
-    terms = elbo_terms(*model)
+    model = model_of(lambda z: (2.0 * z,), Gaussian(0.5))
+    terms = elbo_terms(model, linear_posterior(2.0, 0.5, x), x, eps)
     log_p = -0.5 * (math.log(2 * math.pi * 4.25) + 1.5**2 / 4.25)
     assert terms.elbo == pytest.approx(log_p)
     assert terms.reconstruction - weight * terms.kl > log_p + 0.1
@@ -154,9 +162,9 @@ def test_many_samples_come_near_log_p(name, K):
     model = small_model(name, K=K)
     log_p = model.log_marginal(K)
     S, N = 20_000, len(model.x)
-    q = np.zeros((N, K)), np.full((N, K), 0.2)
+    q = DiagonalGaussian(np.zeros((N, K)), np.full((N, K), 0.2))
     eps = np.random.default_rng(2).standard_normal((S, N, K))
-    terms = sample_terms(lambda _: q, model.decode, model.likelihood, model.x, eps)
+    terms = sample_terms(model.model, q, model.x, eps)
     log_w = terms.log_weights.data
     ratio = np.exp(log_w - log_p)  # its mean is 1
     error = ratio.std(axis=0) / math.sqrt(S)
@@ -181,16 +189,15 @@ def test_in_two_dimensions_the_elbo_is_below_log_p(name):
 
 def test_a_missed_mode_keeps_a_gap():
     # p(x | z) likes z near 2 and near -2, q only the first: half of p(x) is seldom seen
-    class TwoHumps:
+    class TwoHumps(Likelihood):
         def log_prob(self, parameters, x):
             (z,) = parameters
             return np.logaddexp(-8 * (z[:, 0] - 2) ** 2, -8 * (z[:, 0] + 2) ** 2)
 
-    def q(_):
-        return np.full((1, 1), 2.0), np.full((1, 1), math.log(0.06))
-
+    q = DiagonalGaussian(np.full((1, 1), 2.0), np.full((1, 1), math.log(0.06)))
     eps = np.random.default_rng(0).standard_normal((4000, 1, 1))
-    log_w = sample_terms(q, lambda z: (z,), TwoHumps(), np.zeros((1, 1)), eps).log_weights
+    model = model_of(lambda z: (z,), TwoHumps())
+    log_w = sample_terms(model, q, np.zeros((1, 1)), eps).log_weights
     z = np.linspace(-9, 9, 4001)
     joint = np.exp(TwoHumps().log_prob((z[:, None],), None) - 0.5 * z**2) / math.sqrt(2 * math.pi)
     log_p = math.log(joint.sum() * (z[1] - z[0]))
@@ -217,7 +224,8 @@ def test_two_forms_agree_sample_by_sample(name, S, seed):
         terms.means.elbo.data, terms.log_weights.data.mean(axis=0), rtol=1e-13, atol=1e-13
     )
     # the joint form as it is written, from the definitions
-    mu, log_var = (t.data for t in model.encode(model.x))
+    q = model.encode(model.x)
+    mu, log_var = q.mu.data, q.log_var.data
     z = mu + np.exp(0.5 * log_var) * eps
     log_q = -0.5 * (np.log(2 * np.pi) + log_var + (z - mu) ** 2 / np.exp(log_var)).sum(-1)
     for s in range(S):
@@ -269,30 +277,27 @@ def test_the_reconstruction_is_the_mean_over_samples(name):
 
 
 def test_noise_in_float32_gives_float32():
-    model = small_model("bernoulli")
-
-    def encode(x):
-        return tuple(ops.astype(t, np.float32) for t in model.encode(x))
+    small = small_model("bernoulli")
+    q = small.encode(small.x)
+    q = DiagonalGaussian(*(ops.astype(t, np.float32) for t in (q.mu, q.log_var)))
 
     def decode(z):
-        return tuple(ops.astype(t, np.float32) for t in model.decode(z))
+        parameters = small.model.likelihood(small.model.decoder(z))
+        return tuple(ops.astype(t, np.float32) for t in parameters)
 
-    x, eps = model.x.astype(np.float32), np.ones((2, 3, 1), np.float32)
-    assert sample_terms(encode, decode, Bernoulli(), x, eps).log_weights.dtype == np.float32
-    assert elbo_terms(encode, decode, Bernoulli(), x, eps).elbo.dtype == np.float32
+    model = model_of(decode, Bernoulli())
+    x, eps = small.x.astype(np.float32), np.ones((2, 3, 1), np.float32)
+    assert sample_terms(model, q, x, eps).log_weights.dtype == np.float32
+    assert elbo_terms(model, q, x, eps).elbo.dtype == np.float32
 
 
 # Models solved by hand ---------------------------------------------------------------------------
 
 
-def linear_posterior(w, sigma):
-    """The exact posterior of x = w z + noise: mean w x / (w^2 + sigma^2), as an encoder."""
-
-    def encode(x):
-        total = w**2 + sigma**2
-        return w * x / total, np.full_like(x, math.log(sigma**2 / total))
-
-    return encode
+def linear_posterior(w, sigma, x):
+    """The exact posterior of x = w z + noise, whose mean is w x / (w^2 + sigma^2)."""
+    total = w**2 + sigma**2
+    return DiagonalGaussian(w * x / total, np.full_like(x, math.log(sigma**2 / total)))
 
 
 @pytest.mark.equation("ELBO.2")
@@ -309,7 +314,8 @@ def test_at_the_posterior_every_sample_weighs_p(w, sigma, x, S, seed):
     x = np.array([[x], [-x]])
     eps = np.random.default_rng(seed).standard_normal((S, 2, 1))
     log_p = -0.5 * (math.log(2 * math.pi * (w**2 + sigma**2)) + x[:, 0] ** 2 / (w**2 + sigma**2))
-    terms = sample_terms(linear_posterior(w, sigma), lambda z: (w * z,), Gaussian(sigma), x, eps)
+    model = model_of(lambda z: (w * z,), Gaussian(sigma))
+    terms = sample_terms(model, linear_posterior(w, sigma, x), x, eps)
     tolerance = {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(terms.log_weights, np.tile(log_p, (S, 1)), **tolerance)
     np.testing.assert_allclose(importance_weighted_bound(terms.log_weights), log_p, **tolerance)
@@ -323,8 +329,9 @@ def test_away_from_the_posterior_the_gap_is_a_closed_form(w, sigma, mu, v):
     x = np.array([[0.8]])
     total = w**2 + sigma**2
     log_p = -0.5 * (math.log(2 * math.pi * total) + 0.64 / total)
-    q = np.array([[mu]]), np.array([[v]])
-    elbo = elbo_terms(lambda _: q, lambda z: (w * z,), Gaussian(sigma), x, axis_noise(1, 1)).elbo[0]
+    q = DiagonalGaussian(np.array([[mu]]), np.array([[v]]))
+    model = model_of(lambda z: (w * z,), Gaussian(sigma))
+    elbo = elbo_terms(model, q, x, axis_noise(1, 1)).elbo[0]
     m, s2 = w * 0.8 / total, sigma**2 / total  # the posterior
     gap = 0.5 * (math.log(s2) - v + (math.exp(v) + (mu - m) ** 2) / s2 - 1)
     assert elbo == pytest.approx(log_p - gap, rel=1e-11, abs=1e-11)
@@ -338,12 +345,10 @@ def test_beta_shrinks_the_posterior_as_it_should(beta, w, sigma, x):
     # the best q under weight beta: variance v = 1 / (1 + w^2 / (beta s2)), mean v w x / (beta s2)
     v = 1.0 / (1.0 + w**2 / (beta * sigma**2))
     mu = v * w * x / (beta * sigma**2)
-    eps = axis_noise(1, 1)
+    eps, model = axis_noise(1, 1), model_of(lambda z: (w * z,), Gaussian(sigma))
 
     def objective(mu, log_var):
-        terms = elbo_terms(
-            lambda _: (mu, log_var), lambda z: (w * z,), Gaussian(sigma), np.array([[x]]), eps
-        )
+        terms = elbo_terms(model, DiagonalGaussian(mu, log_var), np.array([[x]]), eps)
         return ops.sum(terms.reconstruction - beta * terms.kl)
 
     best = np.array([[mu]]), np.array([[math.log(v)]])
@@ -354,7 +359,7 @@ def test_beta_shrinks_the_posterior_as_it_should(beta, w, sigma, x):
         assert objective(*(b + s for b, s in zip(best, shift, strict=True))) < objective(*best)
 
 
-class Probit:
+class Probit(Likelihood):
     """p(x_d = 1 | z) = Phi(w_d z + b_d): a nonlinear decoder whose p(x) is known."""
 
     def log_prob(self, parameters, x):
@@ -369,8 +374,8 @@ def test_the_probit_decoder_has_a_known_likelihood(w, b):
     # p(x = 1) = Phi(b / sqrt(1 + w^2)), from any q, by the mean weight
     eps, weight = normal_rule(n=401)
     x = np.array([[1.0], [0.0]])
-    q = np.array([[0.3], [-0.2]]), np.array([[0.1], [-0.3]])
-    terms = sample_terms(lambda _: q, lambda z: (w * z + b,), Probit(), x, spread(eps, 2))
+    q = DiagonalGaussian(np.array([[0.3], [-0.2]]), np.array([[0.1], [-0.3]]))
+    terms = sample_terms(model_of(lambda z: (w * z + b,), Probit()), q, x, spread(eps, 2))
     p = np.exp(logsumexp(terms.log_weights, axis=0, b=weight[:, None]))
     exact = ndtr(np.array([1, -1]) * b / math.sqrt(1 + w**2))
     np.testing.assert_allclose(p, exact, rtol=1e-9)
@@ -383,8 +388,8 @@ def test_two_probit_pixels_agree_by_the_arcsine_law(w):
     x, w = np.array([[1.0, 1.0]]), np.array(w)
     rho = w.prod() / math.sqrt((1 + w[0] ** 2) * (1 + w[1] ** 2))
     eps, weight = normal_rule(n=401)
-    q = np.zeros((1, 1)), np.zeros((1, 1))
-    terms = sample_terms(lambda _: q, lambda z: (z * w,), Probit(), x, eps[:, None])
+    q = DiagonalGaussian(np.zeros((1, 1)), np.zeros((1, 1)))
+    terms = sample_terms(model_of(lambda z: (z * w,), Probit()), q, x, eps[:, None])
     log_p = math.log(0.25 + math.asin(rho) / (2 * math.pi))
     assert logsumexp(terms.log_weights[:, 0], b=weight) == pytest.approx(log_p, rel=1e-9)
     assert weight @ terms.log_weights[:, 0] <= log_p + 1e-12
@@ -438,4 +443,5 @@ def test_the_effective_sample_size_by_hand():
 def test_the_kl_term_is_the_closed_form_of_the_encoders_output(name):
     model = small_model(name, K=2)
     terms = elbo_terms(*model.parts, axis_noise(2, len(model.x)))
-    np.testing.assert_array_equal(terms.kl.data, kl_divergence(*model.encode(model.x)).data)
+    q = model.encode(model.x)
+    np.testing.assert_array_equal(terms.kl.data, kl_divergence(q.mu, q.log_var).data)

@@ -24,7 +24,7 @@ logits = st.floats(-30.0, 30.0)
 
 def parameters_of(name, rows, D, rng):
     """Random decoder outputs for a likelihood."""
-    outputs = [rng.standard_normal((rows, D)) for _ in LIKELIHOODS[name]().heads]
+    outputs = [rng.standard_normal((rows, D)) for _ in LIKELIHOODS[name]().head_names]
     if name == "gaussian, one scale learnt":
         outputs.append(rng.standard_normal((1, 1)))
     return tuple(outputs)
@@ -119,7 +119,9 @@ def test_the_continuous_bernoulli_at_a_half_is_uniform():
 def test_the_cross_entropy_of_grey_pixels_is_no_density(p, mass):
     x, weight = unit_rule()
     outputs = (np.array([[np.log(p / (1 - p))]]),)
-    assert weight @ probabilities(Bernoulli(grey=True), outputs, x) == pytest.approx(mass, abs=5e-4)
+    assert weight @ probabilities(Bernoulli(grey="cross-entropy"), outputs, x) == pytest.approx(
+        mass, abs=5e-4
+    )
 
 
 @pytest.mark.equation("LIK.3")
@@ -158,7 +160,7 @@ def test_likelihood_is_divergence_from_the_data(counts, logit):
 def test_extremes_stay_finite_and_keep_the_dtype(name, dtype):
     likelihood = LIKELIHOODS[name]()
     for size in (0.0, 80.0, -80.0, 1e3, -1e3):
-        outputs = [np.full((2, 1), size, dtype) for _ in likelihood.heads]
+        outputs = [np.full((2, 1), size, dtype) for _ in likelihood.head_names]
         if likelihood.name == "gaussian":
             outputs[1:] = [np.minimum(p, 30) for p in outputs[1:]]
         if name == "gaussian, one scale learnt":
@@ -435,7 +437,7 @@ def test_the_first_biases_predict_the_datas_mean(name, dtype):
     likelihood = LIKELIHOODS[name]()
     X = data_of(likelihood, 200, 5, rng).astype(dtype)
     biases = likelihood.initial_biases(X)
-    assert len(biases) == len(likelihood.heads)
+    assert len(biases) == len(likelihood.head_names)
     outputs = tuple(b[None] for b in biases)
     np.testing.assert_allclose(likelihood.mean(outputs)[0], X.mean(axis=0), rtol=1e-5)
     if len(biases) == 2:
@@ -506,7 +508,7 @@ def test_the_floor_bounds_a_likelihood_that_has_no_bound():
     [
         (Bernoulli(), 1.0, 0.5, "grey='threshold'"),
         (Bernoulli(), 0.0, 2.0, "0 or 1"),
-        (Bernoulli(grey=True), 0.5, 1.5, "255"),
+        (Bernoulli(grey="cross-entropy"), 0.5, 1.5, "255"),
         (Binomial(16), 16.0, 17.0, "n_trials = 16"),
         (Binomial(16), 0.0, -1.0, "n_trials = 16"),
         (Binomial(16), 3.0, 0.5, "continuous-bernoulli"),

@@ -15,11 +15,11 @@ from scipy.stats import multivariate_normal
 
 from exact import assign, axis_noise, flatten, gradient
 from minivae import VAE, datasets, ops
-from minivae.distributions import Gaussian
+from minivae.distributions import Gaussian, StandardNormal
+from minivae.latent_model import LatentModel
+from minivae.models.vae.networks import Encoder, decoder
 from minivae.objectives import elbo_terms, sample_terms
 from minivae.optim import Adam
-from minivae.tensor import Tensor
-from minivae.vae import Decoder, Encoder
 
 q = 2
 
@@ -33,7 +33,7 @@ def synthetic():
 
 def digits():
     """Eight pixels in the middle of 300 handwritten digits, between 0 and 1."""
-    X, _ = datasets.load("optdigits").model_arrays("binomial")
+    X, _ = datasets.load("optdigits").model_arrays(counts=True)
     return X[:300].reshape(-1, 8, 8)[:, 2:6, 3:5].reshape(-1, 8) / 16.0
 
 
@@ -74,27 +74,29 @@ class LinearVAE:
     def __init__(self, pca, sigma, seed=0):
         rng = np.random.default_rng(seed)
         style = {"activation": "identity", "rng": rng, "dtype": np.float64}
-        self.pca, self.likelihood = pca, Gaussian(sigma)
-        self.encoder = Encoder(pca.d, [], pca.q, **style)
-        self.decoder = Decoder(pca.q, [], pca.d, 1, **style)
-        if sigma == "shared":
-            self.decoder.shared = Tensor(np.zeros((1, 1)), requires_grad=True)
-        self.parts = self.encoder, self.decoder, self.likelihood, pca.X
+        self.pca, self.encoder = pca, Encoder(pca.d, [], pca.q, **style)
+        self.likelihood = Gaussian(sigma).built(pca.q, pca.d, rng=rng, dtype=np.float64)
+        trunk = decoder(pca.q, [], **style)
+        self.model = LatentModel(StandardNormal(pca.q), trunk, self.likelihood)
         self.eps = axis_noise(pca.q, pca.n)
 
     @property
+    def parts(self):
+        return self.model, self.encoder(self.pca.X), self.pca.X
+
+    @property
     def parameters(self):
-        return [*self.encoder.parameters(), *self.decoder.parameters()]
+        return [*self.encoder.parameters(), *self.model.parameters()]
 
     @property
     def W(self):
-        return self.decoder.heads[0].weight.data.T
+        return self.likelihood.heads[0].weight.data.T
 
     def put(self, W, var):
         """The decoder W, and the best encoder for it."""
         weight, bias, log_var = self.pca.encoder(W, var)
-        self.decoder.heads[0].weight.data = W.T
-        self.decoder.heads[0].bias.data = self.pca.mean
+        self.likelihood.heads[0].weight.data = W.T
+        self.likelihood.heads[0].bias.data = self.pca.mean
         self.encoder.mu.weight.data, self.encoder.mu.bias.data = weight, bias
         self.encoder.log_var.weight.data = np.zeros_like(weight)
         self.encoder.log_var.bias.data = log_var
@@ -166,7 +168,7 @@ def test_the_gradient_vanishes_there(pca):
     vae = LinearVAE(pca, "shared").put(pca.W, pca.var)
     floor = vae.likelihood.log_floor  # log_var = floor + softplus(raw - floor)
     raw = floor + math.log(math.expm1(math.log(pca.var) - floor))
-    vae.decoder.shared.data = np.full((1, 1), raw)
+    vae.likelihood.shared.data = np.full((1, 1), raw)
     np.testing.assert_allclose(gradient(vae.loss, vae.parameters), 0.0, atol=1e-9)
     # and not at a rotation of it, although that is the same density of x
     vae.put(pca.W @ rotation(0.6), pca.var)
@@ -200,7 +202,7 @@ def test_training_reaches_the_log_likelihood(pca, sigma, seed):
     cosines = np.abs(pca.vectors[:, :q].T @ (vae.W / np.linalg.norm(vae.W, axis=0)))
     np.testing.assert_allclose(cosines.max(axis=0), 1.0, atol=1e-4)
     if sigma == "shared":
-        log_var = vae.likelihood.log_var(vae.decoder.shared.data).item()
+        log_var = vae.likelihood.log_var(vae.likelihood.shared.data).item()
         assert math.exp(log_var) == pytest.approx(pca.var, rel=1e-4)
 
 
@@ -238,7 +240,8 @@ def test_units_collapse_where_they_are_not_worth_their_kl(pca, beta, active):
     vae = LinearVAE(pca, math.sqrt(var), seed=3).train(beta)
     np.testing.assert_allclose(column_energies(vae.W), energies, atol=1e-4 * first)
     # a unit in use has a mean that moves with x; one that collapsed is the prior, and costs nothing
-    mu, log_var = (t.data for t in vae.encoder(pca.X))
+    q_z = vae.encoder(pca.X)
+    mu, log_var = q_z.mu.data, q_z.log_var.data
     in_use = mu.var(axis=0) > 0.01
     assert in_use.sum() == active
     kl = 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
@@ -267,9 +270,7 @@ def test_the_vae_says_the_same(pca, kl):
     if kl == "monte-carlo":  # no expectation is needed: at the posterior every sample says log p(x)
         np.testing.assert_allclose(vae.elbo(pca.X), log_p, rtol=1e-9)
         assert vae.score(pca.X) == pytest.approx(pca.log_likelihood, rel=1e-10)
-    estimate, ess = vae.log_likelihood(
-        pca.X, n_samples=20, return_ess=True, proposal="encoder"
-    )
+    estimate, ess = vae.log_likelihood(pca.X, n_samples=20, return_ess=True, proposal="encoder")
     np.testing.assert_allclose(estimate, log_p, rtol=1e-9)
     np.testing.assert_allclose(ess, 20.0, rtol=1e-7)
     assert vae.active_units(pca.X).all()

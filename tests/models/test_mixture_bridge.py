@@ -12,11 +12,18 @@ from exact import gradient
 from examples import em_and_gradient
 from minivae import GaussianMixture, grad, ops
 from minivae.datasets import load_faithful
-from minivae.distributions import Bernoulli, Gaussian, mixture_log_joint, mixture_log_prob
+from minivae.distributions import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    mixture_log_joint,
+    mixture_log_prob,
+)
 from minivae.errors import ConvergenceWarning
+from minivae.latent_model import LatentModel
+from minivae.models.vae.networks import decoder
 from minivae.objectives import categorical_log_prob, expected_log_joint, minibatch_estimate
 from minivae.tensor import Tensor
-from minivae.vae import Decoder
 
 FAITHFUL = load_faithful()
 SCALED = (FAITHFUL - FAITHFUL.mean(axis=0)) / FAITHFUL.std(axis=0)
@@ -37,17 +44,15 @@ def theta_of(model):
 # Categories summed out ----------------------------------------------------------------------------
 
 
-def linear_decoder(likelihood, heads):
-    """A decoder without hidden layers that answers category k with the k-th row of each head."""
+def linear_model(log_pi, likelihood, heads):
+    """Categories, and a linear decoder that answers category k with the k-th row of each head."""
     K, D = heads[0].shape
-    shared = getattr(likelihood, "sigma", None) == "shared"
-    decoder = Decoder(
-        K, (), D, len(heads), activation="identity", rng=np.random.default_rng(0),
-        dtype=np.float64, shared_scale=shared,
-    )  # fmt: skip
-    for head, rows in zip(decoder.heads, heads, strict=True):
+    style = {"rng": np.random.default_rng(0), "dtype": np.float64}
+    likelihood = likelihood.built(K, D, **style)
+    for head, rows in zip(likelihood.heads, heads, strict=True):
         head.weight.data, head.bias.data = rows - rows[0], rows[0]
-    return decoder
+    trunk = decoder(K, (), activation="identity", **style)
+    return LatentModel(Categorical(log_pi), trunk, likelihood)
 
 
 @pytest.mark.equation("GMM.10")
@@ -56,11 +61,10 @@ def linear_decoder(likelihood, heads):
 def test_a_categorical_z_with_a_gaussian_decoder_is_a_mixture(K, D):
     X = FAITHFUL[:, :D]
     model = fitted(X, "diag", K, max_iter=20, tol=1e-3)
-    likelihood = Gaussian("network", floor=1e-3)
+    likelihood = Gaussian("network", sigma_floor=1e-3)
     raw = likelihood._raw(np.log(model.covariances_))
-    decoder = linear_decoder(likelihood, [model.means_, raw])
     log_pi = np.log(model.weights_)
-    log_p = categorical_log_prob(log_pi, decoder, likelihood, X).data
+    log_p = categorical_log_prob(linear_model(log_pi, likelihood, [model.means_, raw]), X).data
     np.testing.assert_allclose(log_p, model.score_samples(X), rtol=1e-12)
     # and by the density that is a VAE's prior
     factors = np.sqrt(model.covariances_)[..., None] * np.eye(D)
@@ -77,13 +81,11 @@ def test_one_scale_for_all_is_a_spherical_mixture(K):
     model = fitted(FAITHFUL, "tied", K, max_iter=20, tol=1e-3)
     log_pi, means = np.log(model.weights_), model.means_
     log_p = mixture_log_prob(FAITHFUL, log_pi, means, np.tile(2.5 * np.eye(2), (K, 1, 1)))
-    fixed = Gaussian(2.5)
-    ours = categorical_log_prob(log_pi, linear_decoder(fixed, [means]), fixed, FAITHFUL)
+    ours = categorical_log_prob(linear_model(log_pi, Gaussian(2.5), [means]), FAITHFUL)
     np.testing.assert_allclose(ours.data, log_p, rtol=1e-12)
-    learnt = Gaussian("shared")
-    decoder = linear_decoder(learnt, [means])
-    decoder.shared.data = np.full((1, 1), learnt._raw(np.log(2.5**2)))
-    ours = categorical_log_prob(log_pi, decoder, learnt, FAITHFUL)
+    learnt = linear_model(log_pi, Gaussian("shared"), [means])
+    learnt.likelihood.shared.data = np.full((1, 1), learnt.likelihood._raw(np.log(2.5**2)))
+    ours = categorical_log_prob(learnt, FAITHFUL)
     np.testing.assert_allclose(ours.data, log_p, rtol=1e-12)
 
 
@@ -93,16 +95,17 @@ def test_on_a_finite_table_likelihood_is_entropy_and_divergence(seed, K, D):
     """-log-likelihood / N = H(p_hat) + KL(p_hat || p): maximum likelihood is the least KL."""
     rng = np.random.default_rng(seed)
     table = np.array([*product((0.0, 1.0), repeat=D)])
-    decoder = linear_decoder(Bernoulli(), [2.0 * rng.normal(size=(K, D))])
+    logits = 2.0 * rng.normal(size=(K, D))
     log_pi = np.log(rng.dirichlet(np.ones(K)) + 1e-9)
     log_pi -= np.logaddexp.reduce(log_pi)
-    log_p = categorical_log_prob(log_pi, decoder, Bernoulli(), table).data
+    model = linear_model(log_pi, Bernoulli(), [logits])
+    log_p = categorical_log_prob(model, table).data
     assert np.exp(log_p).sum() == pytest.approx(1, rel=1e-12)
     counts = rng.integers(1, 5, len(table))
     X = np.repeat(table, counts, axis=0)
     p_hat = counts / counts.sum()
     entropy, kl = -(p_hat * np.log(p_hat)).sum(), (p_hat * (np.log(p_hat) - log_p)).sum()
-    mean = categorical_log_prob(log_pi, decoder, Bernoulli(), X).data.mean()
+    mean = categorical_log_prob(model, X).data.mean()
     assert -mean == pytest.approx(entropy + kl, rel=1e-12)
     assert kl >= -1e-12
 

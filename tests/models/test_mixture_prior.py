@@ -18,13 +18,20 @@ from minivae import (
     ops,
     primitive,
 )
-from minivae.distributions import StandardNormal, kl_divergence, mixture_log_prob
+from minivae.distributions import (
+    DiagonalGaussian,
+    MixturePrior,
+    StandardNormal,
+    kl_divergence,
+    mixture_log_prob,
+)
 from minivae.errors import NotFittedError, ShapeError
+from minivae.models.vae import prior_warmup
+from minivae.models.vae.prior_warmup import begin_at_codes
 from minivae.objectives import elbo_terms, sample_terms
-from minivae.vae import MixturePrior
 
 _digits = datasets.load("optdigits")
-X, X_TEST = np.split(_digits.model_arrays("binomial")[0][:2000], [1500])
+X, X_TEST = np.split(_digits.model_arrays(counts=True)[0][:2000], [1500])
 Y_TEST = _digits.y_train[1500:2000]
 K = 5
 DIGITS = {"latent_dim": K, "likelihood": "binomial", "n_trials": 16, "hidden": (60,),
@@ -134,7 +141,7 @@ def test_it_has_the_density_of_the_mixture_that_it_is_made_of(kind):
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(200, 3)) * [0.1, 1, 5] + 4 * rng.integers(2, size=(200, 1))
     fitted = GaussianMixture(3, covariance_type=kind, random_state=0, tol=1e-6).fit(codes)
-    prior = MixturePrior.of(fitted, np.float64)
+    prior = prior_warmup.prior_of(fitted, np.float64)
     np.testing.assert_allclose(prior.log_prob(codes).data, fitted.score_samples(codes), rtol=1e-10)
     np.testing.assert_allclose(
         prior.responsibilities(codes), fitted.predict_proba(codes), atol=1e-9
@@ -153,8 +160,8 @@ def test_a_component_without_weight_takes_no_part():
 def test_draws_have_its_moments():
     prior, rng = prior_of(), np.random.default_rng(0)
     n = 200_000
-    z = prior.sample(rng.standard_normal((n, 2)), rng)
-    mean, covariance = prior.moments(2)
+    z = prior.draw(rng.standard_normal((n, 2)), rng)
+    mean, covariance = prior.moments()
     np.testing.assert_allclose(z.mean(axis=0), mean, atol=6 * np.sqrt(covariance.max() / n))
     np.testing.assert_allclose(np.cov(z.T), covariance, atol=0.05)
     shares = prior.responsibilities(z).mean(axis=0)
@@ -178,8 +185,8 @@ def test_the_kl_is_the_integral_in_one_dimension():
         expected.append(w @ (norm.logpdf(z[:, 0], m, s) - prior.log_prob(z).data))
     S = 100_001
     eps = ndtri((np.arange(S) + 0.5) / S)  # samples that fill q evenly
-    z = (mu + np.exp(0.5 * log_var) * eps).T.reshape(-1, 1)
-    kl = prior.kl_divergence(mu, log_var, z).data
+    z = (mu + np.exp(0.5 * log_var) * eps).T[..., None]
+    kl = DiagonalGaussian(mu, log_var).kl_to(prior, z).data
     np.testing.assert_allclose(kl, expected, atol=1e-4)
     assert np.abs(kl_divergence(mu, log_var) - expected).min() > 0.1  # N(0, 1) would be wrong
 
@@ -197,8 +204,9 @@ def test_the_kl_to_one_gaussian_is_its_closed_form():
         np.exp(log_var) @ np.diag(P) + np.einsum("ni,ij,nj->n", away, P, away)
         - K - log_var.sum(axis=1) + 2 * np.log(np.diag(L)).sum()
     )  # fmt: skip
-    z = (mu + np.exp(0.5 * log_var) * axis_noise(K, 4)).reshape(-1, K)
-    np.testing.assert_allclose(prior.kl_divergence(mu, log_var, z).data, expected, rtol=1e-12)
+    z = mu + np.exp(0.5 * log_var) * axis_noise(K, 4)
+    kl = DiagonalGaussian(mu, log_var).kl_to(prior, z)
+    np.testing.assert_allclose(kl.data, expected, rtol=1e-12)
 
 
 @pytest.mark.equation("PRIOR.2")
@@ -208,25 +216,29 @@ def test_components_held_at_the_standard_normal_are_the_standard_elbo(C):
     prior = held_standard(C, 2)
     eps = axis_noise(2, len(model.x))  # with it, a quadratic's expectation is exact
 
-    def elbo(prior):
-        return lambda: ops.sum(elbo_terms(*model.parts, eps, prior).elbo)
+    def terms_of(prior):
+        return elbo_terms(*model.with_prior(prior).parts, eps)
 
-    terms, expected = (elbo_terms(*model.parts, eps, p) for p in (prior, StandardNormal()))
+    def elbo(prior):
+        return lambda: ops.sum(terms_of(prior).elbo)
+
+    terms, expected = (terms_of(p) for p in (prior, StandardNormal(2)))
     np.testing.assert_allclose(terms.kl.data, expected.kl.data, rtol=1e-12)
     np.testing.assert_allclose(terms.elbo.data, expected.elbo.data, rtol=1e-13)
     np.testing.assert_allclose(
         gradient(elbo(prior), model.parameters),
-        gradient(elbo(StandardNormal()), model.parameters),
+        gradient(elbo(StandardNormal(2)), model.parameters),
         rtol=1e-10, atol=1e-12,
     )  # fmt: skip
     # sample by sample too, whatever the noise
     noise = np.random.default_rng(0).normal(size=(5, len(model.x), 2))
     weights, wanted = (
-        sample_terms(*model.parts, noise, p).log_weights.data for p in (prior, StandardNormal())
+        sample_terms(*model.with_prior(p).parts, noise).log_weights.data
+        for p in (prior, StandardNormal(2))
     )
     np.testing.assert_allclose(weights, wanted, rtol=1e-12)
     shifted = MixturePrior(np.ones(1), np.full((1, 2), 0.01), np.eye(2)[None], np.float64)
-    assert np.abs(elbo_terms(*model.parts, eps, shifted).kl.data - expected.kl.data).max() > 1e-5
+    assert np.abs(terms_of(shifted).kl.data - expected.kl.data).max() > 1e-5
 
 
 # A model that learns it ---------------------------------------------------------------------------
@@ -273,15 +285,16 @@ def test_early_stopping_waits_for_the_mixture():
 
 def test_it_begins_where_the_encoder_has_put_the_data(standard):
     prior = MixturePrior.standard(5, K, np.float32)
-    mu, log_var = standard.posterior(X)
-    prior.start_at(mu, log_var, 0)
-    mean, covariance = prior.moments(K)
+    q = standard.posterior(X)
+    mu, log_var = q.mu, q.log_var
+    begin_at_codes(prior, q, 0)
+    mean, covariance = prior.moments()
     # The mean and covariance of the aggregate posterior, by the law of total variance
     total = np.cov(mu.T, bias=True) + np.diag(np.exp(log_var).mean(axis=0))
     np.testing.assert_allclose(mean, mu.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(covariance, total, rtol=0.02, atol=0.01)
     vae = copy.deepcopy(standard)
-    vae.prior_ = prior
+    vae.model_.prior = prior
     assert vae.score(X) > standard.score(X) + 0.5
 
 
@@ -289,13 +302,13 @@ def test_a_dimension_that_is_not_in_use_keeps_its_variance():
     rng = np.random.default_rng(0)
     mu = np.stack([4.0 * rng.integers(3, size=300), 1e-6 * rng.normal(size=300)], axis=1)
     prior = MixturePrior.standard(3, 2, np.float32)
-    prior.start_at(mu, np.log([[0.01, 1.0]] * np.ones((300, 1))), 0)
-    _, covariance = prior.moments(2)
+    begin_at_codes(prior, DiagonalGaussian(mu, np.log([[0.01, 1.0]] * np.ones((300, 1)))), 0)
+    _, covariance = prior.moments()
     assert covariance[1, 1] == pytest.approx(1.0, abs=0.05)
     assert sorted(np.round(prior.means.data[:, 0])) == [0, 4, 8]
     # all of them out of use: the aggregate posterior is N(0, I) again
-    prior.start_at(np.zeros((50, 2)), np.zeros((50, 2)), 0)
-    mean, covariance = prior.moments(2)
+    begin_at_codes(prior, DiagonalGaussian(*np.zeros((2, 50, 2))), 0)
+    mean, covariance = prior.moments()
     np.testing.assert_allclose(mean, 0, atol=1e-6)
     np.testing.assert_allclose(covariance, np.eye(2), atol=0.011)
 
@@ -336,7 +349,7 @@ def small_vae(K, prior):
     for name, p in vae.named_parameters():
         if name.endswith("weight"):
             p.data = 1.2 * rng.standard_normal(p.shape)
-    vae.prior_ = prior
+    vae.model_.prior = prior
     return vae, pixels[:6]
 
 
@@ -350,7 +363,7 @@ def test_log_likelihood_is_the_integral_over_the_mixture(K):
     vae, x = small_vae(K, prior)
 
     def log_joint(z):
-        return vae._log_joint(x, np.repeat(z[:, None], len(x), axis=1)).data
+        return vae.model_.log_joint(x, np.repeat(z[:, None], len(x), axis=1)).data
 
     truth = log_integral(log_joint, K, limit=14.0, tolerance=1e-8)
     estimate, ess = vae.log_likelihood(x, 4000, return_ess=True)
@@ -363,12 +376,12 @@ def test_log_likelihood_is_the_integral_over_the_mixture(K):
 def test_a_wide_prior_has_wide_proposals():
     prior = MixturePrior(np.ones(1), np.array([[7.0]]), np.full((1, 1, 1), 5.0), np.float64)
     vae, x = small_vae(1, prior)
-    for name, p in vae.decoder_.named_parameters():
+    for name, p in vae.model_.named_parameters():
         if name.endswith("weight"):
             p.data = 0.05 * p.data  # so that z says little of x, and the posterior is the prior
     estimate, ess = vae.log_likelihood(x, 1000, return_ess=True)
     truth = log_integral(
-        lambda z: vae._log_joint(x, np.repeat(z[:, None], len(x), axis=1)).data, limit=60.0
+        lambda z: vae.model_.log_joint(x, np.repeat(z[:, None], len(x), axis=1)).data, limit=60.0
     )
     np.testing.assert_allclose(estimate, truth, atol=0.05)
     assert ess.min() > 650

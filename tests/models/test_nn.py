@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact import assign, flatten, gradient, numerical_gradient, value_at
+from exact import assign, flatten, gradient, model_of, numerical_gradient, value_at
 from minivae import ops
+from minivae.distributions import Gaussian, Likelihood, StandardNormal
 from minivae.errors import ShapeError
+from minivae.latent_model import LatentModel
+from minivae.models.vae.networks import Encoder, decoder
 from minivae.nn import MLP, Dense, Module, glorot_uniform, he_normal, zeros
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor
-from minivae.vae import Decoder, Encoder
 
 FORMULAE = {
     "identity": lambda a: a,
@@ -150,15 +152,15 @@ def test_zero_heads_start_at_the_prior_exactly(dtype, seed, K):
     rng = np.random.default_rng(seed)
     encoder = Encoder(6, [5], K, activation="relu", rng=rng, dtype=dtype)
     x = (100 * rng.standard_normal((7, 6))).astype(dtype)
-    mu, log_var = encoder(x)
-    assert not mu.data.any()
-    assert not log_var.data.any()
+    q = encoder(x)
+    assert not q.mu.data.any()
+    assert not q.log_var.data.any()
 
-    class NoData:
+    class NoData(Likelihood):
         def log_prob(self, parameters, x):
             return np.zeros(len(x), dtype)
 
-    terms = elbo_terms(encoder, lambda z: (z,), NoData(), x, np.ones((1, 7, K), dtype))
+    terms = elbo_terms(model_of(lambda z: (z,), NoData(), K), q, x, np.ones((1, 7, K), dtype))
     assert not terms.kl.data.any()
     assert not zeros(rng, 3, 4).any()
 
@@ -181,15 +183,19 @@ def test_names_follow_the_reading_order():
         "trunk.layers.1.weight", "trunk.layers.1.bias",
         "mu.weight", "mu.bias", "log_var.weight", "log_var.bias",
     ]  # fmt: skip
-    decoder = Decoder(2, [4], 6, 2, activation="tanh", rng=rng, dtype=np.float64)
-    decoder.shared = Tensor([[0.0]], requires_grad=True)
-    assert [name for name, _ in decoder.named_parameters("decoder.")] == [
-        "decoder.trunk.layers.0.weight", "decoder.trunk.layers.0.bias",
-        "decoder.heads.0.weight", "decoder.heads.0.bias",
-        "decoder.heads.1.weight", "decoder.heads.1.bias",
-        "decoder.shared",
+    style = {"rng": rng, "dtype": np.float64}
+    trunk = decoder(2, [4], activation="tanh", **style)
+    model = LatentModel(StandardNormal(2), trunk, Gaussian("network").built(4, 6, **style))
+    assert [name for name, _ in model.named_parameters("model.")] == [
+        "model.decoder.layers.0.weight", "model.decoder.layers.0.bias",
+        "model.likelihood.heads.0.weight", "model.likelihood.heads.0.bias",
+        "model.likelihood.heads.1.weight", "model.likelihood.heads.1.bias",
     ]  # fmt: skip
-    assert [id(p) for p in decoder.parameters()] == [id(p) for _, p in decoder.named_parameters()]
+    assert [id(p) for p in model.parameters()] == [id(p) for _, p in model.named_parameters()]
+    shared = Gaussian("shared").built(4, 6, **style)
+    assert [name for name, _ in shared.named_parameters("likelihood.")] == [
+        "likelihood.heads.0.weight", "likelihood.heads.0.bias", "likelihood.shared",
+    ]  # fmt: skip
 
 
 def test_what_is_no_parameter_has_no_name():

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact import axis_noise, normal_rule, numerical_gradient, small_model
+from exact import axis_noise, model_of, normal_rule, numerical_gradient, small_model
 from minivae import ops
-from minivae.distributions import Gaussian
-from minivae.objectives import elbo_terms, posterior_sample, sample_terms
+from minivae.distributions import DiagonalGaussian, Gaussian
+from minivae.objectives import elbo_terms, sample_terms
 from minivae.tensor import Tensor
 from minivae.transforms import grad
 
@@ -127,10 +127,10 @@ def test_samples_come_row_by_row(S, N, K, seed):
     rng = np.random.default_rng(seed)
     mu, log_var = rng.standard_normal((2, N, K))
     eps = rng.standard_normal((S, N, K))
-    z = posterior_sample(mu, log_var, eps)
-    assert z.shape == (S * N, K)
+    z = DiagonalGaussian(mu, log_var).rsample(eps)
+    assert z.shape == (S, N, K)
     expected = mu + np.exp(0.5 * log_var) * eps
-    np.testing.assert_allclose(z.reshape(S, N, K), expected, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(z, expected, rtol=1e-14, atol=1e-14)
 
     # and the samples of a datum add their gradients
     g = rng.standard_normal((S * N, K))
@@ -158,17 +158,14 @@ def linear_gaussian(w, sigma, x):
 
 @pytest.mark.equation("ELBO.3")
 @pytest.mark.equation("REP.1")
-@given(
-    w=st.floats(-2.0, 2.0), sigma=st.floats(0.3, 2.0), x=means, mu=means, log_var=log_variances
-)
+@given(w=st.floats(-2.0, 2.0), sigma=st.floats(0.3, 2.0), x=means, mu=means, log_var=log_variances)
 def test_the_elbo_of_a_linear_decoder_and_its_gradient(w, sigma, x, mu, log_var):
     # everything is quadratic in z, so two points of noise, at +-1, give the expectation exactly
     closed_form, eps = linear_gaussian(w, sigma, x), axis_noise(1, 1)
 
     def elbo(mu, log_var, w):
-        terms = elbo_terms(
-            lambda _: (mu, log_var), lambda z: (z * w,), Gaussian(sigma), np.array([[x]]), eps
-        )
+        model = model_of(lambda z: (z * w,), Gaussian(sigma))
+        terms = elbo_terms(model, DiagonalGaussian(mu, log_var), np.array([[x]]), eps)
         return ops.sum(terms.elbo)
 
     arguments = [np.array([[number]]) for number in (mu, log_var, w)]
@@ -194,9 +191,8 @@ def test_of_a_nonlinear_decoder_the_gradient_is_unbiased(name):
     eps, weight = normal_rule(n=401)
 
     def through(mu, log_var):
-        terms = sample_terms(
-            lambda _: (mu, log_var), model.decode, model.likelihood, model.x, eps[:, None]
-        )
+        q = DiagonalGaussian(mu, log_var)
+        terms = sample_terms(model.model, q, model.x, eps[:, None])
         return ops.sum(weight * terms.log_weights[:, 0])
 
     ours = grad(through, argnums=(0, 1))(np.array([[mu]]), np.array([[log_var]]))
@@ -216,13 +212,9 @@ def test_gradients_reach_tensors_that_are_not_the_posteriors():
     # the decoder's parameters move the ELBO through log p(x | z) only: E_q d log p / dw
     w = Tensor([[1.5]], requires_grad=True)
     eps = axis_noise(1, 1)
-    terms = elbo_terms(
-        lambda _: (np.array([[0.4]]), np.array([[-1.0]])),
-        lambda z: (z * w,),
-        Gaussian(0.5),
-        np.array([[2.0]]),
-        eps,
-    )
+    q = DiagonalGaussian(np.array([[0.4]]), np.array([[-1.0]]))
+    model = model_of(lambda z: (z * w,), Gaussian(0.5))
+    terms = elbo_terms(model, q, np.array([[2.0]]), eps)
     ops.sum(terms.elbo).backward()
     expected = (0.4 * (2.0 - 1.5 * 0.4) - 1.5 * np.exp(-1.0)) / 0.25
     assert w.grad is not None

@@ -300,7 +300,7 @@ def test_adversarial_variational_bayes_is_two_players():
     # log p(x) of four equally frequent points is at most log 1/4
     assert run.history["elbo"][0] < -2.5
     assert -2.0 < np.mean(run.history["elbo"][-50:]) < math.log(0.25)
-    with pytest.raises(NotImplementedError, match="log_prob: .* Implicit does not have it"):
+    with pytest.raises(NotImplementedError, match=r"log_prob: .* Implicit does not have it"):
         Implicit(x, sampler).log_prob(np.zeros((1, 32, 1)))
 
 

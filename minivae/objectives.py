@@ -69,7 +69,11 @@ def elbo_terms(
     log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     z = q.rsample(eps)
-    reconstruction = ops.mean(model.log_prob_given(x, z, c), 0)
+    log_likelihood = model.log_prob_given(x, z, c)
+    if len(log_likelihood) == 1:  # the mean over one sample is that sample, at less cost
+        reconstruction = ops.reshape(log_likelihood, log_likelihood.shape[1:])
+    else:
+        reconstruction = ops.mean(log_likelihood, 0)
     return ElboTerms(reconstruction, q.kl_to(model.prior_given(c), z))
 
 

@@ -49,6 +49,9 @@ class Player(NamedTuple):
 class Hook:
     """What happens on the way; a hook overrides what it needs."""
 
+    name: str = ""
+    """Under which a checkpoint keeps its state; hooks without state need none."""
+
     def step_begins(self, run: Run, progress: float) -> None:
         """Before the first loss of a step."""
 
@@ -87,6 +90,8 @@ class EarlyStopping(Hook):
     remember, give_back
         Copies of the parameters by name, and the function that takes them back.
     """
+
+    name = "early_stopping"
 
     def __init__(
         self,
@@ -216,7 +221,7 @@ class Run:
 
         Two parts: what JSON can say, and arrays by name.
         """
-        hooks = [hook.state() for hook in self.hooks]
+        hooks = [hook.state() for hook in self._remembering]
         arrays: dict[str, Array] = {}
         for i, optimiser in enumerate(self.optimisers):
             arrays |= with_prefix(f"optimiser.{i}.", optimiser.state_dict())
@@ -236,12 +241,17 @@ class Run:
         """Go on from where :meth:`state` was taken; give ``history`` back its value of then."""
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict(without_prefix(f"optimiser.{i}.", arrays))
-        for i, (hook, own) in enumerate(zip(self.hooks, position["hooks"], strict=True)):
+        for i, (hook, own) in enumerate(zip(self._remembering, position["hooks"], strict=True)):
             hook.restore(own, without_prefix(f"hook.{i}.", arrays))
         self.epoch, self.batch = position["epoch"], position["batch"]
         self.sums = dict(position["sums"])
         self.order = restore_generator(position["order"])
         self.noise = restore_generator(position["noise"])
+
+    @property
+    def _remembering(self) -> list[Hook]:
+        """The hooks with a state of their own; others may come and go between restarts."""
+        return [hook for hook in self.hooks if type(hook).state is not Hook.state]
 
     @property
     def finished(self) -> bool:

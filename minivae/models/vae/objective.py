@@ -40,8 +40,8 @@ class Objective:
         settings, (taken,) = self.settings, batch
         if self.model.likelihood.drawn_afresh:
             taken = self.model.likelihood.as_taken(taken, rng)
+        q = self.encode(taken)
         x = wrap(taken)
-        q = self.encode(x)
         eps = q.noise(rng, settings.n_samples)
         beta = settings.beta
         if progress < settings.beta_warmup:

@@ -50,7 +50,7 @@ class Hook:
     """What happens on the way; a hook overrides what it needs."""
 
     name: str = ""
-    """Under which a checkpoint keeps its state; hooks without state need none."""
+    """Under which a checkpoint keeps its state; hooks without state may come and go."""
 
     def step_begins(self, run: Run, progress: float) -> None:
         """Before the first loss of a step."""
@@ -221,19 +221,21 @@ class Run:
 
         Two parts: what JSON can say, and arrays by name.
         """
-        hooks = [hook.state() for hook in self._remembering]
         arrays: dict[str, Array] = {}
         for i, optimiser in enumerate(self.optimisers):
             arrays |= with_prefix(f"optimiser.{i}.", optimiser.state_dict())
-        for i, (_, own) in enumerate(hooks):
-            arrays |= with_prefix(f"hook.{i}.", own)
+        hooks: dict[str, dict[str, Any]] = {}
+        for hook in self.hooks:
+            if hook.name:
+                hooks[hook.name], own = hook.state()
+                arrays |= with_prefix(f"{hook.name}.", own)
         position = {
             "epoch": self.epoch,
             "batch": self.batch,
             "sums": dict(self.sums),
             "order": generator_state(self.order),
             "noise": generator_state(self.noise),
-            "hooks": [own for own, _ in hooks],
+            "hooks": hooks,
         }
         return position, arrays
 
@@ -241,17 +243,13 @@ class Run:
         """Go on from where :meth:`state` was taken; give ``history`` back its value of then."""
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict(without_prefix(f"optimiser.{i}.", arrays))
-        for i, (hook, own) in enumerate(zip(self._remembering, position["hooks"], strict=True)):
-            hook.restore(own, without_prefix(f"hook.{i}.", arrays))
+        for hook in self.hooks:
+            if hook.name:
+                hook.restore(position["hooks"][hook.name], without_prefix(f"{hook.name}.", arrays))
         self.epoch, self.batch = position["epoch"], position["batch"]
         self.sums = dict(position["sums"])
         self.order = restore_generator(position["order"])
         self.noise = restore_generator(position["noise"])
-
-    @property
-    def _remembering(self) -> list[Hook]:
-        """The hooks with a state of their own; others may come and go between restarts."""
-        return [hook for hook in self.hooks if type(hook).state is not Hook.state]
 
     @property
     def finished(self) -> bool:

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-import minivae.vae.fitting
+import minivae.models.vae.model
 from budget import ROOT
 from minivae import VAE, datasets, resume
 from minivae.checkpoint import load_checkpoint, save_checkpoint
 from minivae.errors import CheckpointError, DatasetError, ShapeError
-from minivae.vae.fitting import Fitting
+from minivae.training import Run
 
-COUNTS = datasets.load("optdigits").model_arrays("binomial")[0][:150]
+COUNTS = datasets.load("optdigits").model_arrays(counts=True)[0][:150]
 GREYS = COUNTS / np.float32(16)
 
 # What there is to forget: each of these keeps something of its own between two steps.
@@ -75,7 +75,7 @@ def undisturbed(request, tmp_path_factory):
 def stopping_after(steps, how):
     """Let ``how`` happen at the end of a certain step."""
     taken = []
-    step = Fitting.step
+    step = Run.step
 
     def counted(self, *args):
         metrics = step(self, *args)
@@ -85,7 +85,7 @@ def stopping_after(steps, how):
         return metrics
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fitting, "step", counted)
+        patch.setattr(Run, "step", counted)
         yield
 
 
@@ -136,8 +136,8 @@ def test_stopped_between_two_epochs(undisturbed, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         make(params).fit(X, checkpoint=path, on_epoch=stop)
-    _, metadata = load_checkpoint(path)
-    assert (metadata["training"]["loop"]["epoch"], metadata["training"]["loop"]["batch"]) == (2, 0)
+    position = load_checkpoint(path)[1]["training"]["position"]
+    assert (position["epoch"], position["batch"]) == (2, 0)
     epochs = []
     vae = resume(path, X, on_epoch=lambda vae, epoch: epochs.append(epoch))
     assert epochs == list(range(3, len(expected[1]["epoch"]) + 1))
@@ -160,11 +160,26 @@ def test_samples_on_the_way_go_on_where_they_were(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_whoever_watches_may_come_and_go(undisturbed, tmp_path, before):
+    params, X, expected = undisturbed
+    path, epochs = tmp_path / "run.npz", []
+
+    def look(vae, epoch):
+        epochs.append(epoch)
+
+    with stopping_after(3, ctrl_c), pytest.raises(KeyboardInterrupt):
+        make(params).fit(X, checkpoint=path, on_epoch=look if before else None)
+    vae = resume(path, X, on_epoch=None if before else look)
+    assert epochs
+    assert_same_run(everything(path, vae), expected)
+
+
 def test_a_finished_run_comes_back_at_once_with_its_best(undisturbed, tmp_path, monkeypatch):
     params, X, expected = undisturbed
     path = tmp_path / "run.npz"
     vae = make(params).fit(X, checkpoint=path)
-    monkeypatch.setattr(Fitting, "step", crash)
+    monkeypatch.setattr(Run, "step", crash)
     assert_same_run(everything(path, resume(path, X)), expected)
     loaded = VAE.load(path)
     for name, value in vae.state_dict().items():
@@ -192,7 +207,7 @@ KILLED = textwrap.dedent(
     """
     import sys
     from minivae import VAE, datasets, resume
-    X = datasets.load("optdigits").model_arrays("binomial")[0][:1500]
+    X = datasets.load("optdigits").model_arrays(counts=True)[0][:1500]
     path, goes_on = sys.argv[1], sys.argv[2] == "resume"
     say = lambda vae, epoch: print(epoch, flush=True)
     if goes_on:
@@ -259,7 +274,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_the_model(tmp_path,
         saved.append(None)
         save_checkpoint(*args)
 
-    monkeypatch.setattr(minivae.vae.fitting, "save_checkpoint", save)
+    monkeypatch.setattr(minivae.models.vae.model, "save_checkpoint", save)
     vae = make(RUNS["plain"][0])
     with pytest.raises(CheckpointError, match="No space left"):
         vae.fit(COUNTS, checkpoint=path)
@@ -273,7 +288,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_the_model(tmp_path,
 
 
 def test_a_folder_that_is_missing_is_told_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(Fitting, "step", crash)
+    monkeypatch.setattr(Run, "step", crash)
     heard = []
     with pytest.raises(CheckpointError, match="No such file or directory"):
         make({}).fit(
@@ -339,7 +354,7 @@ def test_the_same_data_in_another_dtype_are_the_same_data(stopped):
 
 def test_the_source_of_the_data_is_remembered(tmp_path):
     path = tmp_path / "run.npz"
-    X = datasets.load("optdigits").model_arrays("binomial")[0]
+    X = datasets.load("optdigits").model_arrays(counts=True)[0]
     params = {**RUNS["plain"][0], "epochs": 1, "batch_size": 1000}
     with stopping_after(1, ctrl_c), pytest.raises(KeyboardInterrupt):
         make(params).fit(X, checkpoint=path, source="optdigits")
@@ -363,14 +378,17 @@ def test_a_saved_model_is_no_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a, t: t.pop("loop"), "it has no 'loop'"),
+        (lambda a, t: t.pop("position"), "it has no 'position'"),
         (lambda a, t: t.pop("checksum"), "it has no 'checksum'"),
-        (lambda a, t: t["loop"].pop("epoch"), "it has no 'epoch'"),
-        (lambda a, t: t.update(noise={}), "random generator"),
-        (lambda a, t: t["loop"].update(order=3), "random generator"),
-        (lambda a, t: t["loop"].update(best=None), "unpack"),
-        (lambda a, t: a.pop("optimiser.m.0"), "optimiser"),
-        (lambda a, t: a.update({"optimiser.m.0": np.ones(3)}), "m.0"),
+        (lambda a, t: t["position"].pop("epoch"), "it has no 'epoch'"),
+        (lambda a, t: t["position"].update(noise={}), "random generator"),
+        (lambda a, t: t["position"].update(order=3), "random generator"),
+        (lambda a, t: t.update(sampling=3), "random generator"),
+        (lambda a, t: t["position"].update(hooks=None), "iterable"),
+        (lambda a, t: t["position"].update(hooks=[]), "shorter"),
+        (lambda a, t: t["position"]["hooks"][0].pop("best_epoch"), "it has no 'best_epoch'"),
+        (lambda a, t: a.pop("optimiser.0.m.0"), "optimiser"),
+        (lambda a, t: a.update({"optimiser.0.m.0": np.ones(3)}), "m.0"),
         (lambda a, t: a.pop("parameters.encoder.mu.bias"), "encoder.mu.bias"),
     ],
 )

@@ -11,23 +11,22 @@ import numpy as np
 import minivae
 import minivae_kernels as kernels
 from minivae import VAE, GaussianMixture, ops
-from minivae.distributions import Bernoulli
 from minivae.gmm.data import Data
 from minivae.gmm.em import em_statistics, m_step
 from minivae.gmm.parameters import Parameters, factors_of_precisions
+from minivae.distributions import Bernoulli
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor, wrap
-from minivae.vae.fitting import Fitting
+from minivae.training import Run
 from minivae_kernels.clustering import kmeans_plus_plus
 
 VERSION = f"minivae {minivae.__version__}"
 
 
-def training_run(vae: VAE, X: np.ndarray) -> Fitting:
+def training_run(vae: VAE, X: np.ndarray) -> Run:
     """What ``vae.fit(X)`` runs, at its first step."""
-    vae._build(Bernoulli(), X.shape[1], 0)
-    vae.history_ = {}
-    return Fitting(vae, X, None, None, None)
+    vae._build(vae._settings(), Bernoulli(), X.shape[1], 0)
+    return vae._run(X, None, None, None)
 
 
 def set_threads(n: int) -> None:
@@ -114,12 +113,12 @@ def _step(case: str) -> Any:
         batch_size=batch,
         random_state=0,
     )
-    fitting = training_run(vae, X)
+    training = training_run(vae, X)
     names = ["hidden", "mu", "log_var", "back", "logits"]
     ordered = [parameters[f"{n}.{part}"] for n in names for part in ("weight", "bias")]
 
     def start_afresh() -> None:
-        for tensor, value in zip(fitting.parameters, ordered, strict=True):
+        for tensor, value in zip(training.parameters, ordered, strict=True):
             tensor.data = value
 
     start_afresh()
@@ -127,17 +126,16 @@ def _step(case: str) -> Any:
 
     def run() -> None:
         i = position[0] = (position[0] + batch) % (len(X) - batch)
-        fitting.step(order[i : i + batch], 1.0)
+        training.step(order[i : i + batch], 1.0)
 
     def answer() -> Any:
         start_afresh()
-        terms = elbo_terms(
-            vae.encoder_, vae.decoder_, vae.likelihood_, wrap(X[:batch].copy()), eps[None]
-        )
+        x = wrap(X[:batch].copy())
+        terms = elbo_terms(vae.model_, vae.encoder_(x), x, eps[None])
         loss = -ops.mean(terms.elbo)
         loss.backward()
-        gradients = [p.grad for p in fitting.parameters]
-        for p in fitting.parameters:
+        gradients = [p.grad for p in training.parameters]
+        for p in training.parameters:
             p.grad = None
         return {"answer": [loss.item(), *cases.fingerprint(*gradients)]}
 

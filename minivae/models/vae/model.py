@@ -167,11 +167,11 @@ class VAE(FittedVAE):
         self.encoder_ = copy.deepcopy(settings.encoder)
         if self.encoder_ is None:
             self.encoder_ = Encoder(seen.shape[1], settings.hidden, K, **style)
+        else:
+            rules.check_encoder(self.encoder_, seen, K)
         own_decoder = copy.deepcopy(settings.decoder)
         if own_decoder is None:
             own_decoder = decoder(K, settings.hidden[::-1], **style)
-        else:
-            rules.check_encoder(self.encoder_, seen, K)
         width = rules.check_decoder(own_decoder, np.zeros((2, K), dtype), likelihood, D)
         built = likelihood.built(width, D, rng=rng, dtype=dtype)
         self.model_ = LatentModel(rules.make_prior(settings), own_decoder, built)
@@ -342,8 +342,7 @@ class VAE(FittedVAE):
             likelihood, D = rules.make_likelihood(vae), metadata["n_features"]
             vae._build(vae._settings(), likelihood, D, metadata["entropy"])
             own = without_prefix("parameters.", arrays)
-            # the best so far, if the run stops early: the only hook that keeps arrays
-            best = {name.split(".", 2)[2]: a for name, a in arrays.items() if name[:5] == "hook."}
+            best = without_prefix(f"{EarlyStopping.name}.", arrays)
             vae.load_state_dict(best or own)
             vae.history_ = {name: list(values) for name, values in metadata["history"].items()}
         return vae

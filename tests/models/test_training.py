@@ -446,7 +446,7 @@ def test_the_state_of_hooks_and_optimisers_comes_back_bit_for_bit():
         return run, average, stopping, scores
 
     w, twin = (Tensor(np.ones(1), requires_grad=True) for _ in range(2))
-    run, average, stopping, scores = start(w)
+    run, average, *_ = start(w)
     for epoch in range(1, 3):
         run.epochs = epoch
         run.run()

@@ -15,18 +15,22 @@ import numpy as np
 from minivae import ops
 from minivae.distributions import Categorical, Distribution
 from minivae.latent_model import LatentModel
-from minivae.tensor import Array
+from minivae.tensor import Array, values
 
 __all__ = [
     "ElboTerms",
     "SampleTerms",
     "categorical_log_prob",
+    "doubly_reparameterised_bound",
     "effective_sample_size",
     "elbo_terms",
     "expected_log_joint",
     "importance_weighted_bound",
     "minibatch_estimate",
+    "relaxed_sample",
     "sample_terms",
+    "score_function_elbo",
+    "sticking_the_landing",
 ]
 
 
@@ -93,6 +97,101 @@ def importance_weighted_bound(log_weights: Any) -> Any:
     (2016).
     """
     return ops.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
+
+
+# ---- gradient estimators: functions of the samples whose gradient is the estimate ----
+
+
+def score_function_elbo(
+    model: LatentModel,
+    q: Distribution,
+    x: Any,
+    eps: Array,
+    c: Any = None,
+    baseline: str | Array | None = "leave-one-out",
+) -> Any:
+    """A surrogate of the ELBO, ``(N,)``, whose gradient is the score-function estimate, Eq. GRAD.2.
+
+    It needs no derivative of log p(x, z) in z, and so takes a discrete z as well. A baseline takes
+    from its variance and leaves its mean, as long as it does not look at the sample it is for.
+    Williams (1992); Mnih and Rezende (2016).
+
+    Parameters
+    ----------
+    model, q, x, eps, c
+        As everywhere here; z is drawn from q with the noise and then held.
+    baseline
+        ``"leave-one-out"``, the mean of the other samples' values, which takes S of at least 2; an
+        array ``(N,)`` of constants, or None.
+
+    Raises
+    ------
+    ValueError
+        If the baseline is unknown, or one sample is left out of one.
+    """
+    z = q.draw(eps, np.random.default_rng(0))
+    log_q, log_joint = q.log_prob(z), model.log_joint(x, z, c)
+    gain = values(log_joint) - values(log_q)
+    S = len(gain)
+    if isinstance(baseline, str):
+        if baseline != "leave-one-out" or S < 2:
+            raise ValueError(
+                f"score_function_elbo: baseline={baseline!r} with S={S}; it must be "
+                "'leave-one-out' with S from 2, an array (N,), or None"
+            )
+        gain = gain - (gain.sum(axis=0) - gain) / (S - 1)
+    elif baseline is not None:
+        gain = gain - baseline
+    return ops.mean(gain * log_q + log_joint, 0)
+
+
+def sticking_the_landing(
+    model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
+) -> Any:
+    """A surrogate of the ELBO, ``(N,)``: the pathwise gradient without the score, Eq. GRAD.3.
+
+    The score of q has mean 0. Without it the estimate has no variance left where q is the
+    posterior. Roeder, Wu and Duvenaud (2017).
+    """
+    z = q.rsample(eps)
+    return ops.mean(model.log_joint(x, z, c) - q.detach().log_prob(z), 0)
+
+
+def doubly_reparameterised_bound(
+    model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
+) -> Any:
+    """A surrogate of the importance-weighted bound, ``(N,)``, Eq. GRAD.4.
+
+    Its gradient in q's parameters weighs each path by the square of its normalised weight, and so
+    does not drown in noise as S grows; that in the model's is as ever. Tucker et al. (2019).
+    """
+    z = q.rsample(eps)
+    log_w = model.log_joint(x, z, c) - q.detach().log_prob(z)
+    w = ops.softmax(values(log_w), 0)
+    # log_w brings the model's parameters with weight w^2, and they are to have w
+    rest = (w - np.square(w)) * model.log_joint(x, values(z), c)
+    return ops.sum(np.square(w) * log_w + rest, 0)
+
+
+def relaxed_sample(q: Categorical, eps: Array, temperature: float, straight: bool = False) -> Any:
+    """softmax((logits + Gumbel noise) / temperature), a class made soft, Eq. GRAD.5.
+
+    Its gradient is biased at any temperature, and its variance grows as that falls. With
+    ``straight`` the value is the one-hot class and the gradient that of the soft one. Jang, Gu and
+    Poole (2017); Maddison, Mnih and Teh (2017).
+
+    Raises
+    ------
+    ValueError
+        If the temperature is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"relaxed_sample: temperature={temperature} must be positive")
+    soft = ops.softmax((q.logits + eps) / temperature, -1)
+    if not straight:
+        return soft
+    hard = q.draw(eps, np.random.default_rng(0))
+    return soft + (hard - values(soft))
 
 
 def effective_sample_size(log_weights: Array) -> Array:

@@ -7,15 +7,16 @@ module with two functions, ``forward(u) -> (z, log_det)`` and ``inverse(z) -> (u
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
 
 from minivae import ops
-from minivae.distributions.base import Distribution
-from minivae.nn import MLP, Module, zeros
-from minivae.tensor import Array
+from minivae.distributions.base import Distribution, detached
+from minivae.nn import Module
+from minivae.tensor import Array, Tensor
 
 __all__ = ["AffineCoupling", "Flow"]
 
@@ -28,6 +29,9 @@ class Bijection(Protocol):
 
     def inverse(self, z: Any) -> tuple[Any, Any]:
         """u of z ``(S, N, K)``, and log |dz/du| there, ``(S, N)``."""
+
+    def detach(self) -> Self:
+        """The same map, with parameters that no gradient passes through."""
 
 
 class Flow(Distribution):
@@ -61,8 +65,8 @@ class Flow(Distribution):
         return self.base.log_prob(z) - total
 
     def detach(self) -> Self:
-        """The base detached; the maps' parameters are those of a module, not of this object."""
-        raise self._cannot("detach")
+        """The same distribution, with parameters that no gradient passes through."""
+        return type(self)(self.base.detach(), [f.detach() for f in self.maps])
 
 
 class AffineCoupling(Module):
@@ -79,6 +83,8 @@ class AffineCoupling(Module):
         The width of the network's hidden layer.
     even
         Which half moves: alternate it from map to map.
+    n
+        For how many data there is a network each; one for all if left out.
     rng, dtype
         As for :class:`minivae.nn.Dense`.
     """
@@ -89,23 +95,28 @@ class AffineCoupling(Module):
         hidden: int = 32,
         *,
         even: bool = True,
+        n: int | None = None,
         rng: np.random.Generator,
         dtype: Any = np.float64,
     ) -> None:
         if latent_dim < 2:
             raise ValueError(f"AffineCoupling: latent_dim={latent_dim} must be at least 2")
-        self.moves = (np.arange(latent_dim) % 2 == even).astype(dtype)
-        self.network = MLP(
-            [latent_dim, hidden, 2 * latent_dim], activation="tanh", rng=rng, dtype=dtype
-        )
-        last = self.network.layers[-1]
-        last.weight.data = zeros(rng, *last.weight.shape)
+        K, own = latent_dim, () if n is None else (n,)
+        self.moves = (np.arange(K) % 2 == even).astype(dtype)
+
+        def parameter(*shape: int, scale: float = 0.0) -> Tensor:
+            start = scale * rng.standard_normal((*own, *shape))
+            return Tensor(start, requires_grad=True, dtype=dtype)
+
+        self.weight, self.bias = parameter(K, hidden, scale=K**-0.5), parameter(1, hidden)
+        self.out_weight, self.out_bias = parameter(hidden, 2 * K), parameter(1, 2 * K)
 
     def _scale_and_shift(self, kept: Any) -> tuple[Any, Any]:
         """s and t of the half that is kept, 0 where z does not move."""
         K = kept.shape[-1]
-        out = self.network(ops.reshape(kept, (-1, K)))
-        out = ops.reshape(out, (*kept.shape[:-1], 2 * K))
+        u = ops.swapaxes(kept, 0, -2)  # (N, S, K), for matrices (K, H) or each datum's (N, K, H)
+        h = ops.tanh(ops.matmul(u, self.weight) + self.bias)
+        out = ops.swapaxes(ops.matmul(h, self.out_weight) + self.out_bias, 0, -2)
         return 2.0 * ops.tanh(out[..., :K]) * self.moves, out[..., K:] * self.moves
 
     def forward(self, u: Any) -> tuple[Any, Any]:
@@ -117,3 +128,9 @@ class AffineCoupling(Module):
         """u and log |dz/du| there."""
         s, t = self._scale_and_shift(z * (1.0 - self.moves))
         return (z - t) * ops.exp(-s), ops.sum(s, -1)
+
+    def detach(self) -> Self:
+        """The same map, with parameters that no gradient passes through."""
+        own = copy.copy(self)
+        vars(own).update({name: detached(value) for name, value in vars(self).items()})
+        return own

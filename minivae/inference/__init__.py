@@ -2,11 +2,21 @@
 
 A method takes log-densities ``(C, n, K) -> (C, n)`` and distributions, and returns a distribution,
 draws, or an estimate with its error.
+
+- `importance`: log p(x) by weighted draws; `laplace`: where to draw them from;
+- `variational`: the best q of a family for each datum, and mean-field coordinate ascent;
+- `chains`, `diagnostics`: Metropolis and HMC, and what their draws are worth;
+- `annealed`: log p(x) by chains from the prior, from below and from above.
 """
 
+from minivae.inference.annealed import annealed_importance_sampling
+from minivae.inference.chains import Chain, hmc, metropolis
 from minivae.inference.importance import Estimate, estimate_from, importance_sampling
 from minivae.inference.laplace import StudentMixture, laplace_proposal
+from minivae.inference.variational import Fit, cavi, fit_posterior
 
 __all__ = [
-    "Estimate", "StudentMixture", "estimate_from", "importance_sampling", "laplace_proposal",
+    "Chain", "Estimate", "Fit", "StudentMixture", "annealed_importance_sampling", "cavi",
+    "estimate_from", "fit_posterior", "hmc", "importance_sampling", "laplace_proposal",
+    "metropolis",
 ]  # fmt: skip

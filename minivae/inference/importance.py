@@ -14,7 +14,7 @@ import numpy as np
 
 from minivae.distributions import Distribution
 from minivae.objectives import effective_sample_size, importance_weighted_bound
-from minivae.tensor import Array, Tensor, no_grad
+from minivae.tensor import Array, no_grad, values
 
 __all__ = ["Estimate", "LogDensity", "estimate_from", "importance_sampling"]
 
@@ -53,7 +53,7 @@ def importance_sampling(
     """
     z = proposal.sample(random_state, S)
     with no_grad():
-        return estimate_from(_numbers(log_density(z)) - _numbers(proposal.log_prob(z)))
+        return estimate_from(values(log_density(z)) - values(proposal.log_prob(z)))
 
 
 def estimate_from(log_weights: Array) -> Estimate:
@@ -68,6 +68,3 @@ def estimate_from(log_weights: Array) -> Estimate:
         error = np.sqrt(np.maximum(1.0 / ess - 1.0 / S, 0.0) * S / (S - 1))
     return Estimate(importance_weighted_bound(log_weights), error, ess)
 
-
-def _numbers(x: Any) -> Array:
-    return x.data if isinstance(x, Tensor) else np.asarray(x)

@@ -308,8 +308,7 @@ def test_a_coupling_flow_is_one_more_q():
     rng = np.random.default_rng(0)
     maps = [AffineCoupling(2, 8, even=even, rng=rng) for even in (True, False)]
     for coupling in maps:
-        last = coupling.network.layers[-1]
-        last.weight.data = 0.2 * rng.standard_normal(last.weight.shape)
+        coupling.out_weight.data = 0.2 * rng.standard_normal(coupling.out_weight.shape)
     base = DiagonalGaussian(np.array([[0.2, -0.1]]), np.array([[0.4, 0.5]]))
     q = Flow(base, maps)
     eps, weight = normal_rule(K=2, n=161, limit=9.0)

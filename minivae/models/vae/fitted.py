@@ -86,11 +86,12 @@ class FittedVAE(HyperParameters):
     def _evaluation(self) -> Evaluation:
         settings = self._settings_
         K, components = settings.latent_dim, 1
+        D = self.n_features_in_ * max(self.likelihood_.outputs())
         if isinstance(self.prior_, MixturePrior):
             components = len(self.prior_.means.data)
         return Evaluation(
             self.model_, self._encode, latent_dim=K, dtype=settings.dtype, entropy=self._entropy_,
-            widest=max(self.n_features_in_, components * K, *settings.hidden),
+            widest=max(D, components * K, *settings.hidden),
         )  # fmt: skip
 
     def _checked(self, X: Any, operation: str) -> Array:

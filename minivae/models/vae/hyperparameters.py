@@ -154,6 +154,13 @@ class HyperParameters(Estimator):
         '"elbo", or "importance-weighted": the tighter bound of ``n_samples`` samples.',
         metavar="NAME",
     )  # fmt: skip
+    gradient: str = parameter(
+        "pathwise",
+        choice("pathwise", "sticking-the-landing", "score-function", "doubly-reparameterised"),
+        'How the gradient is estimated: "pathwise"; "sticking-the-landing" (without the score of '
+        'q); "score-function" (``n_samples`` from 2); for the "importance-weighted" objective '
+        '"doubly-reparameterised". All but the first take beta = 1.', metavar="NAME",
+    )  # fmt: skip
     epochs: int = parameter(20, whole(1), "Passes over the data.", metavar="N")
     batch_size: int = parameter(128, whole(1), "Data in a minibatch.", metavar="N")
     learning_rate: float = parameter(1e-3, number(above=True), "Of Adam.", metavar="A")
@@ -200,10 +207,33 @@ def check_together(vae: HyperParameters) -> None:
                 if isinstance(chosen, str) and name in _settings_of(LIKELIHOODS[chosen]):
                     continue
                 _refuse_set(vae, name, f"likelihood={kind.name!r}", _shown(chosen))
+    _check_gradient(vae)
     prior = vae.prior
     if prior != "mixture":
         for name in ("prior_components", "prior_warmup"):
             _refuse_set(vae, name, "prior='mixture'", _shown(prior))
+
+
+def _check_gradient(vae: HyperParameters) -> None:
+    """Refuse an estimate that is not one of the objective's gradient."""
+    if vae.gradient == "pathwise":
+        return
+    objective = "importance-weighted" if vae.gradient == "doubly-reparameterised" else "elbo"
+    if vae.objective != objective:
+        raise ValueError(
+            f"VAE: gradient={vae.gradient!r} goes with objective={objective!r}, not "
+            f"{vae.objective!r}"
+        )
+    if vae.beta != 1 or vae.beta_warmup != 0:
+        raise ValueError(
+            f"VAE: gradient={vae.gradient!r} goes with beta=1 and no warm-up, not "
+            f"beta={vae.beta!r} and beta_warmup={vae.beta_warmup!r}"
+        )
+    if vae.gradient == "score-function" and vae.n_samples < 2:
+        raise ValueError(
+            f"VAE: gradient='score-function' goes with n_samples from 2, not {vae.n_samples!r}: "
+            "the other samples are each one's baseline"
+        )
 
 
 def _refuse_set(vae: HyperParameters, name: str, partner: str, instead: str) -> None:

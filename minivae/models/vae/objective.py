@@ -10,11 +10,25 @@ import numpy as np
 
 from minivae import ops
 from minivae.latent_model import LatentModel
-from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
+from minivae.objectives import (
+    doubly_reparameterised_bound,
+    elbo_terms,
+    importance_weighted_bound,
+    sample_terms,
+    score_function_elbo,
+    sticking_the_landing,
+)
 from minivae.tensor import Tensor, wrap
 from minivae.training import Batch, Metrics
 
-__all__ = ["Objective"]
+__all__ = ["SURROGATES", "Objective"]
+
+SURROGATES: dict[str, Callable[..., Any]] = {
+    "sticking-the-landing": sticking_the_landing,
+    "score-function": score_function_elbo,
+    "doubly-reparameterised": doubly_reparameterised_bound,
+}
+"""Functions whose gradient is another estimate of a bound's gradient than the pathwise one."""
 
 
 class Objective:
@@ -60,6 +74,9 @@ class Objective:
             loss = ops.mean(cost - terms.reconstruction)
         reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
         elbo = reconstruction - kl
-        return loss, {
+        measured = {
             "loss": loss.item(), "elbo": elbo, "reconstruction": reconstruction, "kl": kl,
         }  # fmt: skip
+        if settings.gradient != "pathwise":
+            loss = -ops.mean(SURROGATES[settings.gradient](self.model, q, x, eps))
+        return loss, measured

@@ -1,0 +1,230 @@
+"""Variational inference for each datum by itself, without an encoder.
+
+An encoder answers for all data at once, with one network; here every datum has variational
+parameters of its own, and they are optimised for it. What an encoder loses against the best of its
+family is the amortisation gap, what the family loses against the posterior the approximation gap.
+Cremer, Li and Duvenaud (2018).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minivae import ops
+from minivae.alternate import Trace, alternate
+from minivae.checks import require_whole
+from minivae.distributions import AffineCoupling, DiagonalGaussian, Distribution, Flow, FullGaussian
+from minivae.errors import ShapeError
+from minivae.inference.importance import LogDensity
+from minivae.nn import Module
+from minivae.optim import Adam
+from minivae.randomness import entropy_from, stream
+from minivae.tensor import Array, Tensor, no_grad
+
+__all__ = ["FAMILIES", "Fit", "cavi", "fit_posterior"]
+
+SAMPLES = 16  # of z for each datum in a step, half of them the mirror images of the others
+MEASURED = 2000  # samples of the ELBO that is reported
+
+
+class Fit(NamedTuple):
+    """The best distribution of a family for each datum."""
+
+    q: Any
+    """A distribution over z for n data."""
+
+    elbo: Array
+    """Its ELBO in nats for each datum, ``(n,)``, from fresh samples."""
+
+    standard_error: Array
+    """Of the ELBO, ``(n,)``."""
+
+
+class _Free(Module):
+    """Variational parameters of n data, and the distribution that they make."""
+
+    def __init__(self, mu: Array, log_var: Array) -> None:
+        self.mu, self.log_var = (Tensor(a, requires_grad=True) for a in (mu, log_var))
+
+    def __call__(self) -> Distribution:
+        return DiagonalGaussian(self.mu, self.log_var)
+
+
+class _FreeFull(Module):
+    """The same with a covariance: L with the logarithms of its diagonal in their places."""
+
+    def __init__(self, mu: Array, log_var: Array) -> None:
+        self.mu = Tensor(mu, requires_grad=True)
+        factor = 0.5 * log_var[..., None] * np.eye(mu.shape[-1])
+        self.factor = Tensor(factor, requires_grad=True, dtype=mu.dtype)
+
+    def __call__(self) -> Distribution:
+        return FullGaussian(self.mu, ops.positive_diagonal(ops.tril(self.factor)))
+
+
+class _FreeFlow(Module):
+    """Two affine couplings over a diagonal Gaussian, with networks of each datum's own."""
+
+    def __init__(self, mu: Array, log_var: Array) -> None:
+        self.base = _Free(mu, log_var)
+        rng, (n, K) = np.random.default_rng(0), mu.shape
+        self.maps = [
+            AffineCoupling(K, 8, even=even, n=n, rng=rng, dtype=mu.dtype) for even in (True, False)
+        ]
+
+    def __call__(self) -> Distribution:
+        return Flow(self.base(), self.maps)
+
+
+FAMILIES: dict[str, Callable[[Array, Array], Any]] = {
+    "diagonal": _Free, "full": _FreeFull, "flow": _FreeFlow,
+}  # fmt: skip
+
+
+def fit_posterior(
+    log_density: LogDensity,
+    n: int,
+    latent_dim: int,
+    family: str = "diagonal",
+    start: DiagonalGaussian | None = None,
+    random_state: Any = None,
+    *,
+    steps: int = 500,
+    learning_rate: float = 0.05,
+) -> Fit:
+    """The q(z) of a family that is nearest to each datum's posterior, by its ELBO, Eq. VI.3.
+
+    All data are optimised at once, by Adam on the reparameterised gradient with the score left out
+    (sticking the landing): where q comes near the posterior its noise vanishes, so that a learning
+    rate that falls to zero suffices. Roeder, Wu and Duvenaud (2017).
+
+    Parameters
+    ----------
+    log_density
+        log p(x, z) of z ``(C, n, K)``, computed with operations that can be differentiated.
+    n, latent_dim
+        How many data, and K.
+    family
+        ``"diagonal"``, ``"full"`` or ``"flow"`` (affine coupling; K at least 2).
+    start
+        Where to begin, such as an encoder's answer; N(0, I) if left out.
+    random_state
+        An int, a ``RandomState``, a ``Generator`` or None.
+    steps, learning_rate
+        Of Adam; the rate falls to 0 on the way.
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown, or the density is not finite where it begins.
+    """
+    require_whole("fit_posterior", "n", n, least=1)
+    require_whole("fit_posterior", "latent_dim", latent_dim, least=1)
+    require_whole("fit_posterior", "steps", steps, least=1)
+    if family not in FAMILIES:
+        known = ", ".join(map(repr, FAMILIES))
+        raise ValueError(f"fit_posterior: family={family!r} is unknown; use one of {known}")
+    free = FAMILIES[family](*_start(start, n, latent_dim))
+    entropy = entropy_from(random_state)
+    rng, parameters = stream(entropy, 0), free.parameters()
+    adam = Adam(parameters, learning_rate)
+    for step in range(steps):
+        half = rng.standard_normal((SAMPLES // 2, n, latent_dim))
+        elbo = ops.mean(_log_weights(log_density, free(), np.concatenate([half, -half])), 0)
+        if step == 0 and not np.isfinite(elbo.data).all():
+            i = int(np.argmin(np.isfinite(elbo.data)))
+            raise ValueError(
+                f"fit_posterior: at the start the ELBO of datum {i} is {elbo.data[i]}; begin where "
+                "the density is positive"
+            )
+        ops.sum(-elbo).backward()
+        adam.learning_rate = learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+        adam.step()
+        for p in parameters:
+            p.grad = None
+    return _measured(log_density, free(), stream(entropy, 1), n, latent_dim)
+
+
+def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array]:
+    if start is None:
+        return np.zeros((n, K)), np.zeros((n, K))
+    mu, log_var = (np.array(getattr(start, name), np.float64) for name in ("mu", "log_var"))
+    if mu.shape != (n, K):
+        raise ShapeError(f"fit_posterior: start has shape {mu.shape}; it must be ({n}, {K})")
+    return mu, log_var
+
+
+def _log_weights(log_density: LogDensity, q: Distribution, eps: Array) -> Any:
+    """log p(x, z) - log q(z), with q's parameters held in log q: z alone carries the gradient."""
+    z = q.rsample(eps)
+    return log_density(z) - q.detach().log_prob(z)
+
+
+def _measured(
+    log_density: LogDensity, q: Any, rng: np.random.Generator, n: int, K: int
+) -> Fit:
+    """The ELBO by fresh samples, in portions."""
+    portions = []
+    with no_grad():
+        for _ in range(0, MEASURED, 100):
+            z, log_q = q.rsample_and_log_prob(rng.standard_normal((100, n, K)))
+            portions.append(np.asarray((log_density(z) - log_q).data))
+    log_w = np.concatenate(portions)
+    error = log_w.std(axis=0, ddof=1) / math.sqrt(len(log_w))
+    return Fit(q.detach(), log_w.mean(axis=0), error)
+
+
+def cavi(
+    updates: Sequence[Callable[[Any], Any]],
+    start: Any,
+    bound: Callable[[Any], float],
+    tol: float = 1e-10,
+    max_iter: int = 1000,
+) -> Trace[Any]:
+    """Coordinate ascent for a mean-field q: each factor in turn, the others held, Eq. VI.2.
+
+    Every update sets one factor to exp(E[log p(x, z)]) over the others, which maximises the bound
+    in that factor: so the bound never falls. Bishop (2006), section 10.1.
+
+    Parameters
+    ----------
+    updates
+        Functions from all variational parameters to the same with one factor renewed.
+    start
+        The parameters to begin with.
+    bound
+        The ELBO of some parameters, in nats.
+    tol, max_iter
+        Stop when a round raises the bound by less, or after so many rounds.
+
+    Returns
+    -------
+    Trace
+        With the parameters, and the bound after each round.
+
+    Raises
+    ------
+    ValueError
+        If the bound falls: an update is then not the optimum of its factor.
+    """
+
+    def renew_all(_: Any, theta: Any) -> Any:
+        for update in updates:
+            theta = update(theta)
+        return theta
+
+    def check(n: int, value: float, rise: float) -> None:
+        if rise < -1e-9 * (1.0 + abs(value)):
+            raise ValueError(
+                f"cavi: in round {n} the bound fell by {-rise:.3g} to {value:.6g}; an update is "
+                "not the optimum of its factor, or the bound is not theirs"
+            )
+
+    return alternate(
+        lambda theta: theta, renew_all, start, lambda _, theta: bound(theta), tol, max_iter,
+        report=check,
+    )  # fmt: skip

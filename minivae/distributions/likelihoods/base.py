@@ -20,7 +20,7 @@ from minivae.distributions.base import numbers
 from minivae.nn import Dense, Module
 from minivae.tensor import Array
 
-__all__ = ["Likelihood", "log_odds", "refuse"]
+__all__ = ["Likelihood", "column_means", "column_variances", "log_odds", "refuse", "tiled"]
 
 
 class Likelihood(Module):
@@ -138,3 +138,13 @@ def tiled(constants: Array, rows: Any) -> Array:
     """One number a datum, repeated for each of S samples, in the parameters' dtype."""
     repeats = rows.shape[0] // len(constants) if len(constants) else 1
     return np.tile(constants.astype(numbers(rows).dtype), repeats)
+
+
+def column_means(X: Array) -> Array:
+    """The mean of each column, in the data's dtype, without the rounding of long float32 sums."""
+    return X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+
+
+def column_variances(X: Array) -> Array:
+    """The variance of each column, likewise."""
+    return X.var(axis=0, dtype=np.float64).astype(X.dtype)

@@ -10,7 +10,13 @@ from scipy.special import gammaln
 from minivae import ops
 from minivae.checks import is_whole
 from minivae.distributions.base import numbers
-from minivae.distributions.likelihoods.base import Likelihood, log_odds, refuse, tiled
+from minivae.distributions.likelihoods.base import (
+    Likelihood,
+    column_means,
+    log_odds,
+    refuse,
+    tiled,
+)
 from minivae.errors import DtypeError
 from minivae.tensor import Array
 
@@ -75,7 +81,7 @@ class Bernoulli(Likelihood):
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The log-odds of each column's mean."""
-        return (log_odds(X.mean(axis=0)),)
+        return (log_odds(column_means(X)),)
 
     def describe(self) -> str:
         """The name, and what grey pixels are."""
@@ -137,7 +143,7 @@ class Binomial(Likelihood):
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The log-odds of each column's share of successes."""
-        return (log_odds(X.mean(axis=0) / self.n_trials),)
+        return (log_odds(column_means(X) / self.n_trials),)
 
     def describe(self) -> str:
         """The name and the largest count."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae import ops
 from minivae.distributions.base import numbers
-from minivae.distributions.likelihoods.base import Likelihood
+from minivae.distributions.likelihoods.base import Likelihood, column_means
 from minivae.distributions.likelihoods.binomial import refuse_outside_unit
 from minivae.tensor import Array
 
@@ -56,7 +56,7 @@ class ContinuousBernoulli(Likelihood):
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The natural parameter at which E[x] is each column's mean, by bisection."""
-        target = np.clip(X.mean(axis=0, dtype=np.float64), 0.02, 0.98)
+        target = np.clip(column_means(X), 0.02, 0.98)
         low, high = np.full_like(target, -60.0), np.full_like(target, 60.0)
         for _ in range(60):
             middle = 0.5 * (low + high)

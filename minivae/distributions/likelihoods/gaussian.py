@@ -9,7 +9,7 @@ import numpy as np
 
 from minivae import ops
 from minivae.distributions.base import numbers
-from minivae.distributions.likelihoods.base import Likelihood
+from minivae.distributions.likelihoods.base import Likelihood, column_means, column_variances
 from minivae.tensor import Array, Tensor
 
 __all__ = ["Gaussian"]
@@ -27,12 +27,20 @@ class Gaussian(Likelihood):
         The least scale that can be learnt, in the data's units. Without one the likelihood is
         unbounded: a decoder that reproduces a datum exactly gains without end as its variance
         falls. Mattei and Frellsen (2018).
+    standardise
+        Whether the networks work in units of each column's standard deviation from its mean, which
+        are kept with the model: for data far from zero, or of scales far from 1. Densities, means
+        and samples stay in the data's units.
     """
 
     name = "gaussian"
     shared: Tensor
+    shift: Tensor
+    scale: Tensor
 
-    def __init__(self, sigma: str | float = "network", sigma_floor: float = 1e-3) -> None:
+    def __init__(
+        self, sigma: str | float = "network", sigma_floor: float = 1e-3, standardise: bool = False
+    ) -> None:
         if isinstance(sigma, str):
             if sigma not in ("network", "shared"):
                 raise ValueError(
@@ -43,25 +51,42 @@ class Gaussian(Likelihood):
             raise ValueError(f"Gaussian: sigma={sigma} must be positive and finite")
         if not 0 < sigma_floor < math.inf:
             raise ValueError(f"Gaussian: sigma_floor={sigma_floor} must be positive and finite")
-        self.sigma, self.sigma_floor = sigma, sigma_floor
+        self.sigma, self.sigma_floor, self.standardise = sigma, sigma_floor, standardise
         self.head_names = ("mu", "raw_log_var") if sigma == "network" else ("mu",)
 
     def built(self, width: int | None, D: int, *, rng: np.random.Generator, dtype: Any) -> Self:
-        """A copy, also with the scale that all values share, if it is learnt."""
+        """A copy, also with the scale that all values share, if it is learnt, and the units."""
         own = super().built(width, D, rng=rng, dtype=dtype)
         if self.sigma == "shared":
             own.shared = Tensor(np.zeros((1, 1)), requires_grad=True, dtype=dtype)
+        if self.standardise:
+            own.shift, own.scale = Tensor(np.zeros(D), dtype=dtype), Tensor(np.ones(D), dtype=dtype)
         return own
 
     def start_at(self, X: Array) -> None:
-        """Set the heads' biases, and the shared scale to the data's standard deviation."""
+        """Set the units, the heads' biases, and the shared scale to the data's."""
+        if self.standardise:
+            self.shift.data = X.mean(axis=0, dtype=np.float64)
+            deviation = X.std(axis=0, dtype=np.float64)
+            self.scale.data = np.where(deviation > 0, deviation, 1.0)
         super().start_at(X)
         if self.sigma == "shared":
-            self.shared.data = self.initial_shared(X)
+            variance = X.var(axis=0, dtype=np.float64).mean()
+            self.shared.data = np.full((1, 1), self._raw(np.log(np.maximum(variance, 1e-12))))
+
+    def encoder_input(self, X: Array) -> Array:
+        """The values themselves, or in units of their columns' standard deviations."""
+        if "scale" not in vars(self):
+            return X
+        return (X - self.shift.data) / self.scale.data
 
     def __call__(self, h: Any) -> tuple[Any, ...]:
         """The parameters of p(x | z): mu, and the raw log-variance unless it is fixed."""
         parameters = super().__call__(h)
+        if "scale" in vars(self):  # from the networks' units to the data's
+            mu, *raw = parameters
+            log_scale = 2.0 * np.log(self.scale.data)
+            parameters = (self.shift.data + self.scale.data * mu, *(r + log_scale for r in raw))
         learnt = self.sigma == "shared" and len(parameters) == 1 and "shared" in vars(self)
         return (*parameters, self.shared) if learnt else parameters
 
@@ -80,11 +105,7 @@ class Gaussian(Likelihood):
         raw: Array = excess + np.log(-np.expm1(-excess)) + self.log_floor
         return raw
 
-    def initial_shared(self, X: Array) -> Array:
-        """The shared scale's parameter at the data's standard deviation, of shape ``(1, 1)``."""
-        return np.full((1, 1), self._raw(np.log(np.maximum(X.var(axis=0).mean(), 1e-12))))
-
-    def scale(self, parameters: tuple[Any, ...]) -> tuple[Any, Any]:
+    def mu_and_log_var(self, parameters: tuple[Any, ...]) -> tuple[Any, Any]:
         """mu and log_var, of shapes ``(S*N, D)`` and ``(S*N, D)`` or ``(1, 1)``."""
         if len(parameters) == 2:
             return parameters[0], self.log_var(parameters[1])
@@ -93,7 +114,7 @@ class Gaussian(Likelihood):
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """log N(x; mu, exp(log_var))."""
-        mu, log_var = self.scale(parameters)
+        mu, log_var = self.mu_and_log_var(parameters)
         return ops.gaussian_log_prob(mu, log_var, x)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
@@ -102,14 +123,17 @@ class Gaussian(Likelihood):
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
         """mu + sigma times standard normal noise."""
-        mu, log_var = map(numbers, self.scale(parameters))
+        mu, log_var = map(numbers, self.mu_and_log_var(parameters))
         return (mu + np.exp(0.5 * log_var) * rng.standard_normal(mu.shape)).astype(mu.dtype)
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """Each column's mean and, for a variance network, its log-variance above the floor."""
-        if self.sigma != "network":
-            return (X.mean(axis=0),)
-        return X.mean(axis=0), self._raw(np.log(np.maximum(X.var(axis=0), 1e-12)))
+        mean = column_means(X)
+        raw = self._raw(np.log(np.maximum(column_variances(X), 1e-12)))
+        if "scale" in vars(self):
+            mean = (mean - self.shift.data) / self.scale.data
+            raw = raw - 2.0 * np.log(self.scale.data)
+        return (mean, raw) if self.sigma == "network" else (mean,)
 
     def describe(self) -> str:
         """The name, and where the scale comes from."""

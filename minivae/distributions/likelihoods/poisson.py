@@ -9,7 +9,7 @@ from scipy.special import gammaln
 
 from minivae import ops
 from minivae.distributions.base import numbers
-from minivae.distributions.likelihoods.base import Likelihood, refuse, tiled
+from minivae.distributions.likelihoods.base import Likelihood, column_means, refuse, tiled
 from minivae.tensor import Array
 
 __all__ = ["Poisson"]
@@ -57,4 +57,4 @@ class Poisson(Likelihood):
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The logarithm of each column's mean."""
-        return (np.log(np.maximum(X.mean(axis=0, dtype=np.float64), LEAST_RATE)),)
+        return (np.log(np.maximum(column_means(X), LEAST_RATE)),)

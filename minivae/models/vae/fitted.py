@@ -137,7 +137,7 @@ class FittedVAE(HyperParameters):
         Warns
         -----
         LikelihoodWarning
-            If it is not a bound on a likelihood (``grey="cross-entropy"``).
+            If it is not a bound on a likelihood (``grey="cross-entropy"``), or not finite.
         """
         return self._elbo_terms(X, eps, "elbo_terms")
 
@@ -165,7 +165,18 @@ class FittedVAE(HyperParameters):
                 stacklevel=3,
             )
         self.check_params(("n_samples", "kl"))
-        return self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps)
+        terms = self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps)
+        bad = ~np.isfinite(terms.elbo)
+        if bad.any():
+            i = int(np.argmax(bad))
+            warnings.warn(
+                f"{operation}: the ELBO of {bad.sum()} of {len(X)} data is not finite (that of "
+                f"X[{i}] is {terms.elbo[i]}); they are too far from the data of fit, or training "
+                "has diverged",
+                LikelihoodWarning,
+                stacklevel=3,
+            )
+        return terms
 
     def log_likelihood(
         self,

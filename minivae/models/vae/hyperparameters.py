@@ -114,6 +114,11 @@ class HyperParameters(Estimator):
         1e-3, number(above=True),
         'For "gaussian": the least scale that can be learnt, in the data\'s units.', metavar="S",
     )  # fmt: skip
+    standardise: bool = parameter(
+        False, boolean(),
+        'For "gaussian": whether the networks work in units of each column\'s standard deviation '
+        "from its mean, which suits data far from zero; densities stay in the data's units.",
+    )  # fmt: skip
     grey: str | None = parameter(
         None, choice("threshold", "sample", "cross-entropy", none=True),
         'What grey pixels mean under "bernoulli": "threshold" (on from 1/2), "sample" (drawn on '

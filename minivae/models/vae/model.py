@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from minivae.checkpoint import (
 )
 from minivae.checks import check_data
 from minivae.distributions import Likelihood, MixturePrior
-from minivae.errors import CheckpointError, ShapeError
+from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.gmm import GaussianMixture
 from minivae.latent_model import LatentModel
 from minivae.models.vae import hyperparameters as rules
@@ -120,12 +121,18 @@ class VAE(FittedVAE):
             If a hyper-parameter makes no sense, or the data are not what the likelihood is a
             density of; the model is as it was.
         FloatingPointError
-            If the loss becomes infinite or NaN; the model is as it was before that step.
+            If the loss becomes infinite or NaN, and the model is as it was before that step; or if
+            the trained model gives its data no finite ELBO, and it is as it was before ``fit``.
         CheckpointError
             If the checkpoint cannot be written; the last one is intact, and the model usable. If
             it is the first, the model is as it was.
         KeyboardInterrupt
             After Ctrl-C, between two steps; the model is usable as far as it got.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the ELBO fell by more than ten times its size on the way.
         """
         self.check_params()
         rules.check_together(self)
@@ -147,7 +154,37 @@ class VAE(FittedVAE):
             if run.epoch == run.batch == 0:  # nothing has been learnt yet
                 self._become(before)
             raise
+        try:
+            self._check_outcome(run)
+        except FloatingPointError:
+            self._become(before)
+            raise
         return self
+
+    def _check_outcome(self, run: Run) -> None:
+        """Look at where the last step led: the loss that was watched is that before it."""
+        elbo = np.array(run.history["elbo"])
+        best = np.maximum.accumulate(elbo)
+        mend = f"try a smaller learning_rate than {self._settings_.learning_rate}"
+        if self._settings_.likelihood == "gaussian" and not self._settings_.standardise:
+            mend += ", or standardise=True for data far from zero"
+        x = run.data[0][: self._settings_.batch_size]
+        final = self._evaluation().elbo_terms(self._as_taken(x), 1, "analytic").elbo
+        if not np.isfinite(final).all():
+            i = int(np.argmin(np.isfinite(final)))
+            raise FloatingPointError(
+                f"fit: after the last step the ELBO of datum {i} is {final[i]}: training has "
+                f"diverged; {mend}"
+            )
+        fell = np.flatnonzero(best - elbo > 10.0 * np.maximum(1.0, np.abs(best)))
+        if len(fell):
+            t = int(fell[0])
+            warnings.warn(
+                f"fit: in epoch {t + 1} the ELBO was {elbo[t]:.3g}, after {best[t]:.3g}: training "
+                f"is unstable; {mend}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _become(self, attributes: Mapping[str, Any]) -> None:
         vars(self).clear()

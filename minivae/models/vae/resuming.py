@@ -70,4 +70,5 @@ def resume(
         run.restore(training["position"], arrays)
         vae._sampling_ = restore_generator(training["sampling"])
     run.run()
+    vae._check_outcome(run)
     return vae

@@ -4,6 +4,7 @@ import numpy as np
 
 from minivae import VAE
 from minivae.datasets import Dataset
+from minivae.distributions import MixturePrior, StandardNormal
 
 __all__ = [
     "architecture",
@@ -34,17 +35,19 @@ def architecture(vae: VAE, D: int) -> str:
 
 
 def describe_likelihood(vae: VAE) -> str:
-    """Return p(x|z) in words."""
-    detail = {"binomial": f", counts of {vae.n_trials}", "gaussian": f", sigma: {vae.sigma}"}
-    grey = f", grey pixels: {vae.grey}" if vae.grey else ""
-    return f"{vae.likelihood}{detail.get(vae.likelihood, '')}{grey}"
+    """Return the p(x|z) of a fitted model in words."""
+    words: str = vae.likelihood_.describe()
+    return words
 
 
 def describe_prior(vae: VAE) -> str:
-    """Return p(z) in words."""
-    if vae.prior == "standard":
+    """Return the p(z) of a fitted model in words."""
+    prior = vae.prior_
+    if isinstance(prior, StandardNormal):
         return "N(0, I)"
-    return f"mixture of {vae.prior_components}, N(0, I) for {vae.prior_warmup} epochs"
+    if isinstance(prior, MixturePrior):
+        return f"mixture of {len(prior.means.data)}, N(0, I) for {warmup(vae)} epochs"
+    return type(prior).__name__
 
 
 def best_epoch(vae: VAE, metric: str) -> int:

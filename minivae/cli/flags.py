@@ -1,57 +1,34 @@
-"""The VAE's hyper-parameters as flags, named as its constructor names them."""
+"""The VAE's hyper-parameters as flags, as its declaration names, reads and describes them."""
 
 import argparse
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from minivae import VAE, datasets, recipe
 from minivae.datasets import Dataset
+from minivae.distributions import LIKELIHOODS
+from minivae.estimator import Rule
 
 __all__ = [
     "add_hyper_parameters", "add_parameter", "flag_of", "hyper_parameters", "seed", "written",
 ]  # fmt: skip
 
-# What the data set's choice of a likelihood brings with it.
-_OF_THE_LIKELIHOOD = ("n_trials", "grey", "sigma", "sigma_floor")
-
-_NAMES: set[str] = set()
-
 
 def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     """Add all flags; what is not written on the command line is absent from the namespace."""
-    model = parser.add_argument_group("model")
-    training = parser.add_argument_group("training")
-
-    def add(group: Any, flag: str, metavar: str, text: str, kind: Any = str) -> None:
-        _NAMES.add(add_parameter(group, flag, metavar, text, kind))
-
-    add(model, "--latent-dim", "K", "latent dimensions (2)", int)
-    add(model, "--hidden", "H1,H2", "widths of the encoder's hidden layers; the decoder "
-        "mirrors them (200,100)", _widths)  # fmt: skip
-    add(model, "--activation", "NAME", "relu, tanh, softplus, sigmoid or identity (tanh)")
-    add(model, "--likelihood", "NAME", "bernoulli, binomial, continuous-bernoulli or gaussian "
-        "(binomial)")  # fmt: skip
-    add(model, "--n-trials", "N", "the largest count, for binomial (16)", int)
-    add(model, "--sigma", "S", "for gaussian: network, shared, or a number (network)", _sigma)
-    add(model, "--sigma-floor", "S", "the least scale that can be learnt (0.001)", float)
-    add(model, "--grey", "HOW", "grey pixels under bernoulli: threshold, sample or cross-entropy")
-    add(model, "--prior", "NAME", "standard, or mixture: Gaussians that are learnt (standard)")
-    add(model, "--prior-components", "C", "Gaussians in a mixture (10)", int)
-    add(model, "--prior-warmup", "N", "epochs until a mixture begins, where EM then finds clusters "
-        "of codes (5)", int)  # fmt: skip
-    add(training, "--beta", "B", "weight of the KL in the loss (1)", float)
-    add(training, "--beta-warmup", "N", "epochs over which the weight rises to beta (0)", float)
-    add(training, "--n-samples", "S", "draws of z for each datum and step (1)", int)
-    add(training, "--kl", "HOW", "analytic or monte-carlo (analytic)")
-    add(training, "--objective", "NAME", "elbo or importance-weighted (elbo)")
-    add(training, "--epochs", "N", "passes over the data (150)", int)
-    add(training, "--batch-size", "N", "data in a minibatch (128)", int)
-    add(training, "--learning-rate", "A", "of Adam (0.001)", float)
-    add(training, "--validation", "SHARE", "share held out to judge by, such as 0.1; the best "
-        "epoch's parameters are kept (none)", float)  # fmt: skip
-    add(training, "--patience", "N", "epochs without a better validation ELBO until training "
-        "stops (10)", int)  # fmt: skip
-    add(training, "--dtype", "NAME", "float32 or float64 (float32)")
-    add(training, "--seed", "N", "of all randomness (0)", seed)
+    group = parser.add_argument_group("model and training")
+    suits = recipe(datasets.load("optdigits"))
+    for name, declared in VAE.declared.items():
+        if declared.metavar is not None:
+            default = suits.get(name, declared.default)
+            text = _first_sentence(declared.sentence)
+            if default is not None:
+                text += f" ({_typed(default)})"
+            kind = _reader(declared.rule, default)
+            add_parameter(group, flag_of(name), declared.metavar, text, kind)
+    add_parameter(group, flag_of("random_state"), "N", "of all randomness (0)", seed)
 
 
 def add_parameter(group: Any, flag: str, metavar: str, text: str, kind: Any) -> str:
@@ -66,13 +43,31 @@ def add_parameter(group: Any, flag: str, metavar: str, text: str, kind: Any) -> 
     return name
 
 
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(width) for width in text.split(",") if text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} should be whole numbers with commas between them, such as 200,100"
-        ) from None
+def _first_sentence(text: str) -> str:
+    """What the hyper-parameter is, without what only Python can hand over, and without markup."""
+    plain = re.sub(r":\w+:|``?", "", text)
+    return re.split(r"(?<!Eq)\. ", plain)[0].removesuffix(".").replace("%", "%%")
+
+
+def _typed(value: Any) -> str:
+    """A value as one would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _reader(rule: Rule, default: Any) -> Callable[[str], Any]:
+    """What reads a value, or says in a sentence what it should be."""
+    example = "" if default is None else f"; the default is {_typed(default)}"
+
+    def read(text: str) -> Any:
+        try:
+            return rule.parse(text)
+        except ValueError:
+            wanted = rule.text.removeprefix("None or ")
+            raise argparse.ArgumentTypeError(f"{text!r} should be {wanted}{example}") from None
+
+    return read
 
 
 def seed(text: str) -> int:
@@ -82,16 +77,9 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def _sigma(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def written(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the hyper-parameters that the command line says."""
-    return {name: value for name, value in vars(arguments).items() if name in _NAMES}
+    return {name: value for name, value in vars(arguments).items() if name in VAE.declared}
 
 
 def flag_of(name: str) -> str:
@@ -100,11 +88,23 @@ def flag_of(name: str) -> str:
 
 
 def hyper_parameters(data: Dataset, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the VAE's arguments: those chosen, else those that suit the data set."""
-    defaults = dict(data.defaults)
-    likelihood = chosen.get("likelihood", defaults["likelihood"])
-    if likelihood != defaults["likelihood"]:
-        defaults = {k: v for k, v in defaults.items() if k not in _OF_THE_LIKELIHOOD}
-        if likelihood == "binomial" and data.max_value is not None:
-            defaults["n_trials"] = data.max_value
-    return {"random_state": 0, **defaults, **chosen}
+    """Return the VAE's arguments: those chosen, else those that suit the data set.
+
+    Another likelihood than the one that suits the data drops what was set for that one, and takes
+    what the data say about its own settings.
+    """
+    suits = recipe(data)
+    likelihood = chosen.get("likelihood", suits["likelihood"])
+    if likelihood != suits["likelihood"]:
+        of_likelihoods = {name for known in LIKELIHOODS for name in _settings_of(known)}
+        suits = {name: value for name, value in suits.items() if name not in of_likelihoods}
+        if data.max_value is not None:
+            found = {"n_trials": data.max_value, "n_classes": data.max_value + 1}
+            suits |= {name: found[name] for name in _settings_of(likelihood) if name in found}
+    return {"random_state": 0, **suits, **chosen}
+
+
+def _settings_of(likelihood: str) -> list[str]:
+    """The names of a likelihood's settings; none of one that is not known."""
+    kind = LIKELIHOODS.get(likelihood)
+    return [] if kind is None else list(inspect.signature(kind).parameters)

@@ -121,7 +121,7 @@ def reconstruct(arguments: argparse.Namespace) -> None:
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
     data = datasets.load(source)
-    X = data.model_arrays(vae.likelihood)[1]
+    X = data.model_arrays(counts=vae.likelihood_.takes_counts)[1]
     terms = vae.elbo_terms(X)
     posterior = vae.posterior(X)
 
@@ -198,13 +198,15 @@ def _where(saved: SavedRun) -> str:
     epochs = saved.vae.epochs
     if "training" not in saved.metadata:
         return f"{len(saved.vae.history_.get('epoch', ()))} of {epochs}; a saved model"
-    loop = saved.metadata["training"]["loop"]
-    waited = loop["epoch"] - loop["best"][1] if loop["best"] else 0
-    if loop["epoch"] >= epochs:
+    position = saved.metadata["training"]["position"]
+    epoch = position["epoch"]
+    best = [own["best_epoch"] for own in position["hooks"] if "best_epoch" in own]
+    waited = epoch - best[0] if best else 0
+    if epoch >= epochs:
         state = "finished"
     elif waited >= saved.vae.patience:
         state = f"finished: no better for {waited} epochs"
     else:
         state = f"not finished: minivae train --resume {saved.folder.path}"
-    part = f" and {loop['batch']} minibatches" if loop["batch"] else ""
-    return f"{loop['epoch']}{part} of {epochs}, {state}"
+    part = f" and {position['batch']} minibatches" if position["batch"] else ""
+    return f"{epoch}{part} of {epochs}, {state}"

@@ -9,17 +9,16 @@ from minivae import VAE, figures
 from minivae.cli.describe import best_epoch, warmup
 from minivae.cli.run import MOST_POINTS, RunFolder, prior_draws
 from minivae.datasets import Dataset
+from minivae.distributions import MixturePrior, StandardNormal
 from minivae.tensor import Array
-from minivae.vae.prior import MixturePrior
 
 __all__ = ["darkest", "examples", "latent", "learning_curve", "prior", "reconstructions"]
 
 
 def darkest(vae: VAE) -> float | None:
     """Return the value that pictures show black, or None for the largest one shown."""
-    if vae.likelihood == "binomial":
-        return vae.n_trials
-    return None if vae.likelihood == "gaussian" else 1.0
+    most: float | None = vae.likelihood_.most
+    return most
 
 
 def examples(labels: Array | None, n: int) -> Array:
@@ -84,8 +83,8 @@ def _components(vae: VAE) -> tuple[Array, Array] | None:
 
 
 def prior(path: Path, vae: VAE, image_shape: tuple[int, int] | None, spacing: Any) -> None:
-    """Draw the decoder's means over the latent space, or for draws from a mixture prior."""
-    if vae.prior == "mixture":
+    """Draw the decoder's means over the latent space, or for draws where p(z) is not N(0, I)."""
+    if not isinstance(vae.prior_, StandardNormal):
         title = "Means $E[x|z]$ for draws of $z$ from the prior"
         means = vae.decode(prior_draws(vae, 400))
         figure = figures.samples(means, image_shape, title=title, vmax=darkest(vae))

@@ -88,11 +88,12 @@ def measure(vae: VAE, X: Array) -> Results:
     """Measure a fitted model on test data ``(N, D)``."""
     terms = vae.elbo_terms(X)
     results = Results.of(vae, X, terms)
-    if vae.grey == "cross-entropy":
+    if not vae.likelihood_.is_density:
         return results
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EffectiveSampleSizeWarning)  # the table says it
-        most = max(1, int(MOST_DECODED / (N_SAMPLES * X.shape[1])))
+        values = X.shape[1] * max(vae.likelihood_.outputs())
+        most = max(1, int(MOST_DECODED / (N_SAMPLES * values)))
         log_p, ess = vae.log_likelihood(X[:most], N_SAMPLES, return_ess=True)
     return replace(
         results,

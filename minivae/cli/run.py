@@ -180,7 +180,9 @@ class SavedRun(NamedTuple):
             return tuple(shape) if shape else None
         side = round(self.vae.n_features_in_**0.5)
         square = side * side == self.vae.n_features_in_ and side >= 4
-        return (side, side) if square and self.vae.likelihood != "gaussian" else None
+        likelihood = self.vae.likelihood_
+        real = likelihood.most is None and not likelihood.takes_counts
+        return (side, side) if square and not real else None
 
     @property
     def source(self) -> str | None:
@@ -300,5 +302,5 @@ def provenance(arguments: Sequence[str], data: Dataset) -> dict[str, Any]:
 
 def prior_draws(vae: VAE, n: int, seed: int = 0) -> Array:
     """Return n draws of z from the prior, always the same for a seed."""
-    rng = np.random.default_rng(seed)
-    return vae.prior_.sample(rng.standard_normal((n, vae.latent_dim)), rng)
+    z: Array = vae.prior_.sample(seed, n)
+    return z

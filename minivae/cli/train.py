@@ -29,7 +29,10 @@ from minivae.cli.run import (
 )
 from minivae.cli.terminal import Interrupted, add_quiet, one_line, say, table
 from minivae.datasets import Dataset
+from minivae.distributions import StandardNormal
 from minivae.errors import CheckpointError, LikelihoodWarning
+from minivae.models.vae.files import params_from_json, params_to_json
+from minivae.models.vae.hyperparameters import make_likelihood
 from minivae.tensor import Array
 
 __all__ = ["register"]
@@ -81,11 +84,11 @@ def train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     if arguments.resume is not None:
         run, data, vae = _resumed(arguments)
-        X, X_test = data.model_arrays(vae.likelihood)
+        X, X_test = _arrays(data, vae)
     else:
         data = datasets.load(arguments.data or "optdigits")
         vae = VAE(**hyper_parameters(data, written(arguments)))
-        X, X_test = data.model_arrays(vae.likelihood)
+        X, X_test = _arrays(data, vae)
         run = new_run(arguments.out, Path(data.name).stem)
     recorder = _Recorder(run, data, X_test, arguments.quiet)
     before = len(recorder.test_elbo)
@@ -124,6 +127,12 @@ def train(arguments: argparse.Namespace) -> None:
 # ---- what to train on what ----
 
 
+def _arrays(data: Dataset, vae: VAE) -> tuple[Array, Array]:
+    """Return training and test data in the units of the model's likelihood."""
+    vae.check_params()
+    return data.model_arrays(counts=make_likelihood(vae).takes_counts)
+
+
 def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     """Return the folder of a run that was begun, its data, and its model, not fitted yet."""
     path = Path(arguments.resume)
@@ -142,8 +151,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
                 f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
                 "run.json"
             )
-        params = record["hyper_parameters"]
-        vae = VAE(**{**params, "hidden": tuple(params["hidden"])})
+        vae = VAE(**params_from_json(record["hyper_parameters"], {}, "VAE"))
         source, history = record["data"]["source"], {}
     for name, value in written(arguments).items():
         if value != getattr(vae, name):
@@ -168,11 +176,9 @@ def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
 
 def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str, Any]:
     """Return all that is needed to reproduce a run."""
-    params = {k: v for k, v in vae.get_params().items() if k != "verbose"}
-    return {
-        **provenance(arguments.arguments, data),
-        "hyper_parameters": {**params, "hidden": list(vae.hidden)},
-    }
+    params = params_to_json(vae.get_params())
+    del params["verbose"]
+    return {**provenance(arguments.arguments, data), "hyper_parameters": params}
 
 
 @contextmanager
@@ -215,7 +221,7 @@ class _Recorder:
         say(f"data    {describe_data(self.data)}", quiet=self.quiet)
         say(f"model   {layers}, {vae.activation}", quiet=self.quiet)
         say(f"p(x|z)  {describe_likelihood(vae)}", quiet=self.quiet)
-        if vae.prior == "mixture":
+        if not isinstance(vae.prior_, StandardNormal):
             say(f"p(z)    {describe_prior(vae)}", quiet=self.quiet)
         if not kernels_are_compiled():
             say("Compiling the kernels, this once ...", quiet=self.quiet)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cli.conftest import environment, run_process
-from minivae import VAE, datasets
+from minivae import VAE, datasets, recipe
 from minivae.cli.describe import best_epoch
 from minivae.cli.flags import hyper_parameters
 from minivae.cli.results import measure
@@ -185,6 +185,33 @@ def test_cross_entropy_warns_in_one_line_and_has_no_likelihood(tmp_path, small):
     assert "log p(x)" not in out
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("poisson",), "poisson"),
+        (("categorical", "--n-classes", "17"), "categorical, 17 classes"),
+        (("gaussian", "--sigma", "0.2"), "gaussian, sigma: 0.2"),
+        (("bernoulli", "--grey", "sample"), "bernoulli, grey pixels: sample"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_every_likelihood_from_training_to_pictures(minivae, tmp_path, small, flags, words):
+    run, arrays = tmp_path / "run", tmp_path / "x.npz"
+    status, out, err = minivae(
+        "train", *small, "--likelihood", *flags, "--epochs", "1", "--out", run
+    )
+    assert (status, err) == (0, "")
+    assert minivae("reconstruct", run, "--quiet")[1].split("log p(x)")[0] in out
+    assert re.search(rf"^likelihood +{re.escape(words)}$", minivae("info", run)[1], re.M)
+    assert minivae("sample", run, "-n", 7, "--out", arrays, "--quiet")[0] == 0
+    record = json.loads((run / "run.json").read_text())
+    assert record["hyper_parameters"]["likelihood"] == flags[0]
+    vae = VAE.load(run / "checkpoint.npz")
+    with np.load(arrays) as drawn:
+        vae.likelihood_.check(drawn["x"])
+        assert drawn["x"].shape == (7, 64)
+
+
 def test_equal_steps_draw_another_grid(minivae, small_run, tmp_path, small):
     command = ("train", "--epochs", "2", "--grid", "equal", "--out", tmp_path / "run")
     assert minivae(*command, *small)[0] == 0
@@ -203,8 +230,7 @@ def test_a_mixture_prior_is_trained_drawn_and_sampled_from(minivae, tmp_path, sm
     assert re.search(r"^prior +mixture of 3, N\(0, I\) for 1 epochs$", out, re.M)
     assert minivae("sample", run, "--mean", "-n", 5, "--out", tmp_path / "x.npz")[0] == 0
     vae = VAE.load(run / "checkpoint.npz")
-    rng = np.random.default_rng(0)
-    z = vae.prior_.sample(rng.standard_normal((5, 2)), rng)
+    z = vae.prior_.sample(0, 5)
     with np.load(tmp_path / "x.npz") as arrays:
         np.testing.assert_array_equal(arrays["x"], vae.decode(z))
 
@@ -330,16 +356,9 @@ def test_help_tells_the_defaults(minivae):
     words = " ".join(minivae("train", "--help")[1].split())
     params = VAE(**hyper_parameters(datasets.load("optdigits"), {})).get_params()
     told = {**params, "hidden": "200,100", "beta": 1, "beta_warmup": 0, "seed": 0}
-    for name in (
-        "prior",
-        "prior_components",
-        "prior_warmup",
-        "verbose",
-        "grey",
-        "validation",
-        "random_state",
-    ):
-        del told[name]
+    for name, declared in VAE.declared.items():
+        if declared.metavar is None or told[name] is None:
+            del told[name]
     for name, value in told.items():
         flag = re.escape("--" + name.replace("_", "-"))
         assert re.search(rf"{flag} (?:(?! --).)*\({re.escape(str(value))}\)", words), name
@@ -366,8 +385,11 @@ def test_a_likelihood_of_ones_own_drops_what_came_with_the_default():
 def test_binomial_takes_the_largest_value_of_whole_numbers(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.arange(256, dtype=np.uint8).reshape(16, 16))
     data = datasets.load(tmp_path / "x.npz")
-    assert data.defaults["likelihood"] == "continuous-bernoulli"
+    assert recipe(data)["likelihood"] == "continuous-bernoulli"
     assert hyper_parameters(data, {"likelihood": "binomial"})["n_trials"] == 255
+    chosen = hyper_parameters(data, {"likelihood": "categorical"})
+    assert chosen["n_classes"] == 256
+    assert "n_trials" not in chosen
 
 
 @pytest.mark.parametrize("epochs", [1, 59, 60, 61, 150, 10_000])

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from minivae import recipe
 from minivae.datasets.dataset import dataset_from_arrays
 from minivae.errors import DatasetError
 
@@ -22,32 +23,45 @@ def counts(n, d, highest=16):
 
 
 @pytest.mark.parametrize(
-    ("x", "dtype", "max_value", "likelihood", "extra"),
+    ("x", "dtype", "max_value", "kind"),
     [
-        (counts(8, 64, 16), "uint8", 16, "binomial", {"n_trials": 16}),
-        (counts(8, 64, 16).astype(np.int64), "uint8", 16, "binomial", {"n_trials": 16}),
-        (counts(8, 64, 1), "uint8", 1, "bernoulli", {}),
-        (counts(8, 64, 1).astype(bool), "uint8", 1, "bernoulli", {}),
-        (np.zeros((8, 64), np.uint8), "uint8", 1, "bernoulli", {}),
-        (counts(8, 64, 255), "uint8", 255, "continuous-bernoulli", {}),
-        (counts(8, 64, 200), "uint8", 255, "continuous-bernoulli", {}),
-        (counts(8, 64, 2).astype(np.int16) - 1, "float64", None, "gaussian", {"sigma": "shared"}),
-        (np.full((8, 64), 1000), "float64", None, "gaussian", {"sigma": "shared"}),
-        (RNG.random((8, 64)), "float64", None, "continuous-bernoulli", {}),
-        (RNG.random((8, 64)).astype(">f4"), "float32", None, "continuous-bernoulli", {}),
-        (np.eye(8), "float64", None, "bernoulli", {}),
-        (np.eye(8, dtype=np.float16), "float32", None, "bernoulli", {}),
-        (RNG.standard_normal((8, 3)), "float64", None, "gaussian", {"sigma": "shared"}),
+        (counts(8, 64, 16), "uint8", 16, "counts"),
+        (counts(8, 64, 16).astype(np.int64), "uint8", 16, "counts"),
+        (counts(8, 64, 1), "uint8", 1, "binary"),
+        (counts(8, 64, 1).astype(bool), "uint8", 1, "binary"),
+        (np.zeros((8, 64), np.uint8), "uint8", 1, "binary"),
+        (counts(8, 64, 255), "uint8", 255, "grey"),
+        (counts(8, 64, 200), "uint8", 255, "grey"),
+        (counts(8, 64, 2).astype(np.int16) - 1, "float64", None, "real"),
+        (np.full((8, 64), 1000), "float64", None, "real"),
+        (RNG.random((8, 64)), "float64", None, "grey"),
+        (RNG.random((8, 64)).astype(">f4"), "float32", None, "grey"),
+        (np.eye(8), "float64", None, "binary"),
+        (np.eye(8, dtype=np.float16), "float32", None, "binary"),
+        (RNG.standard_normal((8, 3)), "float64", None, "real"),
     ],
 )
-def test_what_values_are_taken_for(x, dtype, max_value, likelihood, extra):
+def test_what_values_are_taken_for(x, dtype, max_value, kind):
     dataset = dataset_from_arrays("data", {"x_train": x, "x_test": x[:2]})
     assert dataset.x_train.dtype == dataset.x_test.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(dataset.x_train, x)
     np.testing.assert_array_equal(dataset.x_test, x[:2])
     assert dataset.max_value == max_value
-    network = {"hidden": (400,), "activation": "relu"}
-    assert dataset.defaults == {"likelihood": likelihood, **network, **extra}
+    assert dataset.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("x", "found"),
+    [
+        (counts(8, 64, 1), {"likelihood": "bernoulli"}),
+        (counts(8, 64, 16), {"likelihood": "binomial", "n_trials": 16}),
+        (counts(8, 64, 255), {"likelihood": "continuous-bernoulli"}),
+        (RNG.standard_normal((8, 3)), {"likelihood": "gaussian", "sigma": "shared"}),
+    ],
+)
+def test_the_recipe_of_a_file_follows_from_its_kind(x, found):
+    dataset = dataset_from_arrays("optdigits", {"x_train": x, "x_test": x[:2]})
+    assert recipe(dataset) == {**found, "hidden": (400,), "activation": "relu"}
 
 
 def test_the_test_data_count_too():
@@ -79,12 +93,11 @@ def test_measurements_are_no_pictures():
     assert dataset_from_arrays("data", {"x_train": x}).image_shape is None
 
 
-def test_model_arrays_in_the_units_of_the_likelihood():
+def test_counts_stay_counts_or_become_shares():
     dataset = dataset_from_arrays("data", {"x_train": counts(9, 64, 16), "x_test": counts(5, 64)})
-    for likelihood, scale in ((None, 1), ("binomial", 1), ("bernoulli", 16), ("gaussian", 16)):
-        for array, stored in zip(
-            dataset.model_arrays(likelihood), (dataset.x_train, dataset.x_test), strict=True
-        ):
+    for counts_stay, scale in ((None, 1), (True, 1), (False, 16)):
+        arrays = dataset.model_arrays(counts=counts_stay)
+        for array, stored in zip(arrays, (dataset.x_train, dataset.x_test), strict=True):
             assert array.dtype == np.float32
             np.testing.assert_array_equal(array * scale, stored)
 
@@ -92,7 +105,7 @@ def test_model_arrays_in_the_units_of_the_likelihood():
 def test_model_arrays_leave_floats_alone():
     x = RNG.random((9, 4))
     dataset = dataset_from_arrays("data", {"x_train": x, "x_test": x})
-    np.testing.assert_array_equal(dataset.model_arrays("bernoulli")[0], x)
+    np.testing.assert_array_equal(dataset.model_arrays(counts=False)[0], x)
 
 
 def test_a_dataset_is_frozen():

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minivae import recipe
 from minivae.datasets import load, load_faithful, published
 from minivae.errors import DatasetError
 
@@ -132,18 +133,20 @@ def test_optdigits(name):
         376, 389, 380, 389, 387, 376, 377, 387, 380, 382,
     ]  # fmt: skip
     assert np.bincount(digits.y_test).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    assert digits.defaults["likelihood"] == "binomial"
-    assert digits.defaults["n_trials"] == 16
-    assert digits.defaults["hidden"] == (200, 100)
-    assert digits.defaults["activation"] == "tanh"
+    assert digits.kind == "counts"
+    assert recipe(digits)["likelihood"] == "binomial"
+    assert recipe(digits)["n_trials"] == 16
+    assert recipe(digits)["hidden"] == (200, 100)
+    assert recipe(digits)["activation"] == "tanh"
     x_train, _ = digits.model_arrays()
     assert x_train.dtype == np.float32
     assert x_train.max() == 16
 
 
-def test_defaults_of_two_loads_are_not_shared():
-    first, second = load("digits"), load("digits")
-    assert first.defaults is not second.defaults
+def test_a_recipe_is_the_callers_own():
+    digits = load("digits")
+    recipe(digits)["epochs"] = 1
+    assert recipe(digits)["epochs"] == 150
 
 
 def test_faithful():
@@ -256,8 +259,9 @@ def test_in_minivae_data(places, monkeypatch, network, compress, dotted, where):
     assert dataset.name == "mnist"
     assert dataset.image_shape == (5, 5)
     assert dataset.max_value == 255
-    assert dataset.defaults["likelihood"] == "bernoulli"
-    assert dataset.defaults["grey"] == "sample"
+    assert dataset.kind == "grey"
+    assert recipe(dataset)["likelihood"] == "bernoulli"
+    assert recipe(dataset)["grey"] == "sample"
     x_train, _ = dataset.model_arrays()
     assert x_train.dtype == np.float32
     assert x_train.max() <= 1
@@ -278,7 +282,7 @@ def test_a_folder_with_the_other_set_is_passed_over(places, monkeypatch):
     monkeypatch.setenv("MINIVAE_DATA", str(places / "own"))
     dataset = load("fashion_mnist")
     assert_is(dataset, FASHION)
-    assert dataset.defaults["likelihood"] == "continuous-bernoulli"
+    assert recipe(dataset)["likelihood"] == "continuous-bernoulli"
 
 
 def test_in_the_cache(places, network):

@@ -7,14 +7,14 @@ pictures, ``examples/latent.png`` and ``examples/prior.png``, in well under a mi
 # %%
 from pathlib import Path
 
-from minivae import VAE, datasets
+from minivae import VAE, datasets, recipe
 from minivae.figures import latent_scatter, prior_predictive_grid, save_figure
 
 digits = datasets.load("optdigits")
 X, X_test = digits.model_arrays()
 
 # %% The 8x8 pixels are counts out of 16, so a binomial likelihood is their natural one.
-vae = VAE(latent_dim=2, **digits.defaults, random_state=0, verbose=True).fit(X)
+vae = VAE(latent_dim=2, **recipe(digits), random_state=0, verbose=True).fit(X)
 print(f"test ELBO {vae.score(X_test):.2f} nats per datum")
 
 # %%

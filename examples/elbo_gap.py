@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from minivae.distributions import Gaussian
+from minivae import LatentModel
+from minivae.distributions import DiagonalGaussian, Gaussian, StandardNormal
 from minivae.objectives import elbo_terms
 
 
@@ -37,11 +38,10 @@ def elbo(x, w, sigma, mu, log_var):
 
     Noise of 1 and -1 makes the expectation exact.
     """
-    q = np.array([[mu]]), np.array([[log_var]])
+    model = LatentModel(StandardNormal(1), lambda z: (w * z,), Gaussian(sigma))
+    q = DiagonalGaussian(np.array([[mu]]), np.array([[log_var]]))
     eps = np.array([1.0, -1.0]).reshape(2, 1, 1)
-    return elbo_terms(lambda _: q, lambda z: (w * z,), Gaussian(sigma), np.array([[x]]), eps).elbo[
-        0
-    ]
+    return elbo_terms(model, q, np.array([[x]]), eps).elbo[0]
 
 
 # %%

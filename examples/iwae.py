@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
-from minivae.distributions import Bernoulli
+from minivae import LatentModel
+from minivae.distributions import Bernoulli, DiagonalGaussian, StandardNormal
 from minivae.objectives import effective_sample_size, importance_weighted_bound, sample_terms
 
 rng = np.random.default_rng(3)
@@ -20,18 +21,15 @@ weight, bias = 2.5 * rng.standard_normal(12), rng.standard_normal(12)
 x = (rng.random((1, 12)) < 0.5).astype(float)
 
 
-def decode(z):
-    return (z * weight + bias,)
-
+model = LatentModel(StandardNormal(1), lambda z: (z * weight + bias,), Bernoulli())
 
 # %% The truth: log of the integral of p(x | z) p(z)
-z = np.linspace(-8, 8, 4001)[:, None]
-log_joint = Bernoulli().log_prob(decode(z), np.repeat(x, len(z), axis=0))
-log_joint = log_joint - 0.5 * (z[:, 0] ** 2 + np.log(2 * np.pi))
-log_p = logsumexp(log_joint) + np.log(z[1, 0] - z[0, 0])
+z = np.linspace(-8, 8, 4001)
+log_joint = model.log_joint(x, z.reshape(-1, 1, 1))[:, 0]
+log_p = logsumexp(log_joint) + np.log(z[1] - z[0])
 posterior = np.exp(log_joint - logsumexp(log_joint))
-mean = posterior @ z[:, 0]
-sd = np.sqrt(posterior @ (z[:, 0] - mean) ** 2)
+mean = posterior @ z
+sd = np.sqrt(posterior @ (z - mean) ** 2)
 encoders = {"near the posterior": (mean + 0.3 * sd, 1.2 * sd), "too narrow": (mean + sd, 0.4 * sd)}
 
 
@@ -40,9 +38,9 @@ def main(folder=Path(__file__).parent, repeats=2000, sizes=(1, 2, 5, 10, 20, 50,
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for name, (mu, sigma) in encoders.items():
-        q = np.full((1, 1), mu), np.full((1, 1), 2 * np.log(sigma))
+        q = DiagonalGaussian(np.full((1, 1), mu), np.full((1, 1), 2 * np.log(sigma)))
         eps = rng.standard_normal((repeats * max(sizes), 1, 1))
-        log_w = sample_terms(lambda _, q=q: q, decode, Bernoulli(), x, eps).log_weights
+        log_w = sample_terms(model, q, x, eps).log_weights
         bounds, shares = [], []
         for K in sizes:
             parts = np.asarray(log_w).reshape(-1, max(sizes))[:, :K].T  # (K, repeats)

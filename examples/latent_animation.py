@@ -11,8 +11,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from minivae import VAE, datasets
-from minivae.objectives import posterior_sample
+from minivae import VAE, datasets, recipe
 
 
 # %%
@@ -23,10 +22,10 @@ def main(folder=Path(__file__).parent, epochs=24):
     frames = []
 
     def look(vae, epoch):
-        z = np.asarray(posterior_sample(*vae.posterior(X_test), eps))
+        z = vae.posterior(X_test).rsample(eps)[0]
         frames.append((epoch, z, vae.score(X_test)))
 
-    vae = VAE(latent_dim=2, **{**digits.defaults, "epochs": epochs}, random_state=0)
+    vae = VAE(latent_dim=2, **{**recipe(digits), "epochs": epochs}, random_state=0)
     vae.fit(X, on_epoch=look)
 
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -68,7 +68,7 @@ def main(folder=Path(__file__).parent):
     right.plot(*((X - X.mean(0)) @ axes).T, ".", color="0.85", markersize=3)
     for columns, style, label in (
         (W, "k--", "PCA"),
-        (vae.decoder_.heads[0].weight.data.T, "C0-", "linear VAE"),
+        (vae.likelihood_.heads[0].weight.data.T, "C0-", "linear VAE"),
     ):
         for j, (a, b) in enumerate((axes.T @ columns).T):
             right.plot([-a, a], [-b, b], style, linewidth=2, label=label if j == 0 else None)

@@ -33,11 +33,11 @@ def main(folder=Path(__file__).parent, epochs=80):
         )  # fmt: skip
         vae.fit(X, on_epoch=look)
         terms = vae.elbo_terms(X_test)
-        mu, log_var = vae.posterior(X_test)
-        axes.scatter(*mu.T, c=y_test, cmap="tab10", s=200 * np.exp(log_var).mean(1) + 1)
+        q = vae.posterior(X_test)
+        axes.scatter(*q.mu.T, c=y_test, cmap="tab10", s=200 * np.exp(q.log_var).mean(1) + 1)
         axes.set(xlabel=r"$\mu_1$", ylabel=r"$\mu_2$")
         axes.set_title(
-            f"beta = {beta:.0f}: sigma {scale[-1]:.2f}, mean $|\\mu|$ {np.abs(mu).mean():.1f}\n"
+            f"beta = {beta:.0f}: sigma {scale[-1]:.2f}, mean $|\\mu|$ {np.abs(q.mu).mean():.1f}\n"
             f"reconstruction {terms.reconstruction.mean():.0f}, KL {terms.kl.mean():.0f} nats"
         )
         curves.plot(elbo, style, label=f"trained with beta = {beta:.0f}")

@@ -28,7 +28,7 @@ def main(folder=Path(__file__).parent):
     ).fit(X)  # fmt: skip
     z = vae.transform(X)[:, 0]
     order = abs(spearmanr(z, t).statistic)
-    scale = np.exp(0.5 * vae.likelihood_.log_var(vae.decoder_.shared.data).item())
+    scale = np.exp(0.5 * vae.likelihood_.log_var(vae.likelihood_.shared.data).item())
     figure = Figure(figsize=(9, 4), layout="constrained")
     space = figure.add_subplot(1, 2, 1, projection="3d")
     space.scatter(*X.T, c=z, s=3, cmap="viridis", alpha=0.5)

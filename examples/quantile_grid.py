@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from minivae import VAE, datasets
+from minivae import VAE, datasets, recipe
 from minivae.figures import image_grid
 
 n = 15
@@ -31,7 +31,7 @@ def quantile_steps(n):
 def main(folder=Path(__file__).parent):
     digits = datasets.load("optdigits")
     X, _ = digits.model_arrays()
-    vae = VAE(latent_dim=2, **{**digits.defaults, "epochs": 20}, random_state=0).fit(X)
+    vae = VAE(latent_dim=2, **{**recipe(digits), "epochs": 20}, random_state=0).fit(X)
     figure = Figure(figsize=(9, 4.9), layout="constrained")
     for axes, name, steps in zip(
         figure.subplots(1, 2),

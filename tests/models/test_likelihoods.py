@@ -130,7 +130,7 @@ def test_the_gaussian_is_scipys_and_integrates_to_one(name):
     rng = np.random.default_rng(0)
     likelihood, outputs = LIKELIHOODS[name](), parameters_of(name, 4, 3, rng)
     x = rng.standard_normal((4, 3))
-    mu, log_var = likelihood.scale(outputs)
+    mu, log_var = likelihood.mu_and_log_var(outputs)
     sigma = np.broadcast_to(np.exp(0.5 * log_var), mu.shape)
     expected = stats.norm.logpdf(x, mu, sigma).sum(axis=1)
     np.testing.assert_allclose(likelihood.log_prob(outputs, x), expected, rtol=1e-12)
@@ -396,7 +396,7 @@ def test_samples_have_the_mean_and_the_variance(name):
     assert x.shape == (n, 3)
     mean = likelihood.mean(outputs)[0]
     if likelihood.name == "gaussian":
-        variance = np.broadcast_to(np.exp(likelihood.scale(outputs)[1]), (1, 3))[0]
+        variance = np.broadcast_to(np.exp(likelihood.mu_and_log_var(outputs)[1]), (1, 3))[0]
     elif likelihood.name == "binomial":
         variance = mean * (1 - mean / 5)
     elif likelihood.name == "bernoulli":
@@ -441,7 +441,7 @@ def test_the_first_biases_predict_the_datas_mean(name, dtype):
     outputs = tuple(b[None] for b in biases)
     np.testing.assert_allclose(likelihood.mean(outputs)[0], X.mean(axis=0), rtol=1e-5)
     if len(biases) == 2:
-        variance = np.exp(likelihood.scale(outputs)[1][0])
+        variance = np.exp(likelihood.mu_and_log_var(outputs)[1][0])
         np.testing.assert_allclose(variance, X.var(axis=0), rtol=1e-4)
 
 
@@ -457,8 +457,9 @@ def test_a_pixel_that_is_always_off_can_still_be_learnt(likelihood):
 
 def test_the_shared_scale_starts_at_the_datas():
     X = np.random.default_rng(0).standard_normal((300, 4)) * 0.7
-    likelihood = Gaussian("shared")
-    log_var = likelihood.log_var(likelihood.initial_shared(X))
+    likelihood = Gaussian("shared").built(3, 4, rng=np.random.default_rng(0), dtype=np.float64)
+    likelihood.start_at(X)
+    log_var = likelihood.log_var(likelihood.shared.data)
     assert log_var.shape == (1, 1)
     assert math.exp(log_var.item()) == pytest.approx(X.var(axis=0).mean(), rel=1e-10)
 

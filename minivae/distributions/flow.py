@@ -1,8 +1,8 @@
 """Normalising flows: a simple distribution carried along by invertible maps.
 
-The density follows by the change of variables: log q(z) = log q_0(u) - log |dz/du|. A map is a
+The density follows by the change of variables: ``log q(z) = log q_0(u) - log |dz/du|``. A map is a
 module with two functions, ``forward(u) -> (z, log_det)`` and ``inverse(z) -> (u, log_det)``, where
-``log_det`` is log |dz/du| in both. Rezende and Mohamed (2015).
+``log_det`` is ``log |dz/du|`` in both. Rezende and Mohamed (2015).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Bijection(Protocol):
     """An invertible map of z."""
 
     def forward(self, u: Any) -> tuple[Any, Any]:
-        """z of u ``(S, N, K)``, and log |dz/du| ``(S, N)``."""
+        """z of u ``(S, N, K)``, and ``log |dz/du|`` of shape ``(S, N)``."""
 
     def inverse(self, z: Any) -> tuple[Any, Any]:
-        """u of z ``(S, N, K)``, and log |dz/du| there, ``(S, N)``."""
+        """u of z ``(S, N, K)``, and ``log |dz/du|`` there, ``(S, N)``."""
 
     def detach(self) -> Self:
         """The same map, with parameters that no gradient passes through."""
@@ -72,7 +72,7 @@ class Flow(Distribution):
 class AffineCoupling(Module):
     """Half of z is scaled and shifted by a network of the other half. Dinh et al. (2017).
 
-    z_b = u_b exp(s(u_a)) + t(u_a) and z_a = u_a, so log |dz/du| = sum s. It starts as the identity,
+    z_b = u_b exp(s(u_a)) + t(u_a) and z_a = u_a, so ``log |dz/du|`` = sum s. It starts as the identity,
     for the network's last layer starts at zero. Scales are kept within exp(+-2).
 
     Parameters
@@ -120,12 +120,12 @@ class AffineCoupling(Module):
         return 2.0 * ops.tanh(out[..., :K]) * self.moves, out[..., K:] * self.moves
 
     def forward(self, u: Any) -> tuple[Any, Any]:
-        """z and log |dz/du|."""
+        """z and ``log |dz/du|``."""
         s, t = self._scale_and_shift(u * (1.0 - self.moves))
         return u * ops.exp(s) + t, ops.sum(s, -1)
 
     def inverse(self, z: Any) -> tuple[Any, Any]:
-        """u and log |dz/du| there."""
+        """u and ``log |dz/du|`` there."""
         s, t = self._scale_and_shift(z * (1.0 - self.moves))
         return (z - t) * ops.exp(-s), ops.sum(s, -1)
 

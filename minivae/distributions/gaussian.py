@@ -190,7 +190,7 @@ class FullGaussian(Distribution):
         return self.mu + _times(self.L, eps)
 
     def log_prob(self, z: Any) -> Any:
-        """log N(z; mu, L L^T) in nats: that of e with L e = z - mu, and the volume |L|."""
+        """log N(z; mu, L L^T) in nats: that of e with L e = z - mu, and the volume ``|L|``."""
         e = _times(ops.inverse_triangular(self.L, lower=True), z - self.mu)
         return standard_normal_log_prob(e) - self._log_det()
 
@@ -199,7 +199,7 @@ class FullGaussian(Distribution):
         return self.rsample(eps), standard_normal_log_prob(eps) - self._log_det()
 
     def entropy(self) -> Any:
-        """K (1 + log 2 pi) / 2 + log |L|, Eq. GAUSS.3."""
+        """``K (1 + log 2 pi) / 2 + log |L|``, Eq. GAUSS.3."""
         return 0.5 * self.mu.shape[-1] * (1.0 + LOG_2PI) + self._log_det()
 
     def _log_det(self) -> Any:

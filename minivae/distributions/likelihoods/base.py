@@ -142,9 +142,11 @@ def tiled(constants: Array, rows: Any) -> Array:
 
 def column_means(X: Array) -> Array:
     """The mean of each column, in the data's dtype, without the rounding of long float32 sums."""
-    return X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    mean: Array = X.mean(axis=0, dtype=np.float64)
+    return mean.astype(X.dtype)
 
 
 def column_variances(X: Array) -> Array:
     """The variance of each column, likewise."""
-    return X.var(axis=0, dtype=np.float64).astype(X.dtype)
+    variance: Array = X.var(axis=0, dtype=np.float64)
+    return variance.astype(X.dtype)

@@ -114,7 +114,9 @@ class DiagonalGaussian(Distribution):
     def full(self) -> FullGaussian:
         """The same as a Gaussian with a covariance matrix."""
         sigma = ops.exp(0.5 * self.log_var)
-        return FullGaussian(self.mu, ops.expand_dims(sigma, -1) * np.eye(sigma.shape[-1]))
+        return FullGaussian(
+            self.mu, ops.expand_dims(sigma, -1) * np.eye(sigma.shape[-1], dtype=sigma.dtype)
+        )
 
     def moments(self) -> tuple[Array, Array]:
         """mu, and exp(log_var) on a diagonal."""
@@ -236,4 +238,3 @@ class FullGaussian(Distribution):
 def _times(L: Any, e: Any) -> Any:
     """L e for vectors e ``(..., K)`` and matrices L ``(N, K, K)`` or ``(K, K)``."""
     return ops.sum(L * ops.expand_dims(e, -2), -1)
-

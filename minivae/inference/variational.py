@@ -94,7 +94,7 @@ def fit_posterior(
     random_state: Any = None,
     *,
     steps: int = 500,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.1,
 ) -> Fit:
     """The q(z) of a family that is nearest to each datum's posterior, by its ELBO, Eq. VI.3.
 

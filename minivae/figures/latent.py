@@ -216,9 +216,9 @@ def latent_animation(
 
     Parameters
     ----------
-    frames : sequence of (mu, epoch, elbo)
-        Posterior means (N, latent_dim) of the same data at each epoch, and the ELBO there in nats
-        per datum (NaN where it was not measured).
+    frames : sequence of tuple
+        Posterior means (N, latent_dim) of the same data, the epoch, and the ELBO there in nats per
+        datum (NaN where it was not measured).
     labels : (N,) or None
     path : path
         Where the GIF goes, whole or not at all.

@@ -51,7 +51,7 @@ _OF_A_KIND: dict[str, dict[str, Any]] = {
 
 
 def recipe(data: Dataset) -> dict[str, Any]:
-    """Keyword arguments of :class:`minivae.VAE` for a data set: tried ones for those with a name.
+    """Keyword arguments of ``VAE`` for a data set: tried ones for those with a name.
 
     For a file, the likelihood is one whose support the data fill.
 

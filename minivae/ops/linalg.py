@@ -258,7 +258,7 @@ def inverse_triangular(a: Any, lower: bool = False) -> Any:
     """The inverses of triangular matrices ``(..., K, K)``; the other triangle is not looked at.
 
     For a few matrices and many right-hand sides, a product with the inverse is faster than
-    :func:`solve_triangular`.
+    ``solve_triangular``.
     """
     eye = np.eye(_side("inverse_triangular", a), dtype=getattr(a, "dtype", None))
     return solve_triangular(a, eye, 0, lower)

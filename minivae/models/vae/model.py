@@ -106,7 +106,7 @@ class VAE(FittedVAE):
             Ignored; there for pipelines.
         checkpoint
             A file to write before the first step, after every epoch and on Ctrl-C;
-            :func:`minivae.resume` goes on from it.
+            ``minivae.resume`` goes on from it.
         source
             The name or path under which :func:`minivae.datasets.load` finds the data again;
             recorded in the checkpoint so that ``resume`` need not be handed them.

@@ -152,8 +152,9 @@ class Estimator:
         ValueError
             It names the hyper-parameter, its value and what is allowed.
         """
+        settings = self._settings()  # says which have no value at all
         for name in self.declared if names is None else names:
-            value, rule = getattr(self, name), self.declared[name].rule
+            value, rule = getattr(settings, name), self.declared[name].rule
             if not rule.holds(value):
                 raise ValueError(
                     f"{type(self).__name__}: {name}={value!r} makes no sense; it must be "

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 import minivae.models.vae.evaluation
 from minivae import VAE, datasets
@@ -305,6 +305,64 @@ def test_a_loss_that_explodes_stops_the_run_while_the_model_is_usable():
     with pytest.raises(FloatingPointError, match="in epoch 1; try a smaller learning_rate than"):
         vae.fit(GREYS)
     assert all(np.isfinite(p.data).all() for _, p in vae.named_parameters())
+
+
+# Units, and training that diverges ----------------------------------------------------------------
+
+MOVING = GREYS[:, GREYS.std(axis=0) > 0.05].astype(np.float64)  # columns that are not constant
+
+
+@pytest.mark.equation("LIK.3")
+@pytest.mark.parametrize("sigma", ["network", "shared"])
+def test_standardised_data_train_the_same_in_any_units(sigma):
+    # x' = a x + b has the density p(x) / a^D, and everything else is the same model
+    a, b = 1000.0, 1e5
+    params = {"likelihood": "gaussian", "sigma": sigma, "standardise": True, "dtype": "float64"}
+    vae = small(**params, sigma_floor=0.05).fit(MOVING)
+    moved = small(**params, sigma_floor=0.05 * a).fit(a * MOVING + b)
+    loss = MOVING.shape[1] * math.log(a)
+    np.testing.assert_allclose(moved.elbo(a * MOVING + b), vae.elbo(MOVING) - loss, rtol=1e-10)
+    np.testing.assert_allclose(moved.transform(a * MOVING + b), vae.transform(MOVING), atol=1e-10)
+    np.testing.assert_allclose(moved.sample(9), a * vae.sample(9) + b, rtol=1e-10)
+    plain = small(**{**params, "standardise": False}, sigma_floor=0.05).fit(MOVING)
+    assert not np.allclose(plain.elbo(MOVING), vae.elbo(MOVING), atol=1e-2)
+
+
+def test_standardised_the_density_is_that_of_the_data(tmp_path):
+    X = (MOVING + 300.0).astype(np.float32)
+    vae = small(likelihood="gaussian", sigma=0.3, standardise=True).fit(X)
+    np.testing.assert_allclose(vae.likelihood_.shift.data, X.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(vae.likelihood_.scale.data, X.std(axis=0), rtol=1e-4)
+    mean = vae.reconstruct(X).astype(np.float64)
+    assert np.abs(mean - X).mean() < 0.5
+    terms = vae.elbo_terms(X, eps=np.zeros((1, len(X), 2)))
+    expected = norm.logpdf(X, mean, 0.3).sum(axis=1)
+    np.testing.assert_allclose(terms.reconstruction, expected, rtol=1e-3)
+    vae.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(VAE.load(tmp_path / "model.npz").elbo(X), vae.elbo(X))
+    # what does not move has no unit: it is shifted only
+    vae = small(likelihood="gaussian", standardise=True).fit(np.full((20, 3), 7.0))
+    np.testing.assert_array_equal(vae.likelihood_.scale.data, 1.0)
+    np.testing.assert_array_equal(vae.likelihood_.shift.data, 7.0)
+
+
+def test_a_last_step_that_leads_nowhere_is_refused_and_the_model_stays(fitted):
+    vae = copy.deepcopy(fitted)
+    vae.set_params(likelihood="gaussian", sigma=1e-3, epochs=1, batch_size=400)
+    with pytest.raises(
+        FloatingPointError, match=r"after the last step the ELBO of datum 0 is -inf"
+    ):
+        vae.set_params(learning_rate=1e10).fit(GREYS)
+    assert_same_bits(vae.state_dict(), fitted.state_dict())
+    assert vae.history_ == fitted.history_
+
+
+def test_data_too_far_out_for_the_model_are_warned_of():
+    vae = small(likelihood="gaussian", sigma=1.0).fit(GREYS)
+    far = with_value(GREYS, 1e30)
+    with pytest.warns(LikelihoodWarning, match=r"^elbo: .* 1 of 400 .* X\[3\] is -inf") as caught:
+        assert np.isfinite(vae.elbo(far)).sum() == 399
+    assert caught[0].filename == __file__
 
 
 # Looking at data ----------------------------------------------------------------------------------

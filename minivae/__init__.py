@@ -13,14 +13,17 @@ from minivae import (
 from minivae.gmm import GaussianMixture
 from minivae.gradcheck import GradcheckReport, assert_gradcheck, gradcheck
 from minivae.latent_model import LatentModel
+from minivae.models.conditional import ConditionalVAE
 from minivae.models.recipes import recipe
-from minivae.models.vae import VAE, resume
+from minivae.models.resuming import resume
+from minivae.models.vae import VAE
 from minivae.tensor import Tensor, no_grad, primitive
 from minivae.transforms import grad, hvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
+    "ConditionalVAE",
     "GaussianMixture",
     "GradcheckReport",
     "LatentModel",

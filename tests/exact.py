@@ -21,7 +21,7 @@ from minivae.distributions import (
     StandardNormal,
 )
 from minivae.latent_model import LatentModel
-from minivae.models.vae.networks import Encoder, decoder
+from minivae.models.vae.networks import Encoder, trunk
 from minivae.tensor import Tensor
 
 # Integrals ---------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def small_model(name: str, K: int = 1, N: int = 3, D: int = 3, seed: int = 0) ->
     """Random smooth networks in float64, the encoder's heads not at zero."""
     rng = np.random.default_rng(seed)
     style: dict[str, Any] = {"activation": "tanh", "rng": rng, "dtype": np.float64}
-    encoder, trunk = Encoder(D, [4], K, **style), decoder(K, [4], **style)
+    encoder, layers = Encoder(D, [4], K, **style), trunk(K, [4], **style)
     likelihood = LIKELIHOODS[name]().built(4, D, rng=rng, dtype=np.float64)
     for head in (encoder.mu, encoder.log_var):
         head.weight.data = 0.5 * rng.standard_normal(head.weight.shape)
@@ -199,6 +199,6 @@ def small_model(name: str, K: int = 1, N: int = 3, D: int = 3, seed: int = 0) ->
     def encode(x):
         return encoder(likelihood.encoder_input(x))
 
-    model = LatentModel(StandardNormal(K), trunk, likelihood)
+    model = LatentModel(StandardNormal(K), layers, likelihood)
     parameters = [*encoder.parameters(), *model.parameters()]
     return SmallModel(model, encode, data_of(likelihood, N, D, rng), parameters)

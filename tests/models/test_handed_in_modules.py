@@ -18,7 +18,7 @@ from minivae.distributions import (
     Likelihood,
 )
 from minivae.errors import CheckpointError, ShapeError
-from minivae.models.vae.networks import Encoder, decoder
+from minivae.models.vae.networks import Encoder, trunk
 from minivae.nn import MLP, Module
 from minivae.tensor import Tensor
 
@@ -459,6 +459,6 @@ def test_a_subclass_that_forgets_its_parent_is_told_what_is_missing():
 
 def test_networks_of_the_library_can_be_handed_in_by_their_public_names():
     style = {"activation": "tanh", "rng": np.random.default_rng(0), "dtype": np.float32}
-    vae = vae_of(encoder=Encoder(D, (5,), K, **style), decoder=decoder(K, (4,), **style)).fit(X)
+    vae = vae_of(encoder=Encoder(D, (5,), K, **style), decoder=trunk(K, (4,), **style)).fit(X)
     assert vae.likelihood_.heads[0].weight.shape == (4, D)
     assert np.isfinite(vae.score(X))

@@ -17,7 +17,7 @@ from exact import assign, axis_noise, flatten, gradient
 from minivae import VAE, datasets, ops
 from minivae.distributions import Gaussian, StandardNormal
 from minivae.latent_model import LatentModel
-from minivae.models.vae.networks import Encoder, decoder
+from minivae.models.vae.networks import Encoder, trunk
 from minivae.objectives import elbo_terms, sample_terms
 from minivae.optim import Adam
 
@@ -76,8 +76,8 @@ class LinearVAE:
         style = {"activation": "identity", "rng": rng, "dtype": np.float64}
         self.pca, self.encoder = pca, Encoder(pca.d, [], pca.q, **style)
         self.likelihood = Gaussian(sigma).built(pca.q, pca.d, rng=rng, dtype=np.float64)
-        trunk = decoder(pca.q, [], **style)
-        self.model = LatentModel(StandardNormal(pca.q), trunk, self.likelihood)
+        layers = trunk(pca.q, [], **style)
+        self.model = LatentModel(StandardNormal(pca.q), layers, self.likelihood)
         self.eps = axis_noise(pca.q, pca.n)
 
     @property

@@ -21,7 +21,7 @@ from minivae.distributions import (
 )
 from minivae.errors import ConvergenceWarning
 from minivae.latent_model import LatentModel
-from minivae.models.vae.networks import decoder
+from minivae.models.vae.networks import trunk
 from minivae.objectives import categorical_log_prob, expected_log_joint, minibatch_estimate
 from minivae.tensor import Tensor
 
@@ -51,8 +51,8 @@ def linear_model(log_pi, likelihood, heads):
     likelihood = likelihood.built(K, D, **style)
     for head, rows in zip(likelihood.heads, heads, strict=True):
         head.weight.data, head.bias.data = rows - rows[0], rows[0]
-    trunk = decoder(K, (), activation="identity", **style)
-    return LatentModel(Categorical(log_pi), trunk, likelihood)
+    layers = trunk(K, (), activation="identity", **style)
+    return LatentModel(Categorical(log_pi), layers, likelihood)
 
 
 @pytest.mark.equation("GMM.10")

@@ -10,7 +10,7 @@ from minivae import ops
 from minivae.distributions import Gaussian, Likelihood, StandardNormal
 from minivae.errors import ShapeError
 from minivae.latent_model import LatentModel
-from minivae.models.vae.networks import Encoder, decoder
+from minivae.models.vae.networks import Encoder, trunk
 from minivae.nn import MLP, Dense, Module, glorot_uniform, he_normal, zeros
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor
@@ -184,8 +184,8 @@ def test_names_follow_the_reading_order():
         "mu.weight", "mu.bias", "log_var.weight", "log_var.bias",
     ]  # fmt: skip
     style = {"rng": rng, "dtype": np.float64}
-    trunk = decoder(2, [4], activation="tanh", **style)
-    model = LatentModel(StandardNormal(2), trunk, Gaussian("network").built(4, 6, **style))
+    layers = trunk(2, [4], activation="tanh", **style)
+    model = LatentModel(StandardNormal(2), layers, Gaussian("network").built(4, 6, **style))
     assert [name for name, _ in model.named_parameters("model.")] == [
         "model.decoder.layers.0.weight", "model.decoder.layers.0.bias",
         "model.likelihood.heads.0.weight", "model.likelihood.heads.0.bias",

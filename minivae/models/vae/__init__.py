@@ -4,11 +4,10 @@
 - `hyperparameters`: which settings make sense together;
 - `objective`: the loss of a minibatch; `prior_warmup`: how a mixture prior begins;
 - `evaluation`: data seen through a fitted model;
-- `model`: the estimator; `files`, `resuming`: what it leaves on disk, and going on from there.
+- `fitted`: what a fitted one can do; `model`: the estimator; `files`: what it leaves on disk.
 """
 
 from minivae.models.vae.model import VAE
 from minivae.models.vae.networks import Encoder
-from minivae.models.vae.resuming import resume
 
-__all__ = ["VAE", "Encoder", "resume"]
+__all__ = ["VAE", "Encoder"]

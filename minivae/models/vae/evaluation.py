@@ -32,7 +32,7 @@ class Evaluation:
     Parameters
     ----------
     model, encode
-        p(x, z), and the function from data to q(z | x).
+        p(x, z), and the function from data (and conditions) to q(z | x).
     latent_dim, widest
         K, and the widest array a sample passes through.
     dtype
@@ -44,7 +44,7 @@ class Evaluation:
     def __init__(
         self,
         model: LatentModel,
-        encode: Callable[[Any], Any],
+        encode: Callable[..., Any],
         *,
         latent_dim: int,
         widest: int,
@@ -71,58 +71,67 @@ class Evaluation:
                 noise = eps[:, part]
             yield part, x, np.ascontiguousarray(noise)
 
-    def elbo_terms(self, X: Array, S: int, kl: str, eps: Array | None = None) -> ElboTerms:
+    def elbo_terms(
+        self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
+    ) -> ElboTerms:
         """The ELBO's two terms with S samples a datum, or with the noise given."""
         S = S if eps is None else len(eps)
         reconstruction, divergence = (np.empty(len(X), self.dtype) for _ in range(2))
         with no_grad():
             for part, x, noise in self.with_noise(X, S, eps):
-                q = self.encode(x)
+                c = _rows(C, part)
+                q = self.encode(x, c)
                 if kl == "analytic":
-                    terms = elbo_terms(self.model, q, x, noise)
+                    terms = elbo_terms(self.model, q, x, noise, c)
                 else:
-                    terms = sample_terms(self.model, q, x, noise).means
+                    terms = sample_terms(self.model, q, x, noise, c).means
                 reconstruction[part], divergence[part] = terms.reconstruction.data, terms.kl.data
         return ElboTerms(reconstruction, divergence)
 
-    def posterior(self, X: Array) -> Any:
+    def posterior(self, X: Array, C: Array | None = None) -> Any:
         """q(z | x) for each datum, its parameters as arrays."""
         with no_grad():
-            portions = [self.encode(X[part]) for part in self.portions(len(X))]
+            portions = [self.encode(X[p], _rows(C, p)) for p in self.portions(len(X))]
         return type(portions[0]).joined(portions)
 
-    def decode(self, z: Array, D: int) -> Array:
+    def decode(self, z: Array, D: int, C: Array | None = None) -> Array:
         """E[x | z] of each row of z, ``(n, D)``."""
         means = np.empty((len(z), D), self.dtype)
         for part in self.portions(len(z)):
-            means[part] = self.model.decode(z[part])
+            means[part] = self.model.decode(z[part], _rows(C, part))
         return means
 
     def weights_from_encoder(
-        self, X: Array, S: int, eps: Array | None
+        self, X: Array, S: int, eps: Array | None, C: Array | None = None
     ) -> Iterator[tuple[slice, Array]]:
         """Portions of the data with log p(x, z) - log q(z | x) at samples from q, ``(S, n)``."""
         for part, x, noise in self.with_noise(X, S, eps):
+            c = _rows(C, part)
             with no_grad():
                 log_weights = [
-                    sample_terms(self.model, self.encode(x), x, noise[some]).log_weights.data
-                    for some in self.portions(S, len(x))
+                    sample_terms(self.model, self.encode(x, c), x, noise[s], c).log_weights.data
+                    for s in self.portions(S, len(x))
                 ]
             yield part, np.concatenate(log_weights)
 
-    def weights_from_peaks(self, X: Array, S: int) -> Iterator[tuple[slice, Array]]:
+    def weights_from_peaks(
+        self, X: Array, S: int, C: Array | None = None
+    ) -> Iterator[tuple[slice, Array]]:
         """The same at samples from a proposal around the peaks of each datum's posterior."""
         for part in self.portions(len(X), max(4 * PEAKS, S // 32)):
-            x = X[part]
-            log_joint = partial(self.model.log_joint, x)
+            x, c = X[part], _rows(C, part)
+            log_joint = partial(self.model.log_joint, x, c=c)
             # One stream a datum, so that no estimate depends on which data are asked about together
-            generators = [
-                stream(self.entropy, EVALUATION, i) for i in range(part.start, part.stop)
-            ]
-            q = self.posterior(x)
-            proposal = laplace_proposal(log_joint, self.model.prior, q, generators)
+            generators = [stream(self.entropy, EVALUATION, i) for i in range(part.start, part.stop)]
+            prior = self.model.prior_given(c)
+            proposal = laplace_proposal(log_joint, prior, self.posterior(x, c), generators)
             z = proposal.sample_each(S, generators)
             rounded = z.astype(x.dtype)
             with no_grad():
-                log_p = [log_joint(rounded[some]).data for some in self.portions(S, len(x))]
+                log_p = [log_joint(rounded[s]).data for s in self.portions(S, len(x))]
             yield part, np.concatenate(log_p) - proposal.log_prob(z)
+
+
+def _rows(C: Array | None, part: slice) -> Array | None:
+    """The conditions of a portion, where there are any."""
+    return None if C is None else C[part]

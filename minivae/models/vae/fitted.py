@@ -35,6 +35,7 @@ class FittedVAE(HyperParameters):
     history_: dict[str, list[float]]
     n_features_in_: int
     _settings_: SimpleNamespace  # the hyper-parameters as they were when `fit` was called
+    _condition_width_: int | None  # how many columns a condition has, where there is one
     _entropy_: int  # what all random streams are drawn from
     _sampling_: np.random.Generator
 
@@ -79,9 +80,10 @@ class FittedVAE(HyperParameters):
 
     # ---- looking at data through the model ----
 
-    def _encode(self, x: Any) -> Any:
+    def _encode(self, x: Any, c: Any = None) -> Any:
         """q(z | x) of data as the likelihood takes them, Eq. VAE.1."""
-        return self.encoder_(self.likelihood_.encoder_input(x))
+        seen = self.likelihood_.encoder_input(x)
+        return self.encoder_(seen) if c is None else self.encoder_(seen, c)
 
     def _evaluation(self) -> Evaluation:
         settings = self._settings_
@@ -153,7 +155,9 @@ class FittedVAE(HyperParameters):
         """The mean ELBO, in nats per datum."""
         return float(self._elbo_terms(X, None, "score").elbo.mean(dtype=np.float64))
 
-    def _elbo_terms(self, X: Any, eps: Any, operation: str) -> ElboTerms:
+    def _elbo_terms(
+        self, X: Any, eps: Any, operation: str, C: Array | None = None
+    ) -> ElboTerms:
         X = self._checked(X, operation)
         eps = self._check_eps(eps, len(X), operation)
         if not self.likelihood_.is_density:
@@ -165,7 +169,7 @@ class FittedVAE(HyperParameters):
                 stacklevel=3,
             )
         self.check_params(("n_samples", "kl"))
-        terms = self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps)
+        terms = self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps, C)
         bad = ~np.isfinite(terms.elbo)
         if bad.any():
             i = int(np.argmax(bad))
@@ -217,6 +221,17 @@ class FittedVAE(HyperParameters):
         EffectiveSampleSizeWarning
             If some estimate rests on fewer than 10 effective samples.
         """
+        return self._log_likelihood(X, n_samples, return_ess, eps, proposal)
+
+    def _log_likelihood(
+        self,
+        X: Any,
+        n_samples: int,
+        return_ess: bool,
+        eps: Any,
+        proposal: str,
+        C: Array | None = None,
+    ) -> Array | tuple[Array, Array]:
         require_whole("log_likelihood", "n_samples", n_samples, least=1)
         if proposal not in ("laplace", "encoder"):
             raise ValueError(
@@ -232,9 +247,9 @@ class FittedVAE(HyperParameters):
             )
         S, evaluation = n_samples if eps is None else len(eps), self._evaluation()
         if eps is not None or proposal == "encoder":
-            weighed = evaluation.weights_from_encoder(X, S, eps)
+            weighed = evaluation.weights_from_encoder(X, S, eps, C)
         else:
-            weighed = evaluation.weights_from_peaks(X, S)
+            weighed = evaluation.weights_from_peaks(X, S, C)
         log_p, ess = (np.empty(len(X), self._settings_.dtype) for _ in range(2))
         for part, log_weights in weighed:
             log_p[part], _, ess[part] = estimate_from(log_weights)
@@ -245,7 +260,7 @@ class FittedVAE(HyperParameters):
                 f"effective samples (the least on {ess.min():.1f} of {S}) and are likely too low; "
                 "raise n_samples",
                 EffectiveSampleSizeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return (log_p, ess) if return_ess else log_p
 
@@ -262,9 +277,9 @@ class FittedVAE(HyperParameters):
         """The posterior means, of shape ``(N, K)``."""
         return self._codes(X, "transform")
 
-    def _codes(self, X: Any, operation: str) -> Array:
+    def _codes(self, X: Any, operation: str, C: Array | None = None) -> Array:
         X = self._checked(X, operation)
-        mean, _ = self._evaluation().posterior(X).moments()
+        mean, _ = self._evaluation().posterior(X, C).moments()
         codes: Array = mean
         return codes
 
@@ -278,12 +293,15 @@ class FittedVAE(HyperParameters):
 
     def decode(self, z: Any) -> Array:
         """E[x | z] in the data's units, of shape ``(n, D)``, for z of shape ``(n, K)``."""
-        self._require_fitted("decode", "model_")
-        K, dtype = self._settings_.latent_dim, self._settings_.dtype
-        return self._decode(check_data(z, "decode", dtype=dtype, n_features=K, name="z"))
+        return self._decode(self._checked_codes(z, "decode"))
 
-    def _decode(self, z: Array) -> Array:
-        return self._evaluation().decode(z, self.n_features_in_)
+    def _checked_codes(self, z: Any, operation: str) -> Array:
+        self._require_fitted(operation, "model_")
+        K, dtype = self._settings_.latent_dim, self._settings_.dtype
+        return check_data(z, operation, dtype=dtype, n_features=K, name="z")
+
+    def _decode(self, z: Array, C: Array | None = None) -> Array:
+        return self._evaluation().decode(z, self.n_features_in_, C)
 
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the posterior mean of each datum, of shape ``(N, D)``."""
@@ -310,8 +328,11 @@ class FittedVAE(HyperParameters):
             model's own random stream.
         """
         self._require_fitted("sample", "model_")
+        return self._sample(n, random_state)
+
+    def _sample(self, n: int, random_state: Any, C: Array | None = None) -> Array:
         require_whole("sample", "n", n, least=1)
         rng = self._sampling_
         if random_state is not None:
             rng = stream(entropy_from(random_state), SAMPLES)
-        return self.model_.sample(n, rng)
+        return self.model_.sample(n, rng, C)

@@ -315,7 +315,7 @@ def make_prior(vae: Any) -> Distribution:
     return prior
 
 
-def check_encoder(encoder: Any, seen: Array, K: int) -> None:
+def check_encoder(encoder: Any, seen: tuple[Array, ...], K: int) -> None:
     """Refuse an encoder that does not turn data, as it sees them, into q(z | x).
 
     Raises
@@ -323,8 +323,9 @@ def check_encoder(encoder: Any, seen: Array, K: int) -> None:
     ShapeError, TypeError
         It names what came and what must.
     """
+    n = len(seen[0])
     with no_grad():
-        q = encoder(seen)
+        q = encoder(*seen)
         if not isinstance(q, Distribution):
             raise TypeError(
                 f"fit: the encoder returned a {type(q).__name__}; it must return a distribution "
@@ -332,14 +333,16 @@ def check_encoder(encoder: Any, seen: Array, K: int) -> None:
             )
         rng = np.random.default_rng(0)
         z = q.draw(q.noise(rng, 1), rng)
-    if z.shape != (1, len(seen), K):
+    if z.shape != (1, n, K):
         raise ShapeError(
-            f"fit: from {len(seen)} data the encoder's distribution draws z of shape {z.shape}; it "
-            f"must be (1, {len(seen)}, {K}), with latent_dim={K}"
+            f"fit: from {n} data the encoder's distribution draws z of shape {z.shape}; it "
+            f"must be (1, {n}, {K}), with latent_dim={K}"
         )
 
 
-def check_decoder(decoder: Any, z: Array, likelihood: Likelihood, D: int) -> int | None:
+def check_decoder(
+    decoder: Any, given: tuple[Array, ...], likelihood: Likelihood, D: int
+) -> int | None:
     """The number of features that a decoder gives the heads, or None if it gives all parameters.
 
     Raises
@@ -348,8 +351,9 @@ def check_decoder(decoder: Any, z: Array, likelihood: Likelihood, D: int) -> int
         If it gives something else for z ``(n, K)``.
     """
     with no_grad():
-        out = decoder(z)
-    n, names = len(z), likelihood.head_names
+        out = decoder(*given)
+    z, names = given[0], likelihood.head_names
+    n = len(z)
     if not isinstance(out, tuple):
         if len(np.shape(out)) != 2 or len(out) != n:
             raise ShapeError(

@@ -35,7 +35,7 @@ from minivae.latent_model import LatentModel
 from minivae.models.vae import hyperparameters as rules
 from minivae.models.vae.files import params_from_json, params_to_json, reading
 from minivae.models.vae.fitted import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS, FittedVAE
-from minivae.models.vae.networks import Encoder, decoder
+from minivae.models.vae.networks import Encoder, trunk
 from minivae.models.vae.objective import Objective
 from minivae.models.vae.prior_warmup import PriorWarmup, prior_of
 from minivae.optim import Adam
@@ -84,6 +84,8 @@ class VAE(FittedVAE):
     Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and Wierstra
     (2014).
     """
+
+    _kind = "vae"  # what a file calls it
 
     # ---- fitting ----
 
@@ -134,6 +136,17 @@ class VAE(FittedVAE):
         ConvergenceWarning
             If the ELBO fell by more than ten times its size on the way.
         """
+        return self._fit(X, None, checkpoint, source, on_epoch)
+
+    def _fit(
+        self,
+        X: Any,
+        C: Array | None,
+        checkpoint: Path | None,
+        source: str | None,
+        on_epoch: OnEpoch | None,
+    ) -> Self:
+        """Train on data, and on conditions ``(N, C)`` where a model takes them."""
         self.check_params()
         rules.check_together(self)
         settings, likelihood = self._settings(), rules.make_likelihood(self)
@@ -142,8 +155,10 @@ class VAE(FittedVAE):
         rules.check_mixture(settings, len(X) - n_held_out(len(X), self.validation))
         before = vars(self).copy()
         try:
-            self._build(settings, likelihood, X.shape[1], entropy_from(self.random_state))
-            run = self._run(X, checkpoint, source, on_epoch)
+            width = None if C is None else C.shape[1]
+            entropy = entropy_from(self.random_state)
+            self._build(settings, likelihood, X.shape[1], entropy, width)
+            run = self._run(X, C, checkpoint, source, on_epoch)
         except (ValueError, TypeError):
             self._become(before)
             raise
@@ -168,8 +183,9 @@ class VAE(FittedVAE):
         mend = f"try a smaller learning_rate than {self._settings_.learning_rate}"
         if self._settings_.likelihood == "gaussian" and not self._settings_.standardise:
             mend += ", or standardise=True for data far from zero"
-        x = run.data[0][: self._settings_.batch_size]
-        final = self._evaluation().elbo_terms(self._as_taken(x), 1, "analytic").elbo
+        x, *conditions = (a[: self._settings_.batch_size] for a in run.data)
+        terms = self._evaluation().elbo_terms(self._as_taken(x), 1, "analytic", None, *conditions)
+        final = terms.elbo
         if not np.isfinite(final).all():
             i = int(np.argmin(np.isfinite(final)))
             raise FloatingPointError(
@@ -191,34 +207,47 @@ class VAE(FittedVAE):
         vars(self).update(attributes)
 
     def _build(
-        self, settings: SimpleNamespace, likelihood: Likelihood, D: int, entropy: int
+        self,
+        settings: SimpleNamespace,
+        likelihood: Likelihood,
+        D: int,
+        entropy: int,
+        width: int | None = None,
     ) -> None:
-        """Everything that is fitted, at its initial value."""
+        """Everything that is fitted, at its initial value; conditions have ``width`` columns."""
         settings.hidden, settings.dtype = tuple(settings.hidden), np.dtype(settings.dtype).name
         self._settings_, self._entropy_ = settings, entropy
         self._sampling_, self.history_ = stream(entropy, SAMPLES), {}
-        self.n_features_in_ = D
+        self.n_features_in_, self._condition_width_ = D, width
         rng, dtype, K = stream(entropy, WEIGHTS), settings.dtype, settings.latent_dim
         style: dict[str, Any] = {"activation": settings.activation, "rng": rng, "dtype": dtype}
-        seen = likelihood.encoder_input(np.zeros((2, D), dtype))
+        c = () if width is None else (np.zeros((2, width), dtype),)
+        seen, z = likelihood.encoder_input(np.zeros((2, D), dtype)), np.zeros((2, K), dtype)
         self.encoder_ = copy.deepcopy(settings.encoder)
         if self.encoder_ is None:
-            self.encoder_ = Encoder(seen.shape[1], settings.hidden, K, **style)
+            self.encoder_ = Encoder(seen.shape[1], settings.hidden, K, condition=width, **style)
         else:
-            rules.check_encoder(self.encoder_, seen, K)
+            rules.check_encoder(self.encoder_, (seen, *c), K)
         own_decoder = copy.deepcopy(settings.decoder)
         if own_decoder is None:
-            own_decoder = decoder(K, settings.hidden[::-1], **style)
-        width = rules.check_decoder(own_decoder, np.zeros((2, K), dtype), likelihood, D)
-        built = likelihood.built(width, D, rng=rng, dtype=dtype)
+            own_decoder = trunk(K, settings.hidden[::-1], width, **style)
+        features = rules.check_decoder(own_decoder, (z, *c), likelihood, D)
+        built = likelihood.built(features, D, rng=rng, dtype=dtype)
         self.model_ = LatentModel(rules.make_prior(settings), own_decoder, built)
 
     def _run(
-        self, X: Array, checkpoint: Path | None, source: str | None, on_epoch: OnEpoch | None
+        self,
+        X: Array,
+        C: Array | None,
+        checkpoint: Path | None,
+        source: str | None,
+        on_epoch: OnEpoch | None,
     ) -> Run:
-        """The run that trains this model on checked data."""
+        """The run that trains this model on checked data and conditions."""
         settings, likelihood = self._settings_, self.likelihood_
-        X_train, X_held = self._split(X)
+        train, held = self._split(len(X))
+        X_train, *C_train = (a[train] for a in (X, C) if a is not None)
+        X_held, *C_held = (a[held] for a in (X, C) if a is not None)
         hooks: list[Hook] = []
         prior, warmup = self.prior_, 0
         if settings.prior == "mixture" and isinstance(prior, MixturePrior):
@@ -226,9 +255,11 @@ class VAE(FittedVAE):
             warmup = settings.prior_warmup
             codes, rng = self._as_taken(X_train), stream(self._entropy_, PRIOR)
             hooks.append(
-                PriorWarmup(prior, warmup, lambda: self._evaluation().posterior(codes), rng)
+                PriorWarmup(
+                    prior, warmup, lambda: self._evaluation().posterior(codes, *C_train), rng
+                )
             )
-        if X_held is not None:
+        if len(X_held):
             hooks.append(
                 EarlyStopping(
                     "validation_elbo", settings.patience, warmup, self.state_dict,
@@ -238,13 +269,18 @@ class VAE(FittedVAE):
         if on_epoch is not None:
             hooks.append(EachEpoch(lambda epoch: on_epoch(self, epoch)))
 
+        taken = self._as_taken(X_held)
+
         def monitor() -> Metrics:
-            if X_held is None:
+            if not len(X_held):
                 return {}
-            terms = self._evaluation().elbo_terms(X_held, settings.n_samples, settings.kl)
+            terms = self._evaluation().elbo_terms(
+                taken, settings.n_samples, settings.kl, None, *C_held
+            )
             return {"validation_elbo": float(terms.elbo.mean(dtype=np.float64))}
 
-        checksum = "" if checkpoint is None else data_checksum(X)
+        seen = X if C is None else np.hstack([X, C])
+        checksum = "" if checkpoint is None else data_checksum(seen)
 
         def save(run: Run) -> None:
             position, arrays = run.state()
@@ -264,7 +300,7 @@ class VAE(FittedVAE):
         run = Run(
             [Player(parameters, Objective(settings, self.model_, self._encode))],
             # Pixels that are drawn afresh in each epoch stay grey until they are used.
-            [X_train if likelihood.drawn_afresh else self._as_taken(X_train)],
+            [X_train if likelihood.drawn_afresh else self._as_taken(X_train), *C_train],
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             order=stream(self._entropy_, ORDER),
@@ -278,14 +314,13 @@ class VAE(FittedVAE):
         run.history = self.history_  # one and the same: it grows where all can see it
         return run
 
-    def _split(self, X: Array) -> tuple[Array, Array | None]:
-        """Data to train on, and those held out, as the likelihood takes them."""
-        held_out = n_held_out(len(X), self._settings_.validation)
+    def _split(self, n: int) -> tuple[Any, Any]:
+        """The rows to train on, and those held out."""
+        held_out = n_held_out(n, self._settings_.validation)
         if not held_out:
-            return X, None
-        chosen = stream(self._entropy_, SPLIT).permutation(len(X))
-        X_held = self._as_taken(X[np.sort(chosen[:held_out])])
-        return X[np.sort(chosen[held_out:])], X_held
+            return slice(None), slice(0)
+        chosen = stream(self._entropy_, SPLIT).permutation(n)
+        return np.sort(chosen[held_out:]), np.sort(chosen[:held_out])
 
     def with_prior(self, mixture: GaussianMixture) -> Self:
         """A copy of this model with another prior, a mixture that was fitted to its codes.
@@ -336,12 +371,21 @@ class VAE(FittedVAE):
 
     def _metadata(self) -> dict[str, Any]:
         return {
-            "kind": "vae",
+            "kind": self._kind,
+            "condition": self._condition_width_,
             "params": params_to_json(vars(self._settings_)),
             "n_features": self.n_features_in_,
             "entropy": self._entropy_,
             "history": self.history_,
         }
+
+    def _training_conditions(self, y: Any, n: int) -> Array | None:
+        """What a resumed run is trained on besides data: nothing here."""
+        return None
+
+    def _take_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """What a file says besides settings and parameters."""
+        self.history_ = {name: list(values) for name, values in metadata["history"].items()}
 
     @classmethod
     def load(cls, path: Path, **modules: Any) -> Self:
@@ -371,17 +415,17 @@ class VAE(FittedVAE):
         modules: Mapping[str, Any],
     ) -> Self:
         with reading(path, "VAE"):
-            if metadata["kind"] != "vae":
-                raise CheckpointError(f"it is of kind {metadata['kind']!r}, not of a VAE")
+            if metadata["kind"] != cls._kind:
+                raise CheckpointError(f"it is of kind {metadata['kind']!r}, not {cls._kind!r}")
             vae = cls._from_settings(params_from_json(metadata["params"], modules, cls.__name__))
             vae.check_params()
             rules.check_together(vae)
             likelihood, D = rules.make_likelihood(vae), metadata["n_features"]
-            vae._build(vae._settings(), likelihood, D, metadata["entropy"])
+            vae._build(vae._settings(), likelihood, D, metadata["entropy"], metadata["condition"])
             own = without_prefix("parameters.", arrays)
             best = without_prefix(f"{EarlyStopping.name}.", arrays)
             vae.load_state_dict(best or own)
-            vae.history_ = {name: list(values) for name, values in metadata["history"].items()}
+            vae._take_metadata(metadata)
         return vae
 
 

@@ -7,16 +7,69 @@ from typing import Any
 
 import numpy as np
 
+from minivae import ops
 from minivae.distributions import DiagonalGaussian
 from minivae.nn import MLP, Dense, Module, zeros
 
-__all__ = ["Encoder", "decoder"]
+__all__ = ["Encoder", "Trunk", "trunk"]
+
+
+class Trunk(Module):
+    """Dense layers from an input and a condition: activation(x W + c V + b), and so on.
+
+    The condition has a product of its own, so that one that is always 0 leaves every bit of the
+    network without it.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        condition: int,
+        *,
+        activation: str,
+        rng: np.random.Generator,
+        dtype: Any,
+    ) -> None:
+        style: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        self.first = Dense(sizes[0], sizes[1], **style)
+        self.rest = MLP(sizes[1:], activation=activation, output_activation=activation, **style)
+        self.condition = Dense(condition, sizes[1], **style)
+        self.activation = activation
+
+    def __call__(self, x: Any, c: Any) -> Any:
+        """Features ``(n, H)`` of x ``(n, D)`` and c ``(n, C)``."""
+        return self.rest(ops.ACTIVATIONS[self.activation](self.first(x) + self.condition(c)))
+
+
+class SideBySide(Module):
+    """Without hidden layers: the input and the condition next to each other."""
+
+    def __call__(self, x: Any, c: Any) -> Any:
+        """Of shape ``(n, D + C)``."""
+        return ops.concatenate([x, c], 1)
+
+
+def trunk(
+    D: int,
+    hidden: Sequence[int],
+    condition: int | None = None,
+    *,
+    activation: str,
+    rng: np.random.Generator,
+    dtype: Any,
+) -> Any:
+    """Hidden layers over D inputs and, if there are any, ``condition`` columns of a condition."""
+    style: dict[str, Any] = {"activation": activation, "rng": rng, "dtype": dtype}
+    if condition is None:
+        return MLP([D, *hidden], output_activation=activation, **style)
+    return Trunk([D, *hidden], condition, **style) if hidden else SideBySide()
 
 
 class Encoder(Module):
     """x to q(z | x) = N(mu, exp(log_var)): dense layers and two heads, Eq. VAE.1.
 
-    The heads start at zero, so that q(z | x) starts at the prior and the KL at 0.
+    The heads start at zero, so that q(z | x) starts at the prior and the KL at 0. With conditions
+    it gives q(z | x, c).
     """
 
     def __init__(
@@ -28,24 +81,14 @@ class Encoder(Module):
         activation: str,
         rng: np.random.Generator,
         dtype: Any,
+        condition: int | None = None,
     ) -> None:
-        self.trunk = _trunk([D, *hidden], activation, rng, dtype)
-        width = hidden[-1] if hidden else D
+        self.trunk = trunk(D, hidden, condition, activation=activation, rng=rng, dtype=dtype)
+        width = hidden[-1] if hidden else D + (condition or 0)
         self.mu = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
         self.log_var = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
 
     def __call__(self, x: Any, c: Any = None) -> DiagonalGaussian:
-        """q(z | x) for x ``(N, D)`` as the encoder sees it."""
-        h = self.trunk(x)
+        """q(z | x, c) for x ``(N, D)`` as the encoder sees it, and c ``(N, C)``."""
+        h = self.trunk(x) if c is None else self.trunk(x, c)
         return DiagonalGaussian(self.mu(h), self.log_var(h))
-
-
-def decoder(
-    K: int, hidden: Sequence[int], *, activation: str, rng: np.random.Generator, dtype: Any
-) -> MLP:
-    """Rows of z ``(n, K)`` to features ``(n, H)`` for the likelihood's heads."""
-    return _trunk([K, *hidden], activation, rng, dtype)
-
-
-def _trunk(sizes: Sequence[int], activation: str, rng: np.random.Generator, dtype: Any) -> MLP:
-    return MLP(sizes, activation=activation, output_activation=activation, rng=rng, dtype=dtype)

@@ -39,11 +39,11 @@ class Objective:
     settings
         ``n_samples``, ``beta``, ``beta_warmup``, ``kl`` and ``objective`` of a VAE.
     model, encode
-        p(x, z), and the function from data to q(z | x).
+        p(x, z), and the function from data (and conditions) to q(z | x).
     """
 
     def __init__(
-        self, settings: SimpleNamespace, model: LatentModel, encode: Callable[[Any], Any]
+        self, settings: SimpleNamespace, model: LatentModel, encode: Callable[..., Any]
     ) -> None:
         self.settings, self.model, self.encode = settings, model, encode
 
@@ -51,25 +51,26 @@ class Objective:
         self, batch: Batch, rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, Metrics]:
         """The loss of a batch, and means over it in nats per datum."""
-        settings, (taken,) = self.settings, batch
+        settings, (taken, *conditions) = self.settings, batch
+        c = conditions[0] if conditions else None
         if self.model.likelihood.drawn_afresh:
             taken = self.model.likelihood.as_taken(taken, rng)
-        q = self.encode(taken)
+        q = self.encode(taken, c)
         x = wrap(taken)
         eps = q.noise(rng, settings.n_samples)
         beta = settings.beta
         if progress < settings.beta_warmup:
             beta *= progress / settings.beta_warmup
         if settings.objective == "importance-weighted":
-            samples = sample_terms(self.model, q, x, eps)
+            samples = sample_terms(self.model, q, x, eps, c)
             terms = samples.means
             log_weights = samples.log_likelihood - beta * samples.log_ratio
             loss = -ops.mean(importance_weighted_bound(log_weights))
         else:
             if settings.kl == "analytic":
-                terms = elbo_terms(self.model, q, x, eps)
+                terms = elbo_terms(self.model, q, x, eps, c)
             else:
-                terms = sample_terms(self.model, q, x, eps).means
+                terms = sample_terms(self.model, q, x, eps, c).means
             cost = terms.kl if beta == 1 else beta * terms.kl
             loss = ops.mean(cost - terms.reconstruction)
         reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
@@ -78,5 +79,5 @@ class Objective:
             "loss": loss.item(), "elbo": elbo, "reconstruction": reconstruction, "kl": kl,
         }  # fmt: skip
         if settings.gradient != "pathwise":
-            loss = -ops.mean(SURROGATES[settings.gradient](self.model, q, x, eps))
+            loss = -ops.mean(SURROGATES[settings.gradient](self.model, q, x, eps, c))
         return loss, measured

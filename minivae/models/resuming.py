@@ -4,20 +4,48 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minivae import datasets
 from minivae.checkpoint import data_checksum, load_checkpoint, restore_generator
 from minivae.checks import check_data
 from minivae.errors import CheckpointError
+from minivae.models.conditional import ConditionalVAE
 from minivae.models.vae.files import reading
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.training import without_prefix
 
-__all__ = ["resume"]
+__all__ = ["KINDS", "load_model", "resume"]
+
+KINDS: dict[str, type[VAE]] = {kind._kind: kind for kind in (VAE, ConditionalVAE)}
+"""The models that are trained by gradients, by what their files call them."""
+
+
+def kind_of(path: Path, metadata: Any) -> type[VAE]:
+    """The class of the model in a file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is of another kind.
+    """
+    kind = metadata.get("kind")
+    if kind not in KINDS:
+        known = ", ".join(map(repr, KINDS))
+        raise CheckpointError(f"{path} holds a model of kind {kind!r}, not one of {known}")
+    return KINDS[kind]
+
+
+def load_model(path: Path, **modules: Any) -> VAE:
+    """A VAE or a relative of it, whichever a file holds; see :meth:`VAE.load`."""
+    arrays, metadata = load_checkpoint(path)
+    return kind_of(path, metadata)._from_checkpoint(path, arrays, metadata, modules)
 
 
 def resume(
     path: Path,
     X: Any = None,
+    y: Any = None,
     *,
     on_epoch: OnEpoch | None = None,
     verbose: bool = False,
@@ -31,6 +59,8 @@ def resume(
         What ``fit(X, checkpoint=path)`` wrote; the run goes on writing there.
     X
         The data that the run was started on; may be left out if ``fit`` was told their ``source``.
+    y
+        Their classes or conditions, for a model that takes them; likewise.
     on_epoch, verbose
         As for :meth:`VAE.fit` and :class:`VAE`.
     modules
@@ -44,7 +74,7 @@ def resume(
         If the recorded ``source`` cannot be had.
     """
     arrays, metadata = load_checkpoint(path)
-    vae = VAE._from_checkpoint(path, arrays, metadata, modules)
+    vae = kind_of(path, metadata)._from_checkpoint(path, arrays, metadata, modules)
     vae.verbose = verbose
     if "training" not in metadata:
         raise CheckpointError(f"{path} is a saved model, not a training run: use VAE.load")
@@ -57,16 +87,18 @@ def resume(
                 f"{path} does not say where the data of its run are: hand them over, "
                 "resume(path, X)"
             )
-        X = datasets.load(source).model_arrays(counts=vae.likelihood_.takes_counts)[0]
+        data = datasets.load(source)
+        X, y = data.model_arrays(counts=vae.likelihood_.takes_counts)[0], data.y_train
     X = check_data(X, "resume", dtype=vae.dtype)
-    if data_checksum(X) != checksum:
+    C = vae._training_conditions(y, len(X))
+    if data_checksum(X if C is None else np.hstack([X, C])) != checksum:
         raise CheckpointError(
             f"{path}: X, of shape {X.shape}, is not what this run was started on; resume with the "
             "same data in the same order"
         )
     with reading(path, "VAE"):
         vae.load_state_dict(without_prefix("parameters.", arrays))
-        run = vae._run(X, path, source, on_epoch)
+        run = vae._run(X, C, path, source, on_epoch)
         run.restore(training["position"], arrays)
         vae._sampling_ = restore_generator(training["sampling"])
     run.run()

@@ -1,5 +1,6 @@
 """The VAE and the script that does without it come to the same parameters, bit for bit."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ def test_its_loss_is_minus_the_elbo(digits):
     assert loss == pytest.approx(-vae.elbo(digits, eps).mean(), rel=1e-6)
 
 
-def test_the_script_fits_on_a_screen():
-    lines = Path(vae_by_hand.__file__).read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 60
+def test_the_script_fits_on_a_screen_and_the_readme_shows_its_heart():
+    script = Path(vae_by_hand.__file__)
+    assert len(script.read_text(encoding="utf-8").splitlines()) <= 60
+    readme = script.parents[1] / "README.md"
+    assert inspect.getsource(vae_by_hand.loss) in readme.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ VERSION = f"minivae {minivae.__version__}"
 def training_run(vae: VAE, X: np.ndarray) -> Run:
     """What ``vae.fit(X)`` runs, at its first step."""
     vae._build(vae._settings(), Bernoulli(), X.shape[1], 0)
-    return vae._run(X, None, None, None)
+    return vae._run(X, None, None, None, None)
 
 
 def set_threads(n: int) -> None:

@@ -880,7 +880,8 @@ def test_loading_refuses_what_is_no_model(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a, m: m.update(kind="gmm"), "it is of kind 'gmm', not of a VAE"),
+        (lambda a, m: m.update(kind="gmm"), "it is of kind 'gmm', not 'vae'"),
+        (lambda a, m: m.pop("condition"), "it has no 'condition'"),
         (lambda a, m: m.pop("kind"), "it has no 'kind'"),
         (lambda a, m: m.pop("params"), "it has no 'params'"),
         (lambda a, m: m.pop("history"), "it has no 'history'"),

@@ -11,14 +11,15 @@ from matplotlib.figure import Figure
 
 from minivae import datasets, grad, ops
 from minivae.distributions import mixture_log_prob
-from minivae.gmm import data, em, parameters
+from minivae.distributions.mixture import MixtureOfGaussians
+from minivae.models.mixture import data, em
 
 X = (datasets.load_faithful() - [3.5, 71]) / [1.1, 14]  # near mean 0 and variance 1
 means, eyes = np.array([[-1.0, 1.0], [1.5, 0.0]]), np.stack([np.eye(2)] * 2)
 
 
 def by_em(iterations):
-    theta = parameters.Parameters("full", np.full(2, 0.5), means, eyes, eyes)
+    theta = MixtureOfGaussians.from_factors(np.full(2, 0.5), means, eyes)
     for _ in range(iterations):
         sums = em.e_step(data.Data("by_em", X), theta)
         yield sums.log_likelihood / len(X), theta.means

@@ -10,10 +10,10 @@ from minivae import (
     ops,
     optim,
 )
-from minivae.gmm import GaussianMixture
 from minivae.gradcheck import GradcheckReport, assert_gradcheck, gradcheck
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE
+from minivae.models.mixture import GaussianMixture
 from minivae.models.recipes import recipe
 from minivae.models.resuming import resume
 from minivae.models.vae import VAE

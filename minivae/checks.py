@@ -1,6 +1,7 @@
 """Checks at the door: data as arrays of finite numbers, or a sentence about what is wrong.
 
 - `check_data`: data as a contiguous array of finite numbers;
+- `as_float64`: weights and initial values; `refuse_masked`: no number is taken from under a mask;
 - `is_whole`, `is_real`, `require_whole`: single numbers.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
-__all__ = ["check_data", "is_real", "is_whole", "require_whole"]
+__all__ = ["as_float64", "check_data", "is_real", "is_whole", "refuse_masked", "require_whole"]
 
 
 def is_whole(value: Any) -> bool:
@@ -36,6 +37,35 @@ def require_whole(operation: str, name: str, value: Any, least: int) -> None:
 def is_real(value: Any) -> bool:
     """Whether this is a real number, NaN and the infinities among them."""
     return is_whole(value) or isinstance(value, float | np.floating)
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse a masked array of which something is masked: what is hidden there would be taken.
+
+    Raises
+    ------
+    ValueError
+        It begins with the name.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} is masked in {np.sum(values.mask)} places; drop those rows, or fill the gaps"
+        )
+
+
+def as_float64(values: Any, name: str) -> Array:
+    """A float64 array of its own, or a sentence that these are not numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or are masked; it begins with the name.
+    """
+    refuse_masked(values, name)
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of real numbers: {error}") from error
 
 
 def check_data(
@@ -78,11 +108,7 @@ def check_data(
 def _as_array(X: Any, operation: str, name: str) -> Array:
     if isinstance(X, Tensor):
         return X.data
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise ValueError(
-            f"{operation}: {name} is masked in {np.sum(X.mask)} places; drop those rows, or fill "
-            "the gaps"
-        )
+    refuse_masked(X, f"{operation}: {name}")
     try:
         array = np.asarray(X)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 - `base`: what a distribution over z can do;
 - `gaussian`, `categorical`, `flow`, `mixture_prior`: the families;
+- `mixture`: a mixture of Gaussians as a value, which EM fits;
 - `likelihoods`: modules that turn a decoder's output into p(x | z).
 
 Everything is in nats, with every constant.
@@ -28,12 +29,13 @@ from minivae.distributions.likelihoods import (
     Likelihood,
     Poisson,
 )
+from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.distributions.mixture_prior import MixturePrior, mixture_log_joint, mixture_log_prob
 
 __all__ = [
     "LIKELIHOODS", "AffineCoupling", "Bernoulli", "Binomial", "Categorical",
     "CategoricalLikelihood", "ContinuousBernoulli", "DiagonalGaussian", "Distribution", "Flow",
-    "FullGaussian", "Gaussian", "Likelihood", "MixturePrior", "Poisson", "StandardNormal",
-    "gaussian_entropy", "kl_divergence", "mixture_log_joint", "mixture_log_prob",
+    "FullGaussian", "Gaussian", "Likelihood", "MixtureOfGaussians", "MixturePrior", "Poisson",
+    "StandardNormal", "gaussian_entropy", "kl_divergence", "mixture_log_joint", "mixture_log_prob",
     "standard_normal_log_prob",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from minivae.distributions.mixture import MixtureOfGaussians, as_matrices, constrained
 from minivae.figures.film import write_film
 from minivae.figures.images import picture_grid
 from minivae.figures.page import (
@@ -35,7 +36,6 @@ from minivae.figures.page import (
     principal_labels,
     require,
 )
-from minivae.gmm.parameters import as_matrices
 from minivae_kernels.mixture import covariance_shapes
 
 __all__ = ["component_images", "mixture_animation", "mixture_map"]
@@ -44,46 +44,35 @@ _PIXELS = 240  # along each axis of a map
 _OUTLINE = withStroke(linewidth=3, foreground="white")
 
 
-class _Mixture(NamedTuple):
-    """Parameters, covariances as matrices."""
+def _with_density(weights: Floats, means: Floats, covariances: Floats) -> MixtureOfGaussians:
+    """The mixture, singular matrices raised by as much as rounding so that it has a density."""
+    S, U = np.empty_like(covariances), np.empty_like(covariances)
+    for k, covariance in enumerate(covariances):
+        floor = np.finfo(np.float64).eps * np.trace(covariance) + np.finfo(np.float64).tiny
+        (S[k],), (U[k],), _ = constrained(covariance[None], "full", floor)
+    return MixtureOfGaussians(weights, means, S, U)
 
-    weights: Floats  # (K,)
-    means: Floats  # (K, D)
-    covariances: Floats  # (K, D, D)
 
-    def seen(self, basis: Floats, blur: Floats | float) -> "_Mixture":
-        """The mixture of the projected data, blurred so that it has a density and can be seen.
+def _seen(mixture: MixtureOfGaussians, basis: Floats, blur: Floats | float) -> MixtureOfGaussians:
+    """The mixture of the projected data, blurred so that it can be seen.
 
-        A linear map takes Gaussians to Gaussians, and so does Gaussian noise of scale `blur`.
-        """
-        noise = np.eye(basis.shape[1]) * np.square(blur)
-        return _Mixture(
-            self.weights, self.means @ basis, basis.T @ self.covariances @ basis + noise
-        )
+    A linear map takes Gaussians to Gaussians, and so does Gaussian noise of scale `blur`.
+    """
+    noise = np.eye(basis.shape[1]) * np.square(blur)
+    covariances = basis.T @ mixture.covariances @ basis + noise
+    return _with_density(mixture.weights, mixture.means @ basis, covariances)
 
-    def axes(self) -> tuple[Floats, Floats]:
-        """Standard deviations along the principal axes, from the least; these axes."""
-        variances, directions = np.linalg.eigh(self.covariances)
-        least = np.finfo(np.float64).eps * variances[:, -1:]
-        return np.sqrt(np.maximum(variances, least)), directions
 
-    def log_joint(self, points: Floats) -> Floats:
-        """log pi_k + log N(x; mu_k, Sigma_k), (N, K)."""
-        sigma, directions = self.axes()
-        D = points.shape[1]
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights)
-        constant = log_weights - np.log(sigma).sum(axis=1) - 0.5 * D * math.log(2 * math.pi)
-        columns = [
-            -0.5 * (((points - mu) @ V / s) ** 2).sum(axis=1)
-            for mu, V, s in zip(self.means, directions, sigma, strict=True)
-        ]
-        return np.asarray(np.stack(columns, axis=1) + constant)
+def _axes(mixture: MixtureOfGaussians) -> tuple[Floats, Floats]:
+    """Standard deviations along the principal axes, from the least; these axes."""
+    variances, directions = np.linalg.eigh(mixture.covariances)
+    least = np.finfo(np.float64).eps * variances[:, -1:]
+    return np.sqrt(np.maximum(variances, least)), directions
 
 
 def _mixture(
     operation: str, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, kind: str, D: int
-) -> _Mixture:
+) -> MixtureOfGaussians:
     means = matrix(operation, "means", means)
     K = len(means)
     shapes = covariance_shapes(K, D)
@@ -96,17 +85,14 @@ def _mixture(
     finite = bool(np.isfinite(pi).all() and np.isfinite(sigma).all() and (pi >= 0).all())
     found, rule = "parameters with NaN, infinity or weights below 0", "they must be a mixture's"
     require(finite, operation, found, rule, "Fit it again")
-    return _Mixture(pi, means, as_matrices(sigma, kind, K, D))
+    return _with_density(pi, means, as_matrices(sigma, kind, K, D))
 
 
-def _most_probable(log_joint: Floats) -> tuple[NDArray[np.intp], Floats]:
+def _most_probable(r: Floats) -> tuple[NDArray[np.intp], Floats]:
     """The most probable component of each point, and how sure that is: 0 as by chance, 1 wholly."""
-    K = log_joint.shape[1]
-    top = log_joint.max(axis=1)
-    with np.errstate(invalid="ignore"):  # where every density underflows
-        r = 1 / np.exp(log_joint - top[:, None]).sum(axis=1)
-    sure = np.ones_like(r) if K == 1 else np.nan_to_num((K * r - 1) / (K - 1))
-    return log_joint.argmax(axis=1), np.clip(sure, 0, 1)
+    K, top = r.shape[1], r.max(axis=1)
+    sure = np.ones_like(top) if K == 1 else (K * top - 1) / (K - 1)
+    return r.argmax(axis=1), np.clip(sure, 0, 1)
 
 
 def _faded(k: NDArray[np.intp], strength: Floats, K: int) -> Floats:
@@ -123,9 +109,9 @@ class _View(NamedTuple):
     low: Floats  # (2,)
     high: Floats
 
-    def flat(self, mixture: _Mixture) -> _Mixture:
+    def flat(self, mixture: MixtureOfGaussians) -> MixtureOfGaussians:
         """The mixture on the page, blurred by half a pixel of a map."""
-        return mixture.seen(self.basis, (self.high - self.low) / (2 * _PIXELS))
+        return _seen(mixture, self.basis, (self.high - self.low) / (2 * _PIXELS))
 
 
 def _view(X: Floats) -> _View:
@@ -166,8 +152,8 @@ class _Ellipses:
     def artists(self) -> list[Any]:
         return [patch for pair in self.ellipses for patch in pair] + self.names
 
-    def move(self, mixture: _Mixture, view: "_View") -> None:
-        sigma, directions = mixture.axes()
+    def move(self, mixture: MixtureOfGaussians, view: "_View") -> None:
+        sigma, directions = _axes(mixture)
         within = sigma[:, 1] < 20 * (view.high - view.low).max()  # no renderer takes them all
         for k, mean in enumerate(mixture.means):
             angle = math.degrees(math.atan2(directions[k, 1, 1], directions[k, 0, 1]))
@@ -212,13 +198,11 @@ def mixture_map(
     flat = view.flat(mixture)
     x, y = (np.linspace(view.low[i], view.high[i], _PIXELS) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    log_joint = flat.log_joint(grid)
 
     figure = _two_panels(view)
     density, map_axes = figure.axes
-    log_p = np.logaddexp.reduce(log_joint, axis=1).reshape(_PIXELS, _PIXELS)
-    at_data = np.logaddexp.reduce(flat.log_joint(view.points), axis=1)
-    low, high = np.quantile(at_data, [0.01, 0.99])
+    log_p = flat.log_prob(grid).reshape(_PIXELS, _PIXELS)
+    low, high = np.quantile(flat.log_prob(view.points), [0.01, 0.99])
     levels = MaxNLocator(10).tick_values(low - 2, max(high, low + 1))
     filled = density.contourf(x, y, log_p, levels=levels, cmap="Greys", alpha=0.6, extend="both")
     bar = figure.colorbar(filled, ax=density, location="bottom", shrink=0.75, aspect=40, pad=0.02)
@@ -229,11 +213,11 @@ def mixture_map(
         view.points[:, 0], view.points[:, 1], s=_size(len(X)), color=INK, alpha=0.5, linewidths=0
     )
 
-    k, sure = _most_probable(log_joint)
+    k, sure = _most_probable(flat.responsibilities(grid))
     shades = _faded(k, 0.55 * sure, K).reshape(_PIXELS, _PIXELS, 3)
     extent = (view.low[0], view.high[0], view.low[1], view.high[1])
     map_axes.imshow(shades, origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
-    k, sure = _most_probable(_sharp(mixture, X).log_joint(X))
+    k, sure = _most_probable(_sharp(mixture, X).responsibilities(X))
     style: dict[str, Any] = {"c": _faded(k, sure, K), "edgecolors": INK, "linewidths": 0.4}
     map_axes.scatter(view.points[:, 0], view.points[:, 1], s=1.6 * _size(len(X)), **style)
     for axes in figure.axes[:2]:
@@ -261,25 +245,25 @@ def _scale(X: Floats) -> float:
     return float(np.ptp(X, axis=0).max() or 1.0)
 
 
-def _sharp(mixture: _Mixture, X: Floats) -> _Mixture:
+def _sharp(mixture: MixtureOfGaussians, X: Floats) -> MixtureOfGaussians:
     """The mixture with as little blur as gives singular covariances a density."""
-    return mixture.seen(np.eye(X.shape[1]), 1e-9 * _scale(X))
+    return _seen(mixture, np.eye(X.shape[1]), 1e-9 * _scale(X))
 
 
-def _map_of_a_line(x: Floats, mixture: _Mixture) -> Figure:
+def _map_of_a_line(x: Floats, mixture: MixtureOfGaussians) -> Figure:
     """The density and its terms over a histogram, and the responsibilities below."""
     K, span = len(mixture.weights), _scale(x[:, None])
     at = np.linspace(x.min() - 0.1 * span, x.max() + 0.1 * span, 1000)
-    log_joint = mixture.seen(np.eye(1), span / 2000).log_joint(at[:, None])
+    blurred, points = _seen(mixture, np.eye(1), span / 2000), at[:, None]
     figure = page(8.0, 6.0)
     density, share = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     dress(density, "Density and its terms", "", "$p(x)$")
     dress(share, "", "$x$", r"$p(z=k\,|\,x)$")
     bins = int(np.clip(2 * math.sqrt(len(x)), 5, 100))
     density.hist(x, bins=bins, density=True, color=FAINT, alpha=0.45)
-    joint = np.exp(log_joint)
-    density.plot(at, joint.sum(axis=1), color=INK, linewidth=2)
-    r = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1)[:, None])
+    p, r = np.exp(blurred.log_prob(points)), blurred.responsibilities(points)
+    joint = p[:, None] * r
+    density.plot(at, p, color=INK, linewidth=2)
     for k, shade in enumerate(colours(K)):
         density.plot(at, joint[:, k], color=shade, linewidth=2, linestyle=(0, (4, 2)))
         top = int(joint[:, k].argmax())
@@ -333,7 +317,9 @@ def mixture_animation(
     write_film(path, _film(X, course, captions), colours(len(course[0].weights)), times)
 
 
-def _film(X: Floats, course: list[_Mixture], captions: list[str]) -> Iterator[NDArray[np.uint8]]:
+def _film(
+    X: Floats, course: list[MixtureOfGaussians], captions: list[str]
+) -> Iterator[NDArray[np.uint8]]:
     """The pixels of each frame: what stands still is drawn once, what moves is drawn over it."""
     view, K = _view(X), len(course[0].weights)
     figure = page(6.6, 6.2)
@@ -361,7 +347,7 @@ def _film(X: Floats, course: list[_Mixture], captions: list[str]) -> Iterator[ND
     means = np.stack([mixture.means for mixture in flat])  # (frames, K, 2)
     for i, (mixture, words) in enumerate(zip(course, captions, strict=True)):
         canvas.restore_region(background)
-        k, sure = _most_probable(_sharp(mixture, X).log_joint(X))
+        k, sure = _most_probable(_sharp(mixture, X).responsibilities(X))
         scatter.set_facecolor(list(map(tuple, _faded(k, sure, K).tolist())))
         for trail, way in zip(trails, means[: i + 1].swapaxes(0, 1), strict=True):
             trail.set_data(*way.T)

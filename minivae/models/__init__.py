@@ -1,1 +1,1 @@
-"""The estimators: Gaussian mixtures, the variational autoencoder, and recipes for data sets."""
+"""The estimators: mixtures by EM, the variational autoencoder, and recipes for data sets."""

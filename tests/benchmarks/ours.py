@@ -7,6 +7,7 @@ from typing import Any
 
 import cases
 import numpy as np
+from minivae.vae.fitting import Fitting
 
 import minivae
 import minivae_kernels as kernels
@@ -145,7 +146,7 @@ def _step(case: str) -> Any:
 def _iteration(case: str) -> Any:
     kind, X, (weights, means, precisions) = cases.mixture_data(case)
     data = Data("fit", X)
-    theta = Parameters(kind, weights, means, *factors_of_precisions(precisions, kind))
+    theta = MixtureOfGaussians.from_precisions(weights, means, precisions, kind)
 
     def run() -> Any:
         statistics, centres = em_statistics(data, theta, 0.0)

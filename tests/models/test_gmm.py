@@ -14,11 +14,11 @@ from scipy.stats import multivariate_normal
 import minivae
 from minivae import ops
 from minivae.datasets import load_faithful
+from minivae.distributions.mixture import MixtureOfGaussians, constrained
 from minivae.errors import ConvergenceWarning
-from minivae.gmm import GaussianMixture
-from minivae.gmm.data import Data
-from minivae.gmm.em import e_step, m_step
-from minivae.gmm.parameters import Parameters, constrained, factors_of_precisions
+from minivae.models.mixture import GaussianMixture
+from minivae.models.mixture.data import Data
+from minivae.models.mixture.em import e_step, m_step
 
 TYPES = ("full", "tied", "diag", "spherical")
 
@@ -160,23 +160,15 @@ def test_the_bound_never_falls(data):
 def test_covariances_with_something_added_to_them_would_be_seen_to_fall():
     """The widespread cure for singular covariances maximises nothing: the check above notices."""
     X = load_faithful() / [1.0, 10.0]
-    data, theta = Data("test", X), _parameters(fit(X, 2, max_iter=0, random_state=0))
+    data, theta = Data("test", X), fit(X, 2, max_iter=0, random_state=0).distribution_
     bounds = []
     for _ in range(30):
         statistics = e_step(data, theta)
         bounds.append(statistics.log_likelihood)
         theta = m_step(statistics, theta.means, theta, 0.0).parameters
         precisions = np.linalg.inv(theta.covariances + 0.05 * np.eye(2))
-        covariances, U = factors_of_precisions(precisions, "full")
-        theta = Parameters("full", theta.weights, theta.means, covariances, U)
+        theta = MixtureOfGaussians.from_precisions(theta.weights, theta.means, precisions)
     assert not (np.diff(bounds) >= -1e-10 * np.abs(bounds[1:])).all()
-
-
-def _parameters(model):
-    return Parameters(model.covariance_type, *(
-        getattr(model, name)
-        for name in ("weights_", "means_", "covariances_", "precisions_cholesky_")
-    ))  # fmt: skip
 
 
 def test_the_bound_returned_is_that_of_the_parameters_returned():
@@ -555,8 +547,7 @@ def test_the_steps_can_be_taken_one_by_one():
     X = clusters()
     start = start_of(X, 3, "diag")
     model = fit(X, 3, "diag", max_iter=3, **start)
-    P = start["precisions_init"]
-    theta = Parameters("diag", start["weights_init"], start["means_init"], 1 / P, np.sqrt(P))
+    theta = MixtureOfGaussians.from_precisions(*start.values(), "diag")
     data = Data("test", X)
     for _ in range(3):
         theta = m_step(e_step(data, theta), theta.means, theta, 1e-6).parameters

@@ -26,8 +26,8 @@ def as_it_was(model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sample_weight": ["a"] * 50}, "fit: sample_weight is no array of real numbers: .*'a'"),
-        ({"sample_weight": [[1], [1, 2]]}, "fit: sample_weight is no array of real numbers"),
+        ({"sample_weight": ["a"] * 50}, "fit: sample_weight is not an array of real .*'a'"),
+        ({"sample_weight": [[1], [1, 2]]}, "fit: sample_weight is not an array of real numbers"),
         ({"sample_weight": 2.0}, r"sample_weight has shape \(\); it must be \(50,\)"),
         ({"sample_weight": np.full(50, np.inf)}, r"\[0\] = inf; it must be a finite number from 0"),
         ({"sample_weight": -np.ones(50)}, r"\[0\] = -1.0; it must be a finite number from 0"),
@@ -51,9 +51,9 @@ SINGULAR = np.array([[1.0, 1.0], [1.0, 1.0]])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"means_init": "abc"}, "The parameter 'means' is no array of real numbers"),
-        ({"means_init": [[1.0], [1.0, 2.0]]}, "The parameter 'means' is no array of real numbers"),
-        ({"weights_init": [None, 1j]}, "The parameter 'weights' is no array of real numbers"),
+        ({"means_init": "abc"}, "The parameter 'means' is not an array of real numbers"),
+        ({"means_init": [[1.0], [1.0, 2.0]]}, "The parameter 'means' is not an array of real"),
+        ({"weights_init": [None, 1j]}, "The parameter 'weights' is not an array of real numbers"),
         (
             {"precisions_init": np.stack([np.eye(2), SINGULAR])},
             "positive-definite; that of component 1 has the eigenvalue",

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from minivae.errors import ConvergenceWarning, DtypeError, ShapeError
-from minivae.gmm import GaussianMixture
-from minivae.gmm import initialise as start_room
-from minivae.gmm.data import Data
+from minivae.models.mixture import GaussianMixture
+from minivae.models.mixture import initialise as start_room
+from minivae.models.mixture.data import Data
 
 TYPES = ("full", "tied", "diag", "spherical")
 
@@ -254,7 +254,7 @@ def test_memory_disk_and_chunks_agree(kind, dtype, tmp_path, monkeypatch):
     path = tmp_path / "X.npy"
     np.save(path, X)
     whole = fit(X, 3, kind, **options)
-    monkeypatch.setattr("minivae.gmm.data._NUMBERS", 100)  # so that the file is read in pieces
+    monkeypatch.setattr("minivae.models.mixture.data._NUMBERS", 100)  # the file in pieces
     chunks = Chunks(X)
     assert_same(fit(chunks, 3, kind, **options), whole)
     assert chunks.passes == 1 + 10 + 1  # to check the rows, the iterations, the final bound
@@ -320,7 +320,7 @@ def test_chunks_that_change():
 
 
 def test_a_file_with_a_hole_names_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("minivae.gmm.data._NUMBERS", 200)
+    monkeypatch.setattr("minivae.models.mixture.data._NUMBERS", 200)
     X = clusters()
     X[123, 1] = np.inf
     np.save(tmp_path / "X.npy", X)

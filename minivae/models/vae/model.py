@@ -30,8 +30,8 @@ from minivae.checkpoint import (
 from minivae.checks import check_data
 from minivae.distributions import Likelihood, MixturePrior
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
-from minivae.gmm import GaussianMixture
 from minivae.latent_model import LatentModel
+from minivae.models.mixture import GaussianMixture
 from minivae.models.vae import hyperparameters as rules
 from minivae.models.vae.files import params_from_json, params_to_json, reading
 from minivae.models.vae.fitted import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS, FittedVAE

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae.distributions import DiagonalGaussian, MixturePrior
 from minivae.errors import ConvergenceWarning
-from minivae.gmm import GaussianMixture
+from minivae.models.mixture import GaussianMixture
 from minivae.training import Hook, Run
 
 __all__ = ["PriorWarmup", "begin_at_codes", "prior_of"]
@@ -18,13 +18,8 @@ __all__ = ["PriorWarmup", "begin_at_codes", "prior_of"]
 
 def prior_of(mixture: GaussianMixture, dtype: Any) -> MixturePrior:
     """The density of a fitted mixture, of whatever covariance type, as a prior."""
-    C, K = mixture.means_.shape
-    U = np.asarray(mixture.precisions_cholesky_)
-    if mixture.covariance_type_ in ("diag", "spherical"):
-        U = (U if U.ndim == 2 else U[:, None])[..., None] * np.eye(K)
-    # Sigma^-1 = U U^T, and so Sigma = L L^T with L = U^-T
-    factors = np.broadcast_to(np.swapaxes(np.linalg.inv(U), -1, -2), (C, K, K))
-    return MixturePrior(np.asarray(mixture.weights_), np.asarray(mixture.means_), factors, dtype)
+    fitted = mixture.distribution_
+    return MixturePrior(fitted.weights, fitted.means, fitted.factors, dtype)
 
 
 def begin_at_codes(prior: MixturePrior, q: DiagonalGaussian, random_state: Any) -> None:

@@ -1,7 +1,7 @@
 """The Gaussian mixture as an estimator, in scikit-learn's terms and without scikit-learn.
 
 >>> from minivae.datasets import load_faithful
->>> from minivae.gmm import GaussianMixture
+>>> from minivae import GaussianMixture
 >>> mixture = GaussianMixture(2, random_state=0).fit(load_faithful())
 >>> mixture.n_features_in_
 2
@@ -19,40 +19,26 @@ from typing import Any, Self
 
 import numpy as np
 
+from minivae.alternate import Report, Trace
 from minivae.checkpoint import load_checkpoint, save_checkpoint
-from minivae.checks import is_real, is_whole
-from minivae.errors import CheckpointError, ConvergenceWarning, NotFittedError, ShapeError
-from minivae.estimator import Estimator
-from minivae.gmm.data import Data, as_rows
-from minivae.gmm.em import Climb, Report, Step, climb, e_step, stepwise
-from minivae.gmm.initialise import METHODS, Given, Start, initialise
-from minivae.gmm.parameters import (
-    Parameters,
-    SingularError,
-    check_initial,
-    constrained,
-    n_parameters,
-)
+from minivae.checks import as_float64, is_real, is_whole
+from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
+from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
+from minivae.estimator import Rule, anything, boolean, choice, number, parameter, whole
+from minivae.models.mixture.data import Data, as_rows
+from minivae.models.mixture.em import Step, climb, e_step, stepwise
+from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
+from minivae.models.mixture.initial_values import Given, check_initial
+from minivae.models.mixture.initialise import METHODS, Start, initialise
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
-from minivae_kernels.mixture import (
-    COVARIANCE_TYPES,
-    covariance_shapes,
-    mixture_labels,
-    mixture_log_prob,
-    mixture_responsibilities,
-)
+from minivae_kernels.mixture import COVARIANCE_TYPES
 
 __all__ = ["GaussianMixture"]
 
-_SAMPLES = 2**20  # the random stream of `sample`; that of the i-th start is number i
 _EMPTY = 1e-6  # expected number of data, below which a component is empty
 
 # scikit-learn's words, which programs and people look for; what follows them is ours.
-_NOT_CONVERGED = (
-    "Best performing initialization did not converge. Try different init parameters, or increase "
-    "max_iter, tol, or check for degenerate data."
-)
 _ILL_DEFINED = (
     "Fitting the mixture model failed because some components have ill-defined empirical "
     "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
@@ -60,7 +46,7 @@ _ILL_DEFINED = (
 )
 
 
-class GaussianMixture(Estimator):
+class GaussianMixture(Mixture):
     """A mixture of K Gaussians, p(x) = sum_k pi_k N(x; mu_k, Sigma_k), fitted by EM, Eq. GMM.1.
 
     Parameters, attributes and methods are those of scikit-learn's class of this name. What differs:
@@ -76,33 +62,7 @@ class GaussianMixture(Estimator):
     - with ``reg_covar=0``, a component that collapses ends the climb with a warning at the last
       parameters that have a density, and is an error only at the start.
 
-    Parameters
-    ----------
-    n_components
-        K.
-    covariance_type
-        ``"full"``, ``"tied"`` (one for all), ``"diag"`` or ``"spherical"``.
-    tol
-        EM ends when an iteration finds the bound risen by less, in nats per datum.
-    reg_covar
-        The least eigenvalue of a covariance, in the data's units squared.
-    max_iter
-        The most iterations; 0 leaves the start.
-    n_init
-        How many starts to climb from; the highest bound is kept.
-    init_params
-        ``"kmeans"``, ``"k-means++"``, ``"random"`` or ``"random_from_data"``.
-    weights_init, means_init, precisions_init
-        Initial values in place of what ``init_params`` finds, of shapes ``(K,)``, ``(K, D)`` and
-        that of ``precisions_``.
-    random_state
-        An int, a ``RandomState``, a ``Generator`` or None.
-    warm_start
-        Whether ``fit`` goes on from the last fit.
-    verbose
-        1 to write on standard output how EM goes, 2 for bounds and times as well.
-    verbose_interval
-        Iterations from one line to the next.
+    %parameters%
 
     Attributes
     ----------
@@ -130,59 +90,71 @@ class GaussianMixture(Estimator):
         The components with next to no data.
     n_features_in_
         D.
+    distribution_
+        All of that as one :class:`~minivae.distributions.mixture.MixtureOfGaussians`.
 
     References
     ----------
     Dempster, Laird and Rubin (1977); Bishop (2006), chapter 9.
     """
 
-    weights_: Array
-    means_: Array
-    covariances_: Array
-    precisions_: Array
-    precisions_cholesky_: Array
-    converged_: bool
-    n_iter_: int
-    lower_bound_: float
-    lower_bounds_: list[float]
-    collapsed_: Array
-    empty_: Array
-    n_features_in_: int
-    _scatter: Array  # the covariances before their eigenvalues were raised
-    _bound_before: float  # the bound one iteration before the last
-
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params: str = "kmeans",
-        weights_init: Any = None,
-        means_init: Any = None,
-        precisions_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-    ) -> None:
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.tol = tol
-        self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
+    covariance_type: str = parameter(
+        default="full",
+        rule=choice(*COVARIANCE_TYPES),
+        sentence="The covariances: full, tied (one for all), diag or spherical.",
+        metavar="NAME",
+        kw_only=True,
+    )
+    reg_covar: float = parameter(
+        default=1e-6,
+        rule=number(),
+        sentence="The least eigenvalue of a covariance, in the data's units squared.",
+        metavar="V",
+        kw_only=True,
+    )
+    init_params: str = parameter(
+        default="kmeans",
+        rule=choice(*METHODS),
+        sentence="Where EM begins: kmeans, k-means++, random or random_from_data.",
+        metavar="NAME",
+        kw_only=True,
+    )
+    weights_init: Any = parameter(
+        default=None,
+        rule=anything(),
+        sentence="pi to begin with in place of what is found, ``(K,)``.",
+        kw_only=True,
+    )
+    means_init: Any = parameter(
+        default=None,
+        rule=anything(),
+        sentence="mu to begin with in place of what is found, ``(K, D)``.",
+        kw_only=True,
+    )
+    precisions_init: Any = parameter(
+        default=None,
+        rule=anything(),
+        sentence="Sigma^-1 to begin with in place of what is found, shaped as ``precisions_``.",
+        kw_only=True,
+    )
+    warm_start: bool = parameter(
+        default=False,
+        rule=anything(),
+        sentence="Whether ``fit`` goes on from the last fit.",
+        kw_only=True,
+    )
+    verbose: int = parameter(
+        default=0,
+        rule=Rule(lambda v: isinstance(v, bool) or (is_whole(v) and v >= 0), "0, 1 or 2", int),
+        sentence="1 to write on standard output how EM goes, 2 for bounds and times as well.",
+        kw_only=True,
+    )
+    verbose_interval: int = parameter(
+        default=10,
+        rule=whole(1),
+        sentence="Iterations from one line to the next.",
+        kw_only=True,
+    )
 
     # ---- fitting ----
 
@@ -223,10 +195,10 @@ class GaussianMixture(Estimator):
         """`fit`, and then the most probable component of each row, of shape ``(N,)``."""
         X = as_rows(X, "fit_predict")
         self._fit("fit_predict", X, sample_weight, labels)
-        return self._labels(X)
+        return self.distribution_.labels(X)
 
     def _fit(self, operation: str, X: Any, sample_weight: Any, labels: Any) -> None:
-        self._check_hyper_parameters()
+        self.check_params()
         data = self._data(operation, X, sample_weight, labels)
         given = self._given(data.n_features)
         go_on = bool(self.warm_start) and hasattr(self, "means_")
@@ -236,7 +208,7 @@ class GaussianMixture(Estimator):
             self._check_enough(data)
         entropy = entropy_from(self.random_state)
         all_given = all(value is not None for value in given)
-        best: tuple[Climb, Start] | None = None
+        best: tuple[Trace[Step], Start] | None = None
         for i in range(1 if go_on or all_given else self.n_init):
             begin, report, end = self._reports(i)
             begin()
@@ -259,10 +231,11 @@ class GaussianMixture(Estimator):
         if best is None:
             return
         result, start = best
-        self._take(result.step, data)
+        self._take(result.theta)
+        self._find_degenerate(result.theta, data)
         self.converged_, self.n_iter_ = result.converged, result.n_iter
         self.lower_bound_, self.lower_bounds_ = result.bound, result.bounds
-        self._bound_before = result.bound_before
+        self._bound_before: float = result.bound_before  # one iteration before the last
         self._warn(operation, result, start, data)
 
     def partial_fit(
@@ -285,7 +258,7 @@ class GaussianMixture(Estimator):
             As for :meth:`fit`, and if a component collapses while ``reg_covar`` is 0; the model is
             as it was.
         """
-        self._check_hyper_parameters()
+        self.check_params()
         fitted = hasattr(self, "means_")
         data = self._data("partial_fit", X, sample_weight, labels)
         if fitted:
@@ -300,9 +273,10 @@ class GaussianMixture(Estimator):
         try:
             step = stepwise(statistics, before, (t + 2) ** -0.7, self.reg_covar)
         except SingularError as error:
-            raise ValueError(f"partial_fit: {_ILL_DEFINED} {_name(error.components)}") from error
+            raise _ill_defined("partial_fit", error) from error
         bound = e_step(data, step.parameters).log_likelihood / data.total_weight
-        self._take(step, data)
+        self._take(step)
+        self._find_degenerate(step, data)
         self.converged_, self.n_iter_ = False, t + 1
         self.lower_bound_ = bound
         self.lower_bounds_ = [*(self.lower_bounds_ if fitted else []), bound]
@@ -313,15 +287,13 @@ class GaussianMixture(Estimator):
         return Data(operation, X, sample_weight=sample_weight, labels=labels, K=self.n_components)
 
     def _given(self, D: int) -> Given:
-        return Given(
-            *check_initial(
-                self.weights_init,
-                self.means_init,
-                self.precisions_init,
-                self.covariance_type,
-                self.n_components,
-                D,
-            )
+        return check_initial(
+            self.weights_init,
+            self.means_init,
+            self.precisions_init,
+            self.covariance_type,
+            self.n_components,
+            D,
         )
 
     def _start(self, operation: str, data: Data, given: Given, entropy: int, i: int) -> Start:
@@ -336,16 +308,19 @@ class GaussianMixture(Estimator):
                 stream(entropy, i),
             )
         except SingularError as error:
-            raise ValueError(f"{operation}: {_ILL_DEFINED} {_name(error.components)}") from error
+            raise _ill_defined(operation, error) from error
 
-    def _take(self, step: Step, data: Data) -> None:
+    def _take(self, step: Step) -> None:
         """Make the parameters the model's own."""
         theta = step.parameters
         self._fitted_type = theta.covariance_type
         self.weights_, self.means_ = theta.weights, theta.means
         self.covariances_, self.precisions_ = theta.covariances, theta.precisions
         self.precisions_cholesky_ = theta.precisions_cholesky
-        self._scatter, self.n_features_in_ = step.scatter, data.n_features
+        self._scatter, self.n_features_in_ = step.scatter, theta.means.shape[1]
+
+    def _find_degenerate(self, step: Step, data: Data) -> None:
+        theta = step.parameters
         self.empty_ = np.flatnonzero(theta.weights * data.n_weighted < _EMPTY)
         flat = _raised_of_all(step, self.reg_covar)
         collapsed = np.flatnonzero(np.broadcast_to(step.raised > flat, theta.weights.shape))
@@ -356,100 +331,29 @@ class GaussianMixture(Estimator):
         """The covariances' type: that of the fit, whatever the hyper-parameter says by now."""
         return getattr(self, "_fitted_type", self.covariance_type)
 
-    def _step(self) -> Step:
-        theta = self._parameters()
-        scatter = getattr(self, "_scatter", theta.covariances)
-        return Step(theta, scatter, np.zeros(1, np.int64))
-
-    def _parameters(self) -> Parameters:
-        return Parameters(
-            self.covariance_type_,
+    @property
+    def distribution_(self) -> MixtureOfGaussians:
+        """The mixture as fitted, as a distribution."""
+        self._require_fitted("distribution_", "means_")
+        return MixtureOfGaussians(
             np.asarray(self.weights_, np.float64),
             np.asarray(self.means_, np.float64),
             np.asarray(self.covariances_, np.float64),
             np.asarray(self.precisions_cholesky_, np.float64),
+            self.covariance_type_,
         )
 
-    # ---- looking at data through the model ----
-
-    def score_samples(self, X: Any) -> Array:
-        """log p(x) of each row, in nats, of shape ``(N,)``, Eq. GMM.1."""
-        return self._log_prob(X, "score_samples")
-
-    def _log_prob(self, X: Any, operation: str) -> Array:
-        return mixture_log_prob(self._rows(X, operation), *self._parameters().mixture)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The mean of log p(x), in nats per datum."""
-        return float(self._log_prob(X, "score").mean())
-
-    def predict_proba(self, X: Any) -> Array:
-        """The responsibilities p(z = k | x), of shape ``(N, K)``, Eq. GMM.2."""
-        X = self._rows(X, "predict_proba")
-        return mixture_responsibilities(X, *self._parameters().mixture)
-
-    def predict(self, X: Any) -> Array:
-        """The most probable component of each row, of shape ``(N,)``."""
-        return self._labels(self._rows(X, "predict"))
-
-    def _labels(self, X: Array) -> Array:
-        return mixture_labels(X, *self._parameters().mixture)
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
-        """Draws from the mixture, ``(n, D)`` in the order of their components, and these ``(n,)``.
-
-        With an int as ``random_state`` every call draws the same.
-
-        Raises
-        ------
-        ValueError
-            If ``n_samples`` is not a positive whole number.
-        """
-        self._require_fitted("sample", "means_")
-        if not is_whole(n_samples) or n_samples < 1:
-            raise ValueError(
-                f"sample: Invalid value for 'n_samples': {n_samples!r}; it must be a whole number "
-                "from 1"
-            )
-        rng = stream(entropy_from(self.random_state), _SAMPLES)
-        return self._parameters().sample(n_samples, rng)
-
-    def bic(self, X: Any) -> float:
-        """-2 log-likelihood + p log N, with p free parameters: the lower the better."""
-        log_p = self._log_prob(X, "bic")
-        return float(-2 * log_p.sum() + self._n_parameters() * math.log(len(log_p)))
-
-    def aic(self, X: Any) -> float:
-        """-2 log-likelihood + 2 p, with p free parameters: the lower the better."""
-        log_p = self._log_prob(X, "aic")
-        return float(-2 * log_p.sum() + 2 * self._n_parameters())
-
-    def _n_parameters(self) -> int:
-        return n_parameters(self.covariance_type_, *self.means_.shape)
-
-    def _rows(self, X: Any, operation: str) -> Array:
-        self._require_fitted(operation, "means_")
-        return as_rows(X, operation, n_features=self.means_.shape[1])
-
-    def _require_fitted(self, operation: str, attribute: str) -> None:
-        if not hasattr(self, attribute):
-            raise NotFittedError(
-                f"{operation}: This {type(self).__name__} instance is not fitted yet. Call 'fit' "
-                "with appropriate arguments before using this estimator."
-            )
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator."""
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "density_estimator"
-        return tags
+    def _step(self) -> Step:
+        theta = self.distribution_
+        scatter = getattr(self, "_scatter", theta.covariances)
+        return Step(theta, scatter, np.zeros(1, np.int64))
 
     # ---- files ----
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of weights, means and covariances by name, in reading order."""
         self._require_fitted("state_dict", "means_")
-        theta = self._parameters()
+        theta = self.distribution_
         return {
             "weights": theta.weights.copy(),
             "means": theta.means.copy(),
@@ -462,51 +366,42 @@ class GaussianMixture(Estimator):
         Raises
         ------
         ShapeError, ValueError
-            If names or shapes differ, a covariance is not positive definite, means are not finite
-            or weights no probabilities; nothing is changed then.
+            If names or shapes differ, something is not finite, the weights are not probabilities,
+            or a covariance is not symmetric and positive definite; nothing is changed then.
         """
+        self.check_params(["n_components", "covariance_type"])
         names = ["weights", "means", "covariances"]
         if sorted(state) != sorted(names):
             raise ShapeError(f"load_state_dict: got {list(state)}; it takes {names}")
-        weights, means, covariances = (np.array(state[name], np.float64) for name in names)
-        K, D = self.n_components, means.shape[-1] if means.ndim else 0
-        wanted = ((K,), (K, D), covariance_shapes(K, D)[self.covariance_type])
-        found = (weights.shape, means.shape, covariances.shape)
-        if found != wanted:
-            raise ShapeError(f"load_state_dict: the shapes are {found}; they must be {wanted}")
-        are_weights = (weights >= 0).all() and abs(weights.sum() - 1.0) < 1e-6
-        if not (are_weights and np.isfinite(means).all()):
-            raise ValueError(
-                "load_state_dict: means must be finite, weights not negative and 1 together"
+        theta = MixtureOfGaussians.from_covariances(
+            state["weights"],
+            state["means"],
+            state["covariances"],
+            self.covariance_type,
+            "load_state_dict",
+        )
+        if len(theta.weights) != self.n_components:
+            raise ShapeError(
+                f"load_state_dict: there are {len(theta.weights)} weights; n_components="
+                f"{self.n_components}"
             )
-        try:
-            covariances, factors, _ = constrained(covariances, self.covariance_type, 0.0)
-        except SingularError as error:
-            raise ValueError(
-                "load_state_dict: covariances must be positive definite, those of "
-                f"{_name(error.components)} are not"
-            ) from error
-        theta = Parameters(self.covariance_type, weights, means, covariances, factors)
-        self._fitted_type = self.covariance_type
-        self.weights_, self.means_, self.covariances_ = weights, means, covariances
-        self.precisions_cholesky_, self.precisions_ = factors, theta.precisions
-        self._scatter, self.n_features_in_ = covariances, D
+        self._take(Step(theta, theta.covariances, np.zeros(1, np.int64)))
         # How good they are on any data, nobody has seen.
         self.converged_, self.n_iter_, self.lower_bounds_ = False, 0, []
         self.lower_bound_, self._bound_before = math.nan, -math.inf
-        self.collapsed_ = self.empty_ = np.empty(0, np.intp)
+        self.collapsed_ = self.empty_ = np.empty(0, np.int64)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; :meth:`load` reads it."""
         self._require_fitted("save", "means_")
-        params = self.get_params()
-        initial = {f"init.{name}": params.pop(name) for name in _INITIAL}
-        if not is_whole(params["random_state"]):
-            params["random_state"] = None
+        settings = vars(self._settings())
+        initial = {f"init.{name}": settings.pop(name) for name in _INITIAL}
+        if not is_whole(settings["random_state"]):
+            settings["random_state"] = None
         arrays = {n: np.asarray(a, np.float64) for n, a in initial.items() if a is not None}
         arrays |= {n: np.asarray(getattr(self, n)) for n in _SAVED_ARRAYS if hasattr(self, n)}
         fitted = {name: getattr(self, name) for name in _SAVED_VALUES if hasattr(self, name)}
-        save_checkpoint(path, arrays, {"kind": "gmm", "params": params, "fitted": fitted})
+        save_checkpoint(path, arrays, {"kind": "gmm", "params": settings, "fitted": fitted})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -515,53 +410,49 @@ class GaussianMixture(Estimator):
         Raises
         ------
         CheckpointError
-            If the file is missing, truncated, no checkpoint, or not of a Gaussian mixture.
+            If the file is missing, truncated, not a checkpoint, not of a Gaussian mixture, or what
+            it holds is not what a fit leaves.
         """
         arrays, metadata = load_checkpoint(path)
         try:
             if metadata["kind"] != "gmm":
                 raise ValueError(f"it is of kind {metadata['kind']!r}")
-            params = dict(metadata["params"])
-            for name in _INITIAL:
-                params[name] = arrays.pop(f"init.{name}", None)
-            mixture = cls(**params)
-            mixture._check_hyper_parameters()
-            for name, value in [*arrays.items(), *metadata["fitted"].items()]:
-                if name not in (*_SAVED_ARRAYS, *_SAVED_VALUES):
-                    raise ValueError(f"it holds {name!r}")
-                setattr(mixture, name, value)
-            mixture.precisions_ = mixture._parameters().precisions
+            initial = {name: arrays.pop(f"init.{name}", None) for name in _INITIAL}
+            mixture = cls._from_settings({**metadata["params"], **initial})
+            mixture.check_params()
+            mixture._restore(arrays, dict(metadata["fitted"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{os.fspath(path)} is not a checkpoint of this version's GaussianMixture: {error}"
             ) from error
         return mixture
 
+    def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Take what a file holds, if it is what a fit leaves."""
+        for name, value in values.items():
+            if name not in _SAVED_VALUES:
+                raise ValueError(f"it holds {name!r}")
+            if not _SAVED_VALUES[name].holds(value):
+                raise ValueError(f"{name} is {value!r}; it must be {_SAVED_VALUES[name].text}")
+        pi, mu, S, U = (as_float64(arrays[name], name) for name in _SAVED_ARRAYS[:4])
+        theta = MixtureOfGaussians(pi, mu, S, U, values["_fitted_type"]).checked("load")
+        K, D = theta.means.shape
+        scatter = as_float64(arrays.get("_scatter", theta.covariances), "_scatter")
+        if scatter.shape != theta.covariances.shape or not np.isfinite(scatter).all():
+            raise ValueError("_scatter must be finite and have the shape of covariances_")
+        if values["n_features_in_"] != D:
+            raise ValueError(f"n_features_in_ is {values['n_features_in_']}; means_ have {D}")
+        self._take(Step(theta, scatter, np.zeros(1, np.int64)))
+        for name in ("collapsed_", "empty_"):
+            k = arrays[name]
+            if k.ndim != 1 or k.dtype.kind not in "iu" or not np.isin(k, np.arange(K)).all():
+                raise ValueError(f"{name} must be numbers of components")
+            setattr(self, name, k)
+        if unknown := arrays.keys() - _SAVED_ARRAYS:
+            raise ValueError(f"it holds {min(unknown)!r}")
+        vars(self).update(values)
+
     # ---- checks, warnings and progress ----
-
-    def _check_hyper_parameters(self) -> None:
-        rules: list[tuple[str, Callable[[Any], bool], str]] = [
-            ("n_components", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
-            ("covariance_type", _one_of(COVARIANCE_TYPES), f"one of {COVARIANCE_TYPES}"),
-            ("tol", lambda v: is_real(v) and v >= 0, "a number from 0"),
-            ("reg_covar", lambda v: is_real(v) and 0 <= v < math.inf, "a number from 0"),
-            ("max_iter", lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
-            ("n_init", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
-            ("init_params", _one_of(METHODS), f"one of {METHODS}"),
-            ("verbose", lambda v: isinstance(v, bool) or (is_whole(v) and v >= 0), "0, 1 or 2"),
-            ("verbose_interval", lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
-        ]
-        for name, holds, rule in rules:
-            value = getattr(self, name)
-            if not holds(value):
-                raise ValueError(f"GaussianMixture: {name}={value!r} must be {rule}")
-
-    def _check_enough(self, data: Data) -> None:
-        if data.n_weighted < self.n_components:
-            raise ValueError(
-                f"{data.operation}: Expected n_samples >= n_components but got n_components = "
-                f"{self.n_components}, n_samples = {data.n_weighted}"
-            )
 
     def _check_same(self, operation: str, D: int) -> None:
         K, features = self.means_.shape
@@ -572,15 +463,16 @@ class GaussianMixture(Estimator):
                 f"{self.covariance_type} components and {D} features; fit a new one"
             )
 
-    def _warn(self, operation: str, result: Climb, start: Start, data: Data) -> None:
+    def _warn(self, operation: str, result: Trace[Step], start: Start, data: Data) -> None:
         messages = []
         if not result.converged and self.max_iter > 0:
-            messages.append(_NOT_CONVERGED)
-        if result.collapsed:
+            messages.append(NOT_CONVERGED)
+        if isinstance(result.error, SingularError):
+            which = name_components(result.error.components)
             messages.append(
-                f"{_name(result.collapsed)} collapsed, and with reg_covar=0 the likelihood then "
-                f"has no maximum: EM ended after {result.n_iter} iterations, at the last "
-                "parameters that have a density"
+                f"{which} collapsed, and with reg_covar=0 the likelihood then has no maximum: EM "
+                f"ended after {result.n_iter} iterations, at the last parameters that have a "
+                "density"
             )
         if start.too_few is not None:
             messages.append(
@@ -589,13 +481,13 @@ class GaussianMixture(Estimator):
             )
         if len(self.collapsed_):
             messages.append(
-                f"{_name(self.collapsed_)} collapsed: reg_covar={self.reg_covar:g} stands for "
-                "variance that they do not have, and the likelihood depends on it; have fewer "
-                "components, more data, or a larger reg_covar"
+                f"{name_components(self.collapsed_)} collapsed: reg_covar="
+                f"{self.reg_covar:g} stands for variance that they do not have, and the likelihood "
+                "depends on it; have fewer components, more data, or a larger reg_covar"
             )
         if len(self.empty_):
-            messages.append(f"{_name(self.empty_)} ran empty; have fewer components")
-        flat = _raised_of_all(result.step, self.reg_covar)
+            messages.append(f"{name_components(self.empty_)} ran empty; have fewer components")
+        flat = _raised_of_all(result.theta, self.reg_covar)
         if flat:
             messages.append(
                 f"the data vary by less than reg_covar={self.reg_covar:g} in {flat} of "
@@ -605,7 +497,7 @@ class GaussianMixture(Estimator):
         for message in messages:
             warnings.warn(f"{operation}: {message}", ConvergenceWarning, stacklevel=4)
 
-    def _reports(self, i: int) -> tuple[Callable[[], None], Report, Callable[[Climb], None]]:
+    def _reports(self, i: int) -> tuple[Callable[[], None], Report, Callable[[Trace[Step]], None]]:
         """What to do at the beginning of a climb, after each of its iterations, and at its end."""
         times = [time.perf_counter()] * 2  # of the beginning, and of the last line
 
@@ -620,11 +512,11 @@ class GaussianMixture(Estimator):
                 say(f"  iteration {n}{more if self.verbose >= 2 else ''}")
                 times[1] = now
 
-        def end(result: Climb) -> None:
+        def end(result: Trace[Step]) -> None:
             seconds = time.perf_counter() - times[0]
             more = f", bound {result.bound:.5f}, {seconds:.3f} s" if self.verbose >= 2 else ""
-            how = "converged" if result.converged else "did not converge"
-            say(f"  {how} after {result.n_iter} iterations{more}")
+            ending = "converged" if result.converged else "did not converge"
+            say(f"  {ending} after {result.n_iter} iterations{more}")
 
         return lambda: say(f"Start {i + 1}"), iteration, end
 
@@ -634,19 +526,20 @@ _SAVED_ARRAYS = (
     "weights_", "means_", "covariances_", "precisions_cholesky_", "collapsed_", "empty_",
     "_scatter",
 )  # fmt: skip
-_SAVED_VALUES = (
-    "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_", "_bound_before",
-    "_fitted_type",
-)  # fmt: skip
+_BOUND = Rule(is_real, "a number")
+_SAVED_VALUES = {
+    "converged_": boolean(),
+    "n_iter_": whole(0),
+    "lower_bound_": _BOUND,
+    "lower_bounds_": Rule(lambda v: isinstance(v, list) and all(map(is_real, v)), "numbers"),
+    "n_features_in_": whole(1),
+    "_bound_before": _BOUND,
+    "_fitted_type": choice(*COVARIANCE_TYPES),
+}
 
 
-def _one_of(words: tuple[str, ...]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in words
-
-
-def _name(components: Any) -> str:
-    numbers = [int(k) for k in components]
-    return f"component {numbers[0]}" if len(numbers) == 1 else f"components {numbers}"
+def _ill_defined(operation: str, error: SingularError) -> ValueError:
+    return ValueError(f"{operation}: {_ILL_DEFINED} {name_components(error.components)}")
 
 
 def _raised_of_all(step: Step, floor: float) -> int:

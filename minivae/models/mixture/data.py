@@ -1,8 +1,7 @@
 """The rows that a mixture is fitted to: in memory, on disk or in chunks, with weights and labels.
 
 - `Data`: goes through the rows piece by piece, as often as EM asks;
-- `as_rows`: an array of data at the door, float32 kept and everything else float64;
-- `as_floats`: weights and initial values at the door.
+- `as_rows`: an array of data at the door, float32 kept and everything else float64.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minivae.checks import check_data
+from minivae.checks import as_float64, check_data, refuse_masked
 from minivae.errors import ShapeError
 from minivae.tensor import Array, Tensor
 
-__all__ = ["Data", "Piece", "as_floats", "as_rows"]
+__all__ = ["Data", "Piece", "as_rows"]
 
 Labels = npt.NDArray[np.int64]
 
@@ -48,23 +47,9 @@ def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "
         row, column = np.argwhere(np.abs(rows) > _LARGEST)[0]
         raise ValueError(
             f"{operation}: {name}[{row}, {column}] = {rows[row, column]} is too large: its square "
-            "is no number of float64; divide the data by their scale"
+            "is not a number of float64; divide the data by their scale"
         )
     return rows
-
-
-def as_floats(values: Any, name: str) -> Array:
-    """A float64 array of its own, or a word that these are no numbers.
-
-    Raises
-    ------
-    ValueError
-        If they are not; it begins with the name.
-    """
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of real numbers: {error}") from error
 
 
 class Data:
@@ -176,7 +161,7 @@ class Data:
         if sample_weight is None:
             return None
         name = f"{self.operation}: sample_weight"
-        weight = as_floats(sample_weight, name)
+        weight = as_float64(sample_weight, name)
         if weight.shape != (self.n_rows,):
             raise ShapeError(f"{name} has shape {weight.shape}; it must be ({self.n_rows},)")
         bad = ~(np.isfinite(weight) & (weight >= 0))
@@ -195,6 +180,7 @@ class Data:
         if labels is None:
             return None
         name = f"{self.operation}: labels"
+        refuse_masked(labels, name)
         given = np.asarray(labels)
         if given.shape != (self.n_rows,):
             raise ShapeError(f"{name} have shape {given.shape}; they must be ({self.n_rows},)")

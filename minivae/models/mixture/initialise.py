@@ -1,4 +1,4 @@
-"""Where the climb begins: k-means, k-means++ seeds, rows of the data, or chance.
+"""Where EM begins: k-means, k-means++ seeds, rows of the data, or chance.
 
 All work on the data if they have no more than `LIMIT` rows, and else on so many of them drawn at
 random: more rows would not make a better start, and the memory stays bounded.
@@ -10,18 +10,24 @@ Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from minivae.gmm.data import Data, Labels, Piece
-from minivae.gmm.em import Step, add, e_step, m_step
-from minivae.gmm.parameters import Parameters, constrained, factors_of_precisions
+from minivae.distributions.mixture import (
+    MixtureOfGaussians,
+    constrained,
+    factors_of_precisions,
+)
+from minivae.models.mixture.data import Data, Labels, Piece
+from minivae.models.mixture.em import Step, add, e_step, m_step
+from minivae.models.mixture.initial_values import Given
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus, lloyd_step
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["LIMIT", "METHODS", "Given", "Start", "initialise", "k_means"]
+__all__ = ["LIMIT", "METHODS", "Start", "initialise", "k_means"]
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 LIMIT = 2**17
@@ -29,14 +35,6 @@ LIMIT = 2**17
 _LLOYD_STEPS = 100
 _STILL = 1e-4  # squared shift of all centres, in mean variances of a feature, that ends k-means
 _TABLE = 2**20  # numbers in a table of random responsibilities
-
-
-class Given(NamedTuple):
-    """What the user has said of the start; None for what is to be found."""
-
-    weights: Array | None
-    means: Array | None
-    precisions: Array | None
 
 
 class Start(NamedTuple):
@@ -79,14 +77,13 @@ def initialise(
     """
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
-        covariances, factors = factors_of_precisions(precisions, kind)
-        theta = Parameters(kind, weights, means, covariances, factors)
-        return Start(Step(theta, covariances, np.zeros(1, np.int64)), None)
+        theta = MixtureOfGaussians.from_precisions(weights, means, precisions, kind)
+        return Start(Step(theta, theta.covariances, np.zeros(1, np.int64)), None)
     sample = data.sample(LIMIT, rng)
     known, centres_known = data.labelled_means(K)
     too_few = None
     if method == "random":
-        step = _at_random(sample, K, kind, floor, rng)
+        step = _from_random_responsibilities(sample, K, kind, floor, rng)
     else:
         others = np.setdiff1d(np.arange(K), known)
         draws = rng.random((len(others), 2 + int(np.log(K))))
@@ -102,10 +99,10 @@ def initialise(
         centres = np.empty((K, data.n_features))
         centres[known], centres[others] = centres_known, sample.X[seeds]
         if method == "kmeans":
-            step = _of_clusters(sample, *k_means(sample, centres), kind, floor)
+            step = _from_clusters(sample, *k_means(sample, centres), kind, floor)
         else:
-            step = _about(sample, centres, kind, floor)
-    return Start(_with(step, kind, given), too_few)
+            step = _around_centres(sample, centres, kind, floor)
+    return Start(_replace_given(step, kind, given), too_few)
 
 
 def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
@@ -164,9 +161,11 @@ def _distinct_rows(rows: Piece, n: int, rng: np.random.Generator) -> Labels:
         drawn *= 2
 
 
-def _at_random(rows: Piece, K: int, kind: str, floor: float, rng: np.random.Generator) -> Step:
+def _from_random_responsibilities(
+    rows: Piece, K: int, kind: str, floor: float, rng: np.random.Generator
+) -> Step:
     """The M-step on responsibilities that are uniform random numbers, normalised."""
-    theta = _alike(rows, K, kind, floor)
+    theta = _identical_components(rows, K, kind, floor)
 
     def portion(part: slice) -> MixtureStatistics:
         r = rng.random((len(rows.X[part]), K))
@@ -184,21 +183,21 @@ def _at_random(rows: Piece, K: int, kind: str, floor: float, rng: np.random.Gene
     return m_step(add(portion(part) for part in parts), theta.means, theta, floor)
 
 
-def _of_clusters(
+def _from_clusters(
     rows: Piece, centres: Array, labels: Labels, kind: str, floor: float
 ) -> Step:
     """The M-step on the clusters of k-means."""
-    theta = _alike(rows, len(centres), kind, floor)._replace(means=centres)
+    theta = replace(_identical_components(rows, len(centres), kind, floor), means=centres)
     return m_step(e_step([rows._replace(labels=labels)], theta), centres, theta, floor)
 
 
-def _about(rows: Piece, centres: Array, kind: str, floor: float) -> Step:
+def _around_centres(rows: Piece, centres: Array, kind: str, floor: float) -> Step:
     """The centres as means, with one covariance for all: the mean scatter about the nearest."""
     clusters = lloyd_step(rows.X, centres, sample_weight=rows.weight, labels=rows.labels)
-    theta = _alike(rows, len(centres), kind, floor)._replace(means=centres)
+    theta = replace(_identical_components(rows, len(centres), kind, floor), means=centres)
     if kind == "full":
-        theta = theta._replace(
-            covariance_type="tied", precisions_cholesky=theta.precisions_cholesky[0]
+        theta = replace(
+            theta, precisions_cholesky=theta.precisions_cholesky[0], covariance_type="tied"
         )
     sums = e_step([rows._replace(labels=clusters.labels)], theta)
     total = sums.counts.sum()
@@ -207,51 +206,55 @@ def _about(rows: Piece, centres: Array, kind: str, floor: float) -> Step:
     else:
         scatter = sums.second.sum(axis=0) / total
         scatter = scatter / centres.shape[1] if kind == "spherical" else scatter
-    return _shared(scatter, centres, sums.counts / total, kind, floor)
+    return _with_one_covariance(scatter, centres, sums.counts / total, kind, floor)
 
 
-def _alike(rows: Piece, K: int, kind: str, floor: float) -> Parameters:
+def _identical_components(rows: Piece, K: int, kind: str, floor: float) -> MixtureOfGaussians:
     """K components with the mean and the covariance of all rows."""
     D = rows.X.shape[1]
     centre = rows.X[:1].astype(np.float64)
     one = "full" if kind == "tied" else kind
     shape = {"full": (1, D, D), "diag": (1, D), "spherical": (1,)}[one]
     unit = np.broadcast_to(np.eye(D) if one == "full" else 1.0, shape)
-    theta = Parameters(one, np.ones(1), centre, unit, unit)
+    theta = MixtureOfGaussians(np.ones(1), centre, unit, unit, one)
     everything = [rows._replace(labels=None)]
     for _ in range(2):  # about the first row, and then about the mean
         sums = e_step(everything, theta)
         centre = theta.means + sums.first / sums.counts
-        theta = theta._replace(means=centre)
+        theta = replace(theta, means=centre)
     scatter = (sums.second / sums.counts.sum())[0]
     if one == "spherical":
         scatter = scatter / D
     weights, means = np.full(K, 1 / K), np.repeat(centre, K, axis=0)
     try:
-        return _shared(scatter, means, weights, kind, floor).parameters
+        return _with_one_covariance(scatter, means, weights, kind, floor).parameters
     except ValueError:  # without a floor: the data do not vary in some direction
-        return _shared(scatter, means, weights, kind, 1.0).parameters
+        return _with_one_covariance(scatter, means, weights, kind, 1.0).parameters
 
 
-def _shared(scatter: Array, means: Array, weights: Array, kind: str, floor: float) -> Step:
+def _with_one_covariance(
+    scatter: Array, means: Array, weights: Array, kind: str, floor: float
+) -> Step:
     """Components with one covariance."""
     K = len(means)
     if kind != "tied":
         scatter = np.repeat(np.asarray(scatter)[None], K, axis=0)
     covariances, factors, raised = constrained(scatter, kind, floor)
-    return Step(Parameters(kind, weights, means, covariances, factors), scatter, raised)
+    return Step(
+        MixtureOfGaussians(weights, means, covariances, factors, kind), scatter, raised
+    )
 
 
-def _with(step: Step, kind: str, given: Given) -> Step:
+def _replace_given(step: Step, kind: str, given: Given) -> Step:
     """The step with what the user has given in the place of what was found."""
     weights, means, precisions = given
     theta, scatter, raised = step
     if weights is not None:
-        theta = theta._replace(weights=weights)
+        theta = replace(theta, weights=weights)
     if means is not None:
-        theta = theta._replace(means=means)
+        theta = replace(theta, means=means)
     if precisions is not None:
         scatter, factors = factors_of_precisions(precisions, kind)
-        theta = theta._replace(covariances=scatter, precisions_cholesky=factors)
+        theta = replace(theta, covariances=scatter, precisions_cholesky=factors)
         raised = np.zeros_like(raised)
     return Step(theta, scatter, raised)

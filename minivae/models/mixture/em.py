@@ -1,8 +1,8 @@
-"""EM: an E-step that makes the bound tight, an M-step that raises it, and the climb.
+"""EM of Gaussians: an E-step that makes the bound tight, and an M-step that raises it.
 
 - `e_step`: the responsibilities, at once summed into what the M-step needs;
 - `m_step`: the parameters that maximise the bound given those sums;
-- `climb`: the two in turn until the bound stands still;
+- `climb`: the two by turns until the bound stands still;
 - `stepwise`: one update from a batch, of sums that forget.
 
 References
@@ -14,28 +14,27 @@ Cappé and Moulines (2009) for stepwise EM.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from minivae.gmm.data import Data, Piece
-from minivae.gmm.parameters import Parameters, SingularError, constrained
+from minivae.alternate import Report, Trace, alternate
+from minivae.distributions.mixture import MixtureOfGaussians, SingularError, constrained
+from minivae.models.mixture.data import Data, Piece
 from minivae.tensor import Array
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["Climb", "Step", "add", "climb", "e_step", "em_statistics", "m_step", "stepwise"]
+__all__ = ["Step", "add", "climb", "e_step", "em_statistics", "m_step", "stepwise"]
 
-_NONE = 1e-200  # a component with less than this share of the data has none
-_FAR = 1e6  # squared shift of a mean, in variances, that costs the variance six digits
-
-Report = Callable[[int, float, float], None]
+_LEAST_SHARE = 1e-200  # a component with less than this share of the data has none
+_FAR_SHIFT = 1e6  # squared shift of a mean, in variances, that costs the variance six digits
 
 
 class Step(NamedTuple):
     """What an M-step arrives at."""
 
-    parameters: Parameters
+    parameters: MixtureOfGaussians
 
     scatter: Array
     """S_k about the new means, before any eigenvalue is raised; in the covariances' shape."""
@@ -45,7 +44,7 @@ class Step(NamedTuple):
 
 
 def e_step(
-    data: Iterable[Piece], theta: Parameters, centres: Array | None = None
+    data: Iterable[Piece], theta: MixtureOfGaussians, centres: Array | None = None
 ) -> MixtureStatistics:
     """The E-step: q(z_n = k) = r_nk makes the bound equal to the log-likelihood.
 
@@ -78,7 +77,9 @@ def e_step(
     )
 
 
-def m_step(statistics: MixtureStatistics, centres: Array, before: Parameters, floor: float) -> Step:
+def m_step(
+    statistics: MixtureStatistics, centres: Array, before: MixtureOfGaussians, floor: float
+) -> Step:
     """The M-step: the parameters that maximise the bound with the responsibilities held.
 
     It is exact, the floor under the eigenvalues included, and so never lowers the log-likelihood.
@@ -122,11 +123,11 @@ def m_step(statistics: MixtureStatistics, centres: Array, before: Parameters, fl
         scatter[~some] = before.covariances[~some]
 
     covariances, factors, raised = constrained(scatter, kind, floor)  # Eq. GMM.7
-    return Step(Parameters(kind, weights, means, covariances, factors), scatter, raised)
+    return Step(MixtureOfGaussians(weights, means, covariances, factors, kind), scatter, raised)
 
 
 def em_statistics(
-    data: Iterable[Piece], theta: Parameters, floor: float
+    data: Iterable[Piece], theta: MixtureOfGaussians, floor: float
 ) -> tuple[MixtureStatistics, Array]:
     """The E-step, and the centres of its sums: the means, or where these are about to move.
 
@@ -147,30 +148,11 @@ def em_statistics(
         full = theta.covariance_type == "full"
         squares = np.diagonal(second, axis1=1, axis2=2) if full else second
         variances = squares[some] / N[some, None] - shift**2
-    if not (shift**2 > _FAR * np.maximum(variances, floor)).any():
+    if not (shift**2 > _FAR_SHIFT * np.maximum(variances, floor)).any():
         return statistics, theta.means
     centres = theta.means.copy()
     centres[some] += shift
     return e_step(data, theta, centres), centres
-
-
-class Climb(NamedTuple):
-    """Where EM arrives."""
-
-    step: Step
-    bounds: list[float]
-    """The bound after each iteration, in nats per datum."""
-
-    bound: float
-    """The bound of the parameters."""
-
-    bound_before: float
-    """The bound one iteration earlier."""
-
-    converged: bool
-    n_iter: int
-    collapsed: list[int]
-    """The components whose collapse ended the climb, where no floor holds covariances up."""
 
 
 def climb(
@@ -181,9 +163,11 @@ def climb(
     tol: float,
     max_iter: int,
     bound_before: float = -math.inf,
-    report: Report = lambda iteration, bound, change: None,
-) -> Climb:
-    """Coordinate ascent on the bound, until an iteration's E-step finds it risen by less than tol.
+    report: Report = lambda iteration, bound, rise: None,
+) -> Trace[Step]:
+    """EM from a start until the bound, in nats per datum, stands still.
+
+    A collapse where no floor holds covariances up ends it at the last step with a density.
 
     Parameters
     ----------
@@ -191,35 +175,22 @@ def climb(
         Rows that can be gone through many times.
     start
         The parameters to begin with.
-    floor, tol, max_iter
-        The least eigenvalue, the least rise in nats per datum, the most iterations.
-    bound_before
-        The bound one iteration before the start, if there was one.
-    report
-        Called after each iteration with its number, the bound that its E-step found, and the rise.
+    floor
+        The least eigenvalue of a covariance.
+    tol, max_iter, bound_before, report
+        As :func:`minivae.alternate.alternate` takes them.
     """
-    step, bounds, collapsed = start, [], []
-    n_iter, converged, bound = 0, False, math.nan
-    for n in range(1, max_iter + 1):
-        statistics, centres = em_statistics(data, step.parameters, floor)
-        bound = statistics.log_likelihood / data.total_weight
-        if n > 1:
-            bounds.append(bound)
-        try:
-            step = m_step(statistics, centres, step.parameters, floor)
-        except SingularError as error:
-            collapsed = error.components
-            break
-        n_iter, change, bound_before = n, bound - bound_before, bound
-        report(n, bound, change)
-        if abs(change) < tol:
-            converged = True
-            break
-    if not collapsed:
-        bound = e_step(data, step.parameters).log_likelihood / data.total_weight
-        if n_iter:
-            bounds.append(bound)
-    return Climb(step, bounds, bound, bound_before, converged, n_iter, collapsed)
+    return alternate(
+        lambda step: em_statistics(data, step.parameters, floor),
+        lambda sums, step: m_step(*sums, step.parameters, floor),
+        start,
+        lambda sums, step: sums[0].log_likelihood / data.total_weight,
+        tol,
+        max_iter,
+        bound_before=bound_before,
+        ends=SingularError,
+        report=report,
+    )
 
 
 def stepwise(statistics: MixtureStatistics, before: Step, rate: float, floor: float) -> Step:
@@ -268,5 +239,5 @@ def add(statistics: Iterable[MixtureStatistics]) -> MixtureStatistics:
 
 def _with_data(counts: Array) -> Array:
     """Which components have any data worth dividing by."""
-    least = _NONE * counts.sum()
+    least = _LEAST_SHARE * counts.sum()
     return np.asarray(counts > least)

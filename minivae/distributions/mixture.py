@@ -111,8 +111,8 @@ class MixtureOfGaussians:
     def from_factors(cls, weights: Array, means: Array, factors: Array) -> Self:
         """The mixture with the covariances L_k L_k^T of lower triangular L, ``(K, D, D)``."""
         L = np.asarray(factors, np.float64)
-        U = np.swapaxes(np.linalg.inv(L), -1, -2)
-        return cls(weights, means, L @ np.swapaxes(L, -1, -2), np.ascontiguousarray(U))
+        transposed = np.swapaxes(L, -1, -2)  # upper triangular, and exactly so is its inverse
+        return cls(weights, means, L @ transposed, np.linalg.inv(transposed))
 
     # ---- its parameters in other forms ----
 

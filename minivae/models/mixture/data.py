@@ -199,11 +199,15 @@ class Data:
     # ---- for the initialisation ----
 
     def sample(self, limit: int, rng: np.random.Generator) -> Piece:
-        """All rows if there are no more than `limit`, else so many drawn without replacement."""
+        """All rows if there are no more than `limit`, else so many of those that have a weight."""
         if self.n_rows <= limit:
             pieces = list(self)
             return pieces[0] if len(pieces) == 1 else _joined(pieces)
-        chosen = np.sort(rng.choice(self.n_rows, limit, replace=False, shuffle=False))
+        counted: int | Labels = self.n_rows
+        if self._weight is not None and self.n_weighted < self.n_rows:
+            counted = np.flatnonzero(self._weight)
+        size = min(limit, self.n_weighted)
+        chosen = np.sort(rng.choice(counted, size, replace=False, shuffle=False))
         picked, start = [], 0
         for piece in self:
             first, last = np.searchsorted(chosen, [start, start + len(piece.X)])

@@ -28,6 +28,10 @@ from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 __all__ = ["Step", "add", "climb", "e_step", "em_statistics", "m_step", "stepwise"]
 
 _LEAST_SHARE = 1e-200  # a component with less than this share of the data has none
+TOO_FAR = (
+    "is so far from every component, in its standard deviations, that the square is not a number "
+    "of float64; divide the data by their scale, or begin with wider components"
+)
 _FAR_SHIFT = 1e6  # squared shift of a mean, in variances, that costs the variance six digits
 
 
@@ -64,8 +68,13 @@ def e_step(
     -------
     sum_n w_n log p(x_n) in nats, and for each k the sums over n of w_n r_nk times 1, (x_n - c_k)
     and (x_n - c_k)(x_n - c_k)^T.
+
+    Raises
+    ------
+    ValueError
+        If a row is so far from every component that no density is left to compare.
     """
-    return add(
+    statistics = add(
         mixture_statistics(
             piece.X,
             *theta.mixture,
@@ -75,6 +84,9 @@ def e_step(
         )
         for piece in data
     )
+    if not np.isfinite(statistics.counts).all():
+        raise ValueError(f"{getattr(data, 'operation', 'e_step')}: a row of X {TOO_FAR}")
+    return statistics
 
 
 def m_step(

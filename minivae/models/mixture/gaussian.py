@@ -26,7 +26,7 @@ from minivae.distributions.mixture import MixtureOfGaussians, SingularError, nam
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, anything, boolean, choice, number, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
-from minivae.models.mixture.em import Step, climb, e_step, stepwise
+from minivae.models.mixture.em import TOO_FAR, Step, climb, e_step, stepwise
 from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
 from minivae.models.mixture.initial_values import Given, check_initial
 from minivae.models.mixture.initialise import METHODS, Start, initialise
@@ -36,6 +36,7 @@ from minivae_kernels.mixture import COVARIANCE_TYPES
 
 __all__ = ["GaussianMixture"]
 
+_LARGEST_ROOT = 1e153  # its square is finite, and so is a sum of such
 _EMPTY = 1e-6  # expected number of data, below which a component is empty
 
 # scikit-learn's words, which programs and people look for; what follows them is ours.
@@ -342,6 +343,16 @@ class GaussianMixture(Mixture):
             np.asarray(self.precisions_cholesky_, np.float64),
             self.covariance_type_,
         )
+
+    def _rows(self, X: Any, operation: str) -> Array:
+        rows = super()._rows(X, operation)
+        steepest = np.abs(self.precisions_cholesky_).max() * self.n_features_in_
+        reach = max(float(rows.max()), -float(rows.min())) + np.abs(self.means_).max()
+        if reach * steepest > _LARGEST_ROOT:  # else every square is finite
+            bad = ~np.isfinite(self.distribution_.log_prob(rows))
+            if bad.any():
+                raise ValueError(f"{operation}: X[{int(bad.argmax())}] {TOO_FAR}")
+        return rows
 
     def _step(self) -> Step:
         theta = self.distribution_

@@ -95,7 +95,7 @@ def initialise(
             )
         if len(seeds) < len(others):
             too_few = len(known) + len(seeds)
-            seeds = np.append(seeds, rng.choice(len(sample.X), len(others) - len(seeds)))
+            seeds = np.append(seeds, rng.choice(_counted(sample), len(others) - len(seeds)))
         centres = np.empty((K, data.n_features))
         centres[known], centres[others] = centres_known, sample.X[seeds]
         if method == "kmeans":
@@ -149,16 +149,23 @@ def _variance(X: Array) -> float:
 
 
 def _distinct_rows(rows: Piece, n: int, rng: np.random.Generator) -> Labels:
-    """n row numbers drawn at random, of rows that differ; fewer if there are no more."""
-    order = rng.permutation(len(rows.X))
-    if rows.weight is not None:
-        order = order[rows.weight[order] > 0]
+    """n numbers of rows that differ, drawn by their weights; fewer if there are no more."""
+    if rows.weight is None:
+        order = rng.permutation(len(rows.X))
+    else:  # a race of exponential clocks: the first to ring is row i with probability ~ w_i
+        some = _counted(rows)
+        order = some[np.argsort(rng.standard_exponential(len(some)) / rows.weight[some])]
     drawn = n
     while True:
         first = np.sort(np.unique(rows.X[order[:drawn]], axis=0, return_index=True)[1])
         if len(first) >= n or drawn >= len(order):
             return order[first[:n]]
         drawn *= 2
+
+
+def _counted(rows: Piece) -> Labels:
+    """The numbers of the rows that have any weight."""
+    return np.arange(len(rows.X)) if rows.weight is None else np.flatnonzero(rows.weight > 0)
 
 
 def _from_random_responsibilities(

@@ -13,7 +13,7 @@ from minivae import (
 from minivae.gradcheck import GradcheckReport, assert_gradcheck, gradcheck
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE
-from minivae.models.mixture import GaussianMixture
+from minivae.models.mixture import BernoulliMixture, GaussianMixture
 from minivae.models.recipes import recipe
 from minivae.models.resuming import resume
 from minivae.models.vae import VAE
@@ -23,6 +23,7 @@ from minivae.transforms import grad, hvp, value_and_grad, vjp
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
+    "BernoulliMixture",
     "ConditionalVAE",
     "GaussianMixture",
     "GradcheckReport",

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae import GaussianMixture, datasets
 from minivae.cli.describe import describe_data
-from minivae.cli.flags import add_parameter, seed
+from minivae.cli.flags import add_parameter, flag_of, seed
 from minivae.cli.run import (
     MIXTURE,
     MOST_FRAMES,
@@ -80,21 +80,16 @@ def register(commands: Any) -> None:
     )
     add_quiet(files)
     model = parser.add_argument_group("model")
-    names: list[str] = []  # of the hyper-parameters that have flags
-
-    def add(flag: str, metavar: str, text: str, kind: Any = str) -> None:
-        names.append(add_parameter(model, flag, metavar, text, kind))
-
-    add("--n-components", "K|A-B", "components; of a range, the number with the least BIC (1-6)",
-        _range)  # fmt: skip
-    add("--covariance-type", "NAME", "full, tied, diag or spherical (full)")
-    add("--reg-covar", "V", "the least eigenvalue of a covariance (1e-06)", float)
-    add("--init-params", "NAME", "kmeans, k-means++, random or random_from_data (kmeans)")
-    add("--n-init", "N", "starts to climb from; the best is kept (1)", int)
-    add("--tol", "T", "rise of the bound in nats per datum that ends EM (0.001)", float)
-    add("--max-iter", "N", "the most iterations (100)", int)
-    add("--seed", "N", "of all randomness (0)", seed)
-    parser.set_defaults(run=gmm, names=names)
+    own = {  # what the command line reads in a way of its own: its help and its reader
+        "n_components": ("Components; of a range, the number with the least BIC (1-6)", _range),
+        "random_state": ("The seed of all randomness (0)", seed),
+    }
+    flags = {name: p for name, p in GaussianMixture.declared.items() if p.metavar is not None}
+    for name, declared in flags.items():
+        text = f"{declared.sentence.removesuffix('.')} ({declared.default})"
+        text, read = own.get(name, (text, declared.rule.parse))
+        add_parameter(model, flag_of(name), declared.metavar or "", text, read)
+    parser.set_defaults(run=gmm, names=list(flags))
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -148,10 +143,10 @@ def _fit(mixture: GaussianMixture, X: Array) -> _Fit:
 
 def _line(fit: _Fit) -> str:
     mixture = fit.mixture
-    how = "" if mixture.converged_ else ", not converged"
+    ending = "" if mixture.converged_ else ", not converged"
     return (
         f"K = {mixture.n_components:<3} bound {mixture.lower_bound_:.4f}  BIC {fit.bic:.1f}  AIC "
-        f"{fit.aic:.1f}  {mixture.n_iter_} iterations{how}"
+        f"{fit.aic:.1f}  {mixture.n_iter_} iterations{ending}"
     )
 
 

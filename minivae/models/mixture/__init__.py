@@ -7,9 +7,19 @@ with q held, and no step lowers it.
 - `data`: rows in memory, on disk or in chunks;
 - `em`: the E-step and the M-step of Gaussians;
 - `initialise`: where EM begins;
-- `gaussian`: the estimator `GaussianMixture`.
+- `estimator`: what mixtures of every family share;
+- `gaussian`: the estimator `GaussianMixture`;
+- `bernoulli`: `BernoulliMixture`, for data of 0 and 1, from its density to its estimator.
 """
 
+from minivae.models.mixture.bernoulli import BernoulliMixture, MixtureOfBernoullis
+from minivae.models.mixture.estimator import Mixture, MixtureDistribution
 from minivae.models.mixture.gaussian import GaussianMixture
 
-__all__ = ["GaussianMixture"]
+__all__ = [
+    "BernoulliMixture",
+    "GaussianMixture",
+    "Mixture",
+    "MixtureDistribution",
+    "MixtureOfBernoullis",
+]

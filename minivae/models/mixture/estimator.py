@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from minivae.checkpoint import load_checkpoint, save_checkpoint
 from minivae.checks import is_real, is_whole
-from minivae.errors import NotFittedError
-from minivae.estimator import Estimator, Rule, parameter, whole
+from minivae.errors import CheckpointError, NotFittedError
+from minivae.estimator import Estimator, Rule, boolean, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
-__all__ = ["NOT_CONVERGED", "Mixture", "MixtureDistribution"]
+__all__ = ["NOT_CONVERGED", "NUMBER", "Mixture", "MixtureDistribution"]
 
 _SAMPLES = 2**20  # the random stream of `sample`; that of the i-th start is number i
 
@@ -24,6 +27,7 @@ NOT_CONVERGED = (
     "max_iter, tol, or check for degenerate data."
 )
 
+NUMBER = Rule(is_real, "a number")
 _RISE = Rule(lambda v: is_real(v) and v >= 0, "a number from 0", float)
 _SEED = Rule(lambda v: True, "a whole number from 0, a RandomState, a Generator or None", int)
 
@@ -65,7 +69,7 @@ class Mixture(Estimator):
     tol: float = parameter(
         default=1e-3,
         rule=_RISE,
-        sentence="EM ends when an iteration finds the bound risen by less, in nats per datum.",
+        sentence="The rise of the bound below which EM ends, in nats per datum.",
         metavar="T",
         kw_only=True,
     )
@@ -79,7 +83,7 @@ class Mixture(Estimator):
     n_init: int = parameter(
         default=1,
         rule=whole(1),
-        sentence="How many starts there are; the highest bound is kept.",
+        sentence="How many starts there are, of which the best is kept.",
         metavar="N",
         kw_only=True,
     )
@@ -90,6 +94,20 @@ class Mixture(Estimator):
         metavar="N",
         kw_only=True,
     )
+
+    _kind: ClassVar[str]
+    """What a file calls such a model."""
+
+    _saved_arrays: ClassVar[tuple[str, ...]] = ("weights_", "means_")
+    _saved_values: ClassVar[dict[str, Rule]] = {
+        "converged_": boolean(),
+        "n_iter_": whole(0),
+        "lower_bound_": NUMBER,
+        "lower_bounds_": Rule(lambda v: isinstance(v, list) and all(map(is_real, v)), "numbers"),
+        "n_features_in_": whole(1),
+    }
+    _initial: ClassVar[tuple[str, ...]] = ()
+    """The hyper-parameters that are arrays or None."""
 
     @property
     def distribution_(self) -> MixtureDistribution:
@@ -163,6 +181,61 @@ class Mixture(Estimator):
         """-2 log-likelihood + 2 p, with p free parameters: the lower the better."""
         log_p = self._log_prob(X, "aic")
         return float(-2 * log_p.sum() + 2 * self.distribution_.n_parameters)
+
+    # ---- files ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file, without pickle; :meth:`load` reads it."""
+        self._require_fitted("save", "means_")
+        settings = vars(self._settings())
+        initial = {f"init.{name}": settings.pop(name) for name in self._initial}
+        if not is_whole(settings["random_state"]):
+            settings["random_state"] = None
+        arrays = {n: np.asarray(a, np.float64) for n, a in initial.items() if a is not None}
+        arrays |= {n: np.asarray(getattr(self, n)) for n in self._saved_arrays if hasattr(self, n)}
+        fitted = {name: getattr(self, name) for name in self._saved_values if hasattr(self, name)}
+        save_checkpoint(path, arrays, {"kind": self._kind, "params": settings, "fitted": fitted})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, truncated, not a checkpoint, of another kind of model, or what
+            it holds is not what a fit leaves.
+        """
+        arrays, metadata = load_checkpoint(path)
+        try:
+            if metadata["kind"] != cls._kind:
+                raise ValueError(f"it is of kind {metadata['kind']!r}")
+            initial = {name: arrays.pop(f"init.{name}", None) for name in cls._initial}
+            model = cls._from_settings({**metadata["params"], **initial})
+            model.check_params()
+            values = dict(metadata["fitted"])
+            if unknown := (arrays.keys() - cls._saved_arrays) | (values.keys() - cls._saved_values):
+                raise ValueError(f"it holds {min(unknown)!r}")
+            for name, value in values.items():
+                rule = cls._saved_values[name]
+                if not rule.holds(value):
+                    raise ValueError(f"{name} is {value!r}; it must be {rule.text}")
+            model._restore(arrays, values)
+            D = model.distribution_.means.shape[1]
+            if values["n_features_in_"] != D:
+                raise ValueError(f"n_features_in_ is {values['n_features_in_']}; means_ have {D}")
+            vars(model).update(values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{os.fspath(path)} is not a checkpoint of this version's {cls.__name__}: {error}"
+            ) from error
+        return model
+
+    def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Take the arrays of a file, if they are what a fit leaves."""
+        raise NotImplementedError
+
+    # ---- checks ----
 
     def _rows(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "means_")

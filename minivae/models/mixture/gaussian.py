@@ -10,24 +10,22 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minivae.alternate import Report, Trace
-from minivae.checkpoint import load_checkpoint, save_checkpoint
-from minivae.checks import as_float64, is_real, is_whole
+from minivae.checks import as_float64, is_whole
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
-from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
-from minivae.estimator import Rule, anything, boolean, choice, number, parameter, whole
+from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.estimator import Rule, anything, choice, number, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
 from minivae.models.mixture.em import TOO_FAR, Step, climb, e_step, stepwise
-from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
+from minivae.models.mixture.estimator import NOT_CONVERGED, NUMBER, Mixture
 from minivae.models.mixture.initial_values import Given, check_initial
 from minivae.models.mixture.initialise import METHODS, Start, initialise
 from minivae.randomness import entropy_from, stream
@@ -156,6 +154,18 @@ class GaussianMixture(Mixture):
         sentence="Iterations from one line to the next.",
         kw_only=True,
     )
+
+    _kind = "gmm"
+    _saved_arrays = (
+        "weights_", "means_", "covariances_", "precisions_cholesky_", "collapsed_", "empty_",
+        "_scatter",
+    )  # fmt: skip
+    _saved_values: ClassVar = {
+        **Mixture._saved_values,
+        "_bound_before": NUMBER,
+        "_fitted_type": choice(*COVARIANCE_TYPES),
+    }
+    _initial = ("weights_init", "means_init", "precisions_init")
 
     # ---- fitting ----
 
@@ -402,66 +412,18 @@ class GaussianMixture(Mixture):
         self.lower_bound_, self._bound_before = math.nan, -math.inf
         self.collapsed_ = self.empty_ = np.empty(0, np.int64)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one file, without pickle; :meth:`load` reads it."""
-        self._require_fitted("save", "means_")
-        settings = vars(self._settings())
-        initial = {f"init.{name}": settings.pop(name) for name in _INITIAL}
-        if not is_whole(settings["random_state"]):
-            settings["random_state"] = None
-        arrays = {n: np.asarray(a, np.float64) for n, a in initial.items() if a is not None}
-        arrays |= {n: np.asarray(getattr(self, n)) for n in _SAVED_ARRAYS if hasattr(self, n)}
-        fitted = {name: getattr(self, name) for name in _SAVED_VALUES if hasattr(self, name)}
-        save_checkpoint(path, arrays, {"kind": "gmm", "params": settings, "fitted": fitted})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a model that :meth:`save` wrote.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is missing, truncated, not a checkpoint, not of a Gaussian mixture, or what
-            it holds is not what a fit leaves.
-        """
-        arrays, metadata = load_checkpoint(path)
-        try:
-            if metadata["kind"] != "gmm":
-                raise ValueError(f"it is of kind {metadata['kind']!r}")
-            initial = {name: arrays.pop(f"init.{name}", None) for name in _INITIAL}
-            mixture = cls._from_settings({**metadata["params"], **initial})
-            mixture.check_params()
-            mixture._restore(arrays, dict(metadata["fitted"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{os.fspath(path)} is not a checkpoint of this version's GaussianMixture: {error}"
-            ) from error
-        return mixture
-
     def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
-        """Take what a file holds, if it is what a fit leaves."""
-        for name, value in values.items():
-            if name not in _SAVED_VALUES:
-                raise ValueError(f"it holds {name!r}")
-            if not _SAVED_VALUES[name].holds(value):
-                raise ValueError(f"{name} is {value!r}; it must be {_SAVED_VALUES[name].text}")
-        pi, mu, S, U = (as_float64(arrays[name], name) for name in _SAVED_ARRAYS[:4])
+        pi, mu, S, U = (as_float64(arrays[name], name) for name in self._saved_arrays[:4])
         theta = MixtureOfGaussians(pi, mu, S, U, values["_fitted_type"]).checked("load")
-        K, D = theta.means.shape
         scatter = as_float64(arrays.get("_scatter", theta.covariances), "_scatter")
         if scatter.shape != theta.covariances.shape or not np.isfinite(scatter).all():
             raise ValueError("_scatter must be finite and have the shape of covariances_")
-        if values["n_features_in_"] != D:
-            raise ValueError(f"n_features_in_ is {values['n_features_in_']}; means_ have {D}")
         self._take(Step(theta, scatter, np.zeros(1, np.int64)))
         for name in ("collapsed_", "empty_"):
             k = arrays[name]
-            if k.ndim != 1 or k.dtype.kind not in "iu" or not np.isin(k, np.arange(K)).all():
+            if k.ndim != 1 or k.dtype.kind not in "iu" or not np.isin(k, np.arange(len(pi))).all():
                 raise ValueError(f"{name} must be numbers of components")
             setattr(self, name, k)
-        if unknown := arrays.keys() - _SAVED_ARRAYS:
-            raise ValueError(f"it holds {min(unknown)!r}")
-        vars(self).update(values)
 
     # ---- checks, warnings and progress ----
 
@@ -530,23 +492,6 @@ class GaussianMixture(Mixture):
             say(f"  {ending} after {result.n_iter} iterations{more}")
 
         return lambda: say(f"Start {i + 1}"), iteration, end
-
-
-_INITIAL = ("weights_init", "means_init", "precisions_init")
-_SAVED_ARRAYS = (
-    "weights_", "means_", "covariances_", "precisions_cholesky_", "collapsed_", "empty_",
-    "_scatter",
-)  # fmt: skip
-_BOUND = Rule(is_real, "a number")
-_SAVED_VALUES = {
-    "converged_": boolean(),
-    "n_iter_": whole(0),
-    "lower_bound_": _BOUND,
-    "lower_bounds_": Rule(lambda v: isinstance(v, list) and all(map(is_real, v)), "numbers"),
-    "n_features_in_": whole(1),
-    "_bound_before": _BOUND,
-    "_fitted_type": choice(*COVARIANCE_TYPES),
-}
 
 
 def _ill_defined(operation: str, error: SingularError) -> ValueError:

@@ -7,7 +7,6 @@ from typing import Any
 
 import cases
 import numpy as np
-from minivae.vae.fitting import Fitting
 
 import minivae
 import minivae_kernels as kernels

@@ -1,0 +1,29 @@
+"""Digits in black and white as a mixture of Bernoulli distributions, Eq. GMM.11, its means drawn.
+
+More components give new digits more log p(x), Eq. GMM.12 and Eq. GMM.4 by turns with Eq. GMM.2.
+"""
+
+# %%
+from pathlib import Path
+
+from minivae import BernoulliMixture, datasets
+from minivae.figures import component_images, save_figure
+
+
+# %%
+def main(folder=Path(__file__).parent, components=(1, 10, 20, 40)):
+    digits = datasets.load("optdigits")
+    X, X_test = ((x > digits.max_value / 2).astype(float) for x in (digits.x_train, digits.x_test))
+    for K in components:
+        mixture = BernoulliMixture(K, max_iter=500, random_state=0).fit(X)
+        nats, of_new = mixture.score(X), mixture.score(X_test)
+        print(f"K={K}: log p(x) {nats:.2f} nats a digit, of new digits {of_new:.2f}")
+
+    # %% With 40 components there are several ways of writing each digit.
+    figure = component_images(mixture.means_, mixture.weights_, digits.image_shape, vmax=1)
+    save_figure(figure, Path(folder) / "bernoulli_mixture.png")
+
+
+# %%
+if __name__ == "__main__":
+    main()

@@ -48,6 +48,9 @@ def test_a_run_leaves_its_model_its_record_and_pictures(faithful_run):
     again = GaussianMixture(**record["hyper_parameters"]).fit(load_faithful())
     for name, value in again.state_dict().items():
         np.testing.assert_array_equal(value, mixture.state_dict()[name])
+    flags = {name for name, p in GaussianMixture.declared.items() if p.metavar is not None}
+    assert set(record["hyper_parameters"]) == flags
+    assert {"covariance_type", "reg_covar", "random_state", "n_components"} <= flags
     assert record["results"]["lower_bound"] == pytest.approx(mixture.score(load_faithful()))
     assert record["criteria"]["n_components"] == list(range(1, 7))
     best = record["criteria"]["n_components"][int(np.argmin(record["criteria"]["bic"]))]

@@ -9,26 +9,49 @@ from typing import Any
 from minivae import VAE, datasets, recipe
 from minivae.datasets import Dataset
 from minivae.distributions import LIKELIHOODS
-from minivae.estimator import Rule
+from minivae.estimator import Estimator, Rule
 
 __all__ = [
-    "add_hyper_parameters", "add_parameter", "flag_of", "hyper_parameters", "seed", "written",
+    "add_declared", "add_hyper_parameters", "add_parameter", "flag_of", "hyper_parameters", "seed",
+    "written",
 ]  # fmt: skip
 
 
 def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
     """Add all flags; what is not written on the command line is absent from the namespace."""
     group = parser.add_argument_group("model and training")
-    suits = recipe(datasets.load("optdigits"))
-    for name, declared in VAE.declared.items():
-        if declared.metavar is not None:
-            default = suits.get(name, declared.default)
-            text = _first_sentence(declared.sentence)
-            if default is not None:
-                text += f" ({_typed(default)})"
-            kind = _reader(declared.rule, default)
-            add_parameter(group, flag_of(name), declared.metavar, text, kind)
+    add_declared(group, VAE, recipe(datasets.load("optdigits")))
     add_parameter(group, flag_of("random_state"), "N", "of all randomness (0)", seed)
+
+
+def add_declared(
+    group: Any,
+    estimator: type[Estimator],
+    suits: Mapping[str, Any],
+    own: Mapping[str, tuple[str, Callable[[str], Any]]] | None = None,
+) -> list[str]:
+    """Add a flag for each hyper-parameter that is declared with a metavar; return their names.
+
+    Parameters
+    ----------
+    group
+        Of the parser.
+    estimator
+        The model whose hyper-parameters they are.
+    suits
+        Defaults in place of those declared.
+    own
+        By name, help and reader in place of those declared.
+    """
+    flags = {n: p for n, p in estimator.declared.items() if p.metavar is not None}
+    for name, declared in flags.items():
+        default = suits.get(name, declared.default)
+        text = _first_sentence(declared.sentence)
+        if default is not None:
+            text += f" ({_typed(default)})"
+        text, read = (own or {}).get(name, (text, _reader(declared.rule, default)))
+        add_parameter(group, flag_of(name), declared.metavar or "", text, read)
+    return list(flags)
 
 
 def add_parameter(group: Any, flag: str, metavar: str, text: str, kind: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae import GaussianMixture, datasets
 from minivae.cli.describe import describe_data
-from minivae.cli.flags import add_parameter, flag_of, seed
+from minivae.cli.flags import add_declared, seed
 from minivae.cli.run import (
     MIXTURE,
     MOST_FRAMES,
@@ -84,12 +84,8 @@ def register(commands: Any) -> None:
         "n_components": ("Components; of a range, the number with the least BIC (1-6)", _range),
         "random_state": ("The seed of all randomness (0)", seed),
     }
-    flags = {name: p for name, p in GaussianMixture.declared.items() if p.metavar is not None}
-    for name, declared in flags.items():
-        text = f"{declared.sentence.removesuffix('.')} ({declared.default})"
-        text, read = own.get(name, (text, declared.rule.parse))
-        add_parameter(model, flag_of(name), declared.metavar or "", text, read)
-    parser.set_defaults(run=gmm, names=list(flags))
+    names = add_declared(model, GaussianMixture, {}, own)
+    parser.set_defaults(run=gmm, names=names)
 
 
 def _range(text: str) -> tuple[int, int]:

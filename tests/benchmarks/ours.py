@@ -12,9 +12,9 @@ import minivae
 import minivae_kernels as kernels
 from minivae import VAE, GaussianMixture, ops
 from minivae.distributions import Bernoulli
-from minivae.gmm.data import Data
-from minivae.gmm.em import em_statistics, m_step
-from minivae.gmm.parameters import Parameters, factors_of_precisions
+from minivae.distributions.mixture import MixtureOfGaussians
+from minivae.models.mixture.data import Data
+from minivae.models.mixture.em import em_statistics, m_step
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor, wrap
 from minivae.training import Run

@@ -60,8 +60,8 @@ class MixtureOfGaussians:
     """mu, of shape ``(K, D)``."""
 
     covariances: Array
-    """Sigma: ``(K, D, D)`` for full, ``(D, D)`` for tied, ``(K, D)`` for diag, ``(K,)`` for
-    spherical."""
+    """The covariances Sigma, ``(K, D, D)`` for full, ``(D, D)`` for tied, ``(K, D)`` for diag and
+    ``(K,)`` for spherical."""
 
     precisions_cholesky: Array
     """U, upper triangular, with Sigma^-1 = U U^T; 1/sigma for diag and spherical."""

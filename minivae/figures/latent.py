@@ -185,9 +185,9 @@ def latent_scatter(
         projected on its first two principal axes.
     labels : (N,), optional
         At most 40 different values.
-    prior : (means, covariances), optional
-        Of a mixture's C Gaussians, (C, latent_dim) and (C, latent_dim, latent_dim); N(0, I) if not
-        given.
+    prior : tuple, optional
+        Means and covariances of a mixture's C Gaussians, (C, latent_dim) and
+        (C, latent_dim, latent_dim); N(0, I) if not given.
     """
     mu = matrix("latent_scatter", "mu", mu)
     gaussians = _prior("latent_scatter", prior, mu.shape[1])
@@ -222,7 +222,7 @@ def latent_animation(
     labels : (N,) or None
     path : path
         Where the GIF goes, whole or not at all.
-    prior : (means, covariances), optional
+    prior : tuple, optional
         As for `latent_scatter`; it stands still.
     frame_ms, pause_ms : int
         How long each frame stands, and the last one, in milliseconds.

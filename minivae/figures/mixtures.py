@@ -292,9 +292,9 @@ def mixture_animation(
     ----------
     X : (N, D)
         D at least 2.
-    frames : sequence of (weights, means, covariances, bound)
-        The parameters at the start and after each iteration, and the bound there in nats per datum
-        (NaN where it was not measured).
+    frames : sequence of tuples
+        Weights, means and covariances at the start and after each iteration, and the bound there in
+        nats per datum (NaN where it was not measured).
     path : path
         Where the GIF goes, whole or not at all.
     covariance_type : {"full", "tied", "diag", "spherical"}

@@ -280,14 +280,14 @@ def test_rows_without_weight_are_no_starts(method, monkeypatch):
 
 
 def test_an_empty_cluster_takes_the_farthest_row_that_counts():
-    rows = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0]])
-    weight = np.array([1.0, 1, 100, 1, 1, 1, 0])
-    labels = np.array([-1, -1, -1, -1, -1, 1, -1])
+    rows = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0], [170.0]])
+    weight = np.array([1.0, 1, 100, 1, 1, 1, 0, 0])
+    labels = np.array([-1, -1, -1, -1, -1, 1, -1, -1])
     begin = np.array([[0.5], [10.5], [1e6]])
     centres, z = k_means(Piece(rows[:5], None, None), begin)
     np.testing.assert_allclose(centres, [[0.5], [10.5], [30.0]])
     assert z.tolist() == [0, 0, 1, 1, 2]
-    # the row at 70 has no weight, that at 50 is known to be of cluster 1: 30 is the farthest left
+    # those at 70 and 170 have no weight, that at 50 is known to be of cluster 1: 30 is what is left
     centres, z = k_means(Piece(rows, weight, labels), begin)
     np.testing.assert_allclose(centres, [[0.5], [(1000 + 11 + 50) / 102], [30.0]])
     # two empty clusters take two rows, the farther one first

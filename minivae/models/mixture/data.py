@@ -21,7 +21,7 @@ __all__ = ["Data", "Piece", "as_rows"]
 Labels = npt.NDArray[np.int64]
 
 _NUMBERS = 2**22  # in a piece of an array: what is checked or converted at once
-_LARGEST = 1e150  # its square is finite
+LARGEST = 1e150  # its square is finite
 
 
 class Piece(NamedTuple):
@@ -43,8 +43,8 @@ def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "
     given = getattr(X, "dtype", None)
     dtype = np.float32 if given == np.float32 else np.float64
     rows = check_data(X, operation, dtype=dtype, n_features=n_features, name=name)
-    if dtype is np.float64 and max(rows.max(), -rows.min()) > _LARGEST:
-        row, column = np.argwhere(np.abs(rows) > _LARGEST)[0]
+    if dtype is np.float64 and max(rows.max(), -rows.min()) > LARGEST:
+        row, column = np.argwhere(np.abs(rows) > LARGEST)[0]
         raise ValueError(
             f"{operation}: {name}[{row}, {column}] = {rows[row, column]} is too large: its square "
             "is not a number of float64; divide the data by their scale"

@@ -23,7 +23,7 @@ from minivae.checks import as_float64, is_whole
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, anything, choice, number, parameter, whole
-from minivae.models.mixture.data import Data, as_rows
+from minivae.models.mixture.data import LARGEST, Data, as_rows
 from minivae.models.mixture.em import TOO_FAR, Step, climb, e_step, stepwise
 from minivae.models.mixture.estimator import NOT_CONVERGED, NUMBER, Mixture
 from minivae.models.mixture.initial_values import Given, check_initial
@@ -357,8 +357,12 @@ class GaussianMixture(Mixture):
     def _rows(self, X: Any, operation: str) -> Array:
         rows = super()._rows(X, operation)
         steepest = np.abs(self.precisions_cholesky_).max() * self.n_features_in_
-        reach = max(float(rows.max()), -float(rows.min())) + np.abs(self.means_).max()
-        if reach * steepest > _LARGEST_ROOT:  # else every square is finite
+        farthest = np.abs(self.means_).max()
+
+        def overflows(size: float) -> bool:
+            return bool(steepest * (size + farthest) > _LARGEST_ROOT)
+
+        if overflows(LARGEST) and overflows(float(max(rows.max(), -rows.min()))):
             bad = ~np.isfinite(self.distribution_.log_prob(rows))
             if bad.any():
                 raise ValueError(f"{operation}: X[{int(bad.argmax())}] {TOO_FAR}")

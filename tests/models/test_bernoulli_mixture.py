@@ -17,7 +17,7 @@ from minivae.latent_model import LatentModel
 from minivae.models.mixture import MixtureOfBernoullis
 from minivae.models.mixture.bernoulli import BernoulliSums, e_step, m_step
 from minivae.models.mixture.data import Data
-from minivae.models.vae.networks import decoder
+from minivae.models.vae.networks import trunk
 from minivae.objectives import categorical_log_prob
 
 
@@ -77,8 +77,8 @@ def test_it_is_a_bernoulli_decoder_with_categories_summed_out():
     logits = np.log(theta.means) - np.log1p(-theta.means)
     (head,) = likelihood.heads
     head.weight.data, head.bias.data = logits - logits[0], logits[0]
-    trunk = decoder(3, (), activation="identity", **style)
-    model = LatentModel(Categorical(np.log(theta.weights)), trunk, likelihood)
+    layers = trunk(3, (), activation="identity", **style)
+    model = LatentModel(Categorical(np.log(theta.weights)), layers, likelihood)
     np.testing.assert_allclose(categorical_log_prob(model, X).data, theta.log_prob(X), rtol=1e-12)
 
 

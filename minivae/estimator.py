@@ -50,10 +50,10 @@ class Parameter(NamedTuple):
 
 
 def parameter(
+    *,
     default: Any,
     rule: Rule,
     sentence: str,
-    *,
     metavar: str | None = None,
     kw_only: bool = False,
 ) -> Any:
@@ -87,7 +87,14 @@ def choice(*names: str, none: bool = False) -> Rule:
 
 def boolean() -> Rule:
     """True or False."""
-    return Rule(lambda v: isinstance(v, bool | np.bool_), "True or False")
+    return Rule(lambda v: isinstance(v, bool | np.bool_), "True or False", _truth)
+
+
+def _truth(text: str) -> bool:
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in words:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return words[text.lower()]
 
 
 def anything(text: str = "anything") -> Rule:

@@ -39,11 +39,13 @@ class Player(NamedTuple):
     """Some parameters, and the loss that they are moved to lessen.
 
     ``loss(batch, rng, progress)`` returns the loss and means over the batch of what is to be
-    recorded; ``progress`` counts epochs, as 2.5.
+    recorded; ``progress`` counts epochs, as 2.5. ``optimiser`` makes one for this player, where it
+    is not to have the run's.
     """
 
     parameters: Sequence[Tensor]
     loss: Loss
+    optimiser: Callable[[list[Tensor]], Optimiser] | None = None
 
 
 class Hook:
@@ -192,7 +194,7 @@ class Run:
         save: Callable[[Run], None] | None = None,
         show: Callable[[Metrics], str] | None = None,
     ) -> None:
-        self.players = [Player([*dict.fromkeys(p.parameters)], p.loss) for p in players]
+        self.players = [p._replace(parameters=[*dict.fromkeys(p.parameters)]) for p in players]
         self.data, self.n = tuple(data), len(data[0])
         if any(len(array) != self.n for array in self.data):
             raise ShapeError(
@@ -201,6 +203,7 @@ class Run:
             )
         self.epochs, self.batch_size, self.order, self.noise = epochs, batch_size, order, noise
         self.monitor, self.hooks, self._save, self.show = monitor, list(hooks), save, show
+        _check_names(self.hooks)
         self.parameters = [*dict.fromkeys(p for player in self.players for p in player.parameters)]
         self._optimiser = optimiser
         self.restart_optimisers()
@@ -212,7 +215,9 @@ class Run:
 
     def restart_optimisers(self) -> None:
         """Forget the running averages, where the loss becomes another one."""
-        self.optimisers = [self._optimiser([*player.parameters]) for player in self.players]
+        self.optimisers = [
+            (player.optimiser or self._optimiser)([*player.parameters]) for player in self.players
+        ]
 
     # ---- stopping and going on ----
 
@@ -357,6 +362,17 @@ class Run:
             file=sys.stderr,
         ) as bar:
             yield _Bar(bar, self.batches, self.epochs, self.show)
+
+
+def _check_names(hooks: Sequence[Hook]) -> None:
+    """Refuse hooks whose state a checkpoint could not keep, or would keep in one place."""
+    names = [hook.name for hook in hooks if hook.name]
+    for hook in hooks:
+        kind = type(hook).__name__
+        if type(hook).state is not Hook.state and not hook.name:
+            raise ValueError(f"Run: the hook {kind} has a state; give it a name to keep it under")
+        if hook.name and names.count(hook.name) > 1:
+            raise ValueError(f"Run: two hooks have the name {hook.name!r}; give each its own")
 
 
 def _rows(array: Array, index: Array) -> Array:

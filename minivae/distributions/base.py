@@ -34,7 +34,10 @@ class Distribution:
         return self
 
     def noise(self, rng: np.random.Generator, S: int = 1) -> Array:
-        """The noise that :meth:`rsample` turns into S samples for each datum, ``(S, N, K)``."""
+        """The noise that :meth:`rsample` turns into S samples for each datum, ``(S, N, K)``.
+
+        It is drawn datum by datum, so that the noise of a datum does not depend on those after it.
+        """
         raise self._cannot("noise")
 
     def rsample(self, eps: Any) -> Any:
@@ -91,6 +94,10 @@ class Distribution:
     @classmethod
     def joined(cls, portions: Sequence[Self]) -> Self:
         """One distribution over z for the data of all portions, with arrays as parameters."""
+        if not cls.parts:
+            raise NotImplementedError(
+                f"joined: the distribution {cls.__name__} does not say what its parts are"
+            )
         arrays = [[numbers(getattr(q, name)) for q in portions] for name in cls.parts]
         return cls(*map(np.concatenate, arrays))
 

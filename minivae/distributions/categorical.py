@@ -42,7 +42,9 @@ class Categorical(Distribution):
 
     def noise(self, rng: np.random.Generator, S: int = 1) -> Array:
         """Gumbel noise: the largest of logits + noise is a class drawn with its probability."""
-        return rng.gumbel(size=(S, *self.logits.shape)).astype(self.logits.dtype)
+        *N, C = self.logits.shape
+        noise = rng.gumbel(size=(*N, S, C)).astype(self.logits.dtype)  # datum by datum
+        return np.ascontiguousarray(noise.swapaxes(0, 1)) if N else noise
 
     def draw(self, eps: Array, rng: np.random.Generator) -> Array:
         """The class with the largest logit + noise, as a one-hot row."""

@@ -70,7 +70,7 @@ class DiagonalGaussian(Distribution):
 
     def noise(self, rng: np.random.Generator, S: int = 1) -> Array:
         """Standard normal noise ``(S, N, K)``."""
-        return rng.standard_normal((S, *self.mu.shape), dtype=self.mu.dtype)
+        return normal_noise(rng, S, self.mu)
 
     def rsample(self, eps: Any) -> Any:
         """z = mu + exp(log_var / 2) eps, Eq. REP.1."""
@@ -185,7 +185,7 @@ class FullGaussian(Distribution):
 
     def noise(self, rng: np.random.Generator, S: int = 1) -> Array:
         """Standard normal noise ``(S, N, K)``."""
-        return rng.standard_normal((S, *self.mu.shape), dtype=self.mu.dtype)
+        return normal_noise(rng, S, self.mu)
 
     def rsample(self, eps: Any) -> Any:
         """z = mu + L eps."""
@@ -238,3 +238,13 @@ class FullGaussian(Distribution):
 def _times(L: Any, e: Any) -> Any:
     """L e for vectors e ``(..., K)`` and matrices L ``(N, K, K)`` or ``(K, K)``."""
     return ops.sum(L * ops.expand_dims(e, -2), -1)
+
+
+def normal_noise(rng: np.random.Generator, S: int, like: Any) -> Array:
+    """Standard normal noise for S samples of parameters ``(N, K)`` or ``(K,)``, in their dtype.
+
+    It is drawn datum by datum, so that what a datum gets does not depend on those after it.
+    """
+    *N, K = like.shape
+    noise = rng.standard_normal((*N, S, K), dtype=like.dtype)
+    return np.ascontiguousarray(noise.swapaxes(0, 1)) if N else noise

@@ -139,9 +139,9 @@ def _good_points(
     dtype: Any,
 ) -> Array:
     """Points to climb from, ``(PEAKS - 1, n, K)``, each one of several draws, chosen by p(x, z)."""
-    shape = (DRAWS * (PEAKS - 1), K)
+    S = DRAWS * (PEAKS - 1)
     draws = np.stack(
-        [prior.draw(WIDER * rng.standard_normal(shape, dtype=dtype), rng) for rng in generators],
+        [prior.draw(WIDER * prior.noise(rng, S), rng) for rng in generators],
         axis=1,
     )
     draws = draws.reshape(DRAWS, PEAKS - 1, -1, K).astype(dtype)

@@ -41,7 +41,6 @@ class ConditionalVAE(VAE):
     Sohn, Lee and Yan (2015); Kingma, Mohamed, Rezende and Welling (2014).
     """
 
-    classes_: Array | None
     _kind = "conditional-vae"
 
     def fit(  # type: ignore[override]

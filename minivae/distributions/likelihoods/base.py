@@ -93,19 +93,25 @@ class Likelihood(Module):
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """log p(x | z) in nats with every constant, of shape ``(S*N,)``."""
-        raise NotImplementedError
+        raise self._cannot("log_prob")
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
         """E[x | z] in the data's units, of shape ``(S*N, D)``."""
-        raise NotImplementedError
+        raise self._cannot("mean")
 
     def sample(self, parameters: tuple[Any, ...], rng: np.random.Generator) -> Array:
         """One draw of x for each row of parameters."""
-        raise NotImplementedError
+        raise self._cannot("sample")
 
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
-        """The bias of each head at which the decoder, whatever z, predicts the data's mean."""
-        raise NotImplementedError
+        """The bias of each head at which the decoder, whatever z, predicts the data's mean.
+
+        By default they start where they are.
+        """
+        return tuple(head.bias.data for head in self.heads)
+
+    def _cannot(self, what: str) -> NotImplementedError:
+        return NotImplementedError(f"{what}: the likelihood {type(self).__name__} does not have it")
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())

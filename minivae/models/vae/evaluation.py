@@ -59,17 +59,20 @@ class Evaluation:
         rows = max(1, NUMBERS_AT_ONCE // (S * self.widest))
         return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
 
-    def with_noise(self, X: Array, S: int, eps: Array | None) -> Iterator[tuple[slice, Any, Array]]:
-        """Portions of the data with noise ``(S, n, K)`` that does not depend on the portions."""
+    def encoded(
+        self, X: Array, S: int, eps: Array | None, C: Array | None
+    ) -> Iterator[tuple[slice, Any, Any, Any, Array]]:
+        """Portions of the data: their place, x, c, q(z | x), and the noise of S samples of q.
+
+        Noise is drawn datum by datum, so that it does not depend on the portions.
+        """
         rng = stream(self.entropy, EVALUATION)
         for part in self.portions(len(X), S):
-            x = X[part]
-            if eps is None:
-                shape = (len(x), S, self.latent_dim)
-                noise = rng.standard_normal(shape, dtype=self.dtype).transpose(1, 0, 2)
-            else:
-                noise = eps[:, part]
-            yield part, x, np.ascontiguousarray(noise)
+            x, c = X[part], _rows(C, part)
+            with no_grad():
+                q = self.encode(x, c)
+            noise = q.noise(rng, S) if eps is None else np.ascontiguousarray(eps[:, part])
+            yield part, x, c, q, noise
 
     def elbo_terms(
         self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
@@ -77,15 +80,13 @@ class Evaluation:
         """The ELBO's two terms with S samples a datum, or with the noise given."""
         S = S if eps is None else len(eps)
         reconstruction, divergence = (np.empty(len(X), self.dtype) for _ in range(2))
-        with no_grad():
-            for part, x, noise in self.with_noise(X, S, eps):
-                c = _rows(C, part)
-                q = self.encode(x, c)
+        for part, x, c, q, noise in self.encoded(X, S, eps, C):
+            with no_grad():
                 if kl == "analytic":
                     terms = elbo_terms(self.model, q, x, noise, c)
                 else:
                     terms = sample_terms(self.model, q, x, noise, c).means
-                reconstruction[part], divergence[part] = terms.reconstruction.data, terms.kl.data
+            reconstruction[part], divergence[part] = terms.reconstruction.data, terms.kl.data
         return ElboTerms(reconstruction, divergence)
 
     def posterior(self, X: Array, C: Array | None = None) -> Any:
@@ -105,12 +106,11 @@ class Evaluation:
         self, X: Array, S: int, eps: Array | None, C: Array | None = None
     ) -> Iterator[tuple[slice, Array]]:
         """Portions of the data with log p(x, z) - log q(z | x) at samples from q, ``(S, n)``."""
-        for part, x, noise in self.with_noise(X, S, eps):
-            c = _rows(C, part)
+        for part, x, c, q, noise in self.encoded(X, S, eps, C):
             with no_grad():
                 log_weights = [
-                    sample_terms(self.model, self.encode(x, c), x, noise[s], c).log_weights.data
-                    for s in self.portions(S, len(x))
+                    sample_terms(self.model, q, x, noise[some], c).log_weights.data
+                    for some in self.portions(S, len(x))
                 ]
             yield part, np.concatenate(log_weights)
 

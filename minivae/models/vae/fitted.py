@@ -27,17 +27,22 @@ __all__ = ["FittedVAE"]
 WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR = range(8)
 
 
-class FittedVAE(HyperParameters):
-    """What a VAE can do once it is fitted; none of it touches the training's random streams."""
+class _State:
+    """The types of what a fit leaves; not of the estimator, whose annotations are its settings."""
 
     encoder_: Any
     model_: LatentModel
     history_: dict[str, list[float]]
     n_features_in_: int
     _settings_: SimpleNamespace  # the hyper-parameters as they were when `fit` was called
+    classes_: Array | None  # of a model given classes
     _condition_width_: int | None  # how many columns a condition has, where there is one
     _entropy_: int  # what all random streams are drawn from
     _sampling_: np.random.Generator
+
+
+class FittedVAE(HyperParameters, _State):
+    """What a VAE can do once it is fitted; none of it touches the training's random streams."""
 
     decoder_ = property(lambda self: self._fitted_model("decoder_").decoder, doc="z to features.")
     likelihood_ = property(lambda self: self._fitted_model("likelihood_").likelihood, doc="p(x|z).")
@@ -88,7 +93,7 @@ class FittedVAE(HyperParameters):
     def _evaluation(self) -> Evaluation:
         settings = self._settings_
         K, components = settings.latent_dim, 1
-        D = self.n_features_in_ * max(self.likelihood_.outputs())
+        D = self.n_features_in_ * max(self.likelihood_.outputs(), default=1)
         if isinstance(self.prior_, MixturePrior):
             components = len(self.prior_.means.data)
         return Evaluation(

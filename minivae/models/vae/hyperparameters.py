@@ -79,122 +79,196 @@ NETWORK = Rule(lambda v: v is None or callable(v), "None or a module that can be
 class HyperParameters(Estimator):
     """The settings of a VAE, each with its default, its rule and a sentence."""
 
-    latent_dim: int = parameter(2, whole(1), "K, the number of latent dimensions.", metavar="K")
+    latent_dim: int = parameter(
+        default=2, rule=whole(1), sentence="K, the number of latent dimensions.", metavar="K"
+    )
     hidden: Sequence[int] = parameter(
-        (400,), WIDTHS,
-        "The widths of the encoder's hidden layers; the decoder mirrors them.", metavar="H1,H2",
-    )  # fmt: skip
+        default=(400,),
+        rule=WIDTHS,
+        sentence="The widths of the encoder's hidden layers; the decoder mirrors them.",
+        metavar="H1,H2",
+    )
     activation: str = parameter(
-        "relu", choice(*ops.ACTIVATIONS),
-        'Of the hidden layers: "relu", "tanh", "softplus", "sigmoid" or "identity".',
+        default="relu",
+        rule=choice(*ops.ACTIVATIONS),
+        sentence='Of the hidden layers: "relu", "tanh", "softplus", "sigmoid" or "identity".',
         metavar="NAME",
-    )  # fmt: skip
+    )
     likelihood: str | Likelihood = parameter(
-        "bernoulli", LIKELIHOOD,
-        'Of pixels 0 or 1: "bernoulli"; of counts of ``n_trials``: "binomial"; of grey values in '
-        '[0, 1]: "continuous-bernoulli"; of real numbers: "gaussian"; of counts without a ceiling: '
-        '"poisson"; of ``n_classes`` classes: "categorical". Or an instance, which ``fit`` copies.',
+        default="bernoulli",
+        rule=LIKELIHOOD,
+        sentence=(
+            'Of pixels 0 or 1: "bernoulli"; of counts of ``n_trials``: "binomial"; of grey '
+            'values in [0, 1]: "continuous-bernoulli"; of real numbers: "gaussian"; of counts '
+            'without a ceiling: "poisson"; of ``n_classes`` classes: "categorical". Or an '
+            "instance, which ``fit`` copies."
+        ),
         metavar="NAME",
-    )  # fmt: skip
+    )
     n_trials: int | None = parameter(
-        None, whole(1).or_none(),
-        'The largest count that a feature can take, such as 16; for "binomial".', metavar="N",
-    )  # fmt: skip
-    n_classes: int | None = parameter(
-        None, whole(2).or_none(),
-        'The number of classes that a feature can take, such as 10; for "categorical".',
+        default=None,
+        rule=whole(1).or_none(),
+        sentence='The largest count that a feature can take, such as 16; for "binomial".',
         metavar="N",
-    )  # fmt: skip
+    )
+    n_classes: int | None = parameter(
+        default=None,
+        rule=whole(2).or_none(),
+        sentence='The number of classes that a feature can take, such as 10; for "categorical".',
+        metavar="N",
+    )
     sigma: str | float = parameter(
-        "network", SIGMA,
-        'For "gaussian": "network" (a variance for each value), "shared" (one scale, learnt) or a '
-        "number.", metavar="S",
-    )  # fmt: skip
+        default="network",
+        rule=SIGMA,
+        sentence=(
+            'For "gaussian": "network" (a variance for each value), "shared" (one scale, '
+            "learnt) or a number."
+        ),
+        metavar="S",
+    )
     sigma_floor: float = parameter(
-        1e-3, number(above=True),
-        'For "gaussian": the least scale that can be learnt, in the data\'s units.', metavar="S",
-    )  # fmt: skip
+        default=1e-3,
+        rule=number(above=True),
+        sentence='For "gaussian": the least scale that can be learnt, in the data\'s units.',
+        metavar="S",
+    )
     standardise: bool = parameter(
-        False, boolean(),
-        'For "gaussian": whether the networks work in units of each column\'s standard deviation '
-        "from its mean, which suits data far from zero; densities stay in the data's units.",
-    )  # fmt: skip
+        default=False,
+        rule=boolean(),
+        sentence=(
+            'For "gaussian": whether the networks work in units of each column\'s standard '
+            "deviation from its mean, which suits data far from zero; densities stay in the "
+            "data's units."
+        ),
+        metavar="YES|NO",
+    )
     grey: str | None = parameter(
-        None, choice("threshold", "sample", "cross-entropy", none=True),
-        'What grey pixels mean under "bernoulli": "threshold" (on from 1/2), "sample" (drawn on '
-        'with that probability, afresh in each epoch) or "cross-entropy" (what many tutorials do; '
-        "not a likelihood).", metavar="HOW",
-    )  # fmt: skip
+        default=None,
+        rule=choice("threshold", "sample", "cross-entropy", none=True),
+        sentence=(
+            'What grey pixels mean under "bernoulli": "threshold" (on from 1/2), "sample" '
+            '(drawn on with that probability, afresh in each epoch) or "cross-entropy" (what '
+            "many tutorials do; not a likelihood)."
+        ),
+        metavar="HOW",
+    )
     prior: str | Distribution = parameter(
-        "standard", PRIOR,
-        '"standard", N(0, I), or "mixture", of Gaussians that are learnt (Eq. PRIOR.1). To fit one '
-        "to a trained model instead, see :meth:`with_prior`. Or a distribution, which ``fit`` "
-        "copies and, if it is a module, trains.", metavar="NAME",
-    )  # fmt: skip
+        default="standard",
+        rule=PRIOR,
+        sentence=(
+            '"standard", N(0, I), or "mixture", of Gaussians that are learnt (Eq. PRIOR.1). To '
+            "fit one to a trained model instead, see :meth:`with_prior`. Or a distribution, "
+            "which ``fit`` copies and, if it is a module, trains."
+        ),
+        metavar="NAME",
+    )
     prior_components: int = parameter(
-        10, whole(1), "C, the number of Gaussians in a mixture.", metavar="C"
+        default=10, rule=whole(1), sentence="C, the number of Gaussians in a mixture.", metavar="C"
     )
     prior_warmup: int = parameter(
-        5, whole(1),
-        "For how many epochs a mixture is held at N(0, I). Then it begins where EM finds clusters "
-        "of the encoder's means, and is trained along.", metavar="N",
-    )  # fmt: skip
+        default=5,
+        rule=whole(1),
+        sentence=(
+            "For how many epochs a mixture is held at N(0, I). Then it begins where EM finds "
+            "clusters of the encoder's means, and is trained along."
+        ),
+        metavar="N",
+    )
     beta: float = parameter(
-        1.0, number(), "The weight of the KL in the loss. Higgins et al. (2017).", metavar="B"
+        default=1.0,
+        rule=number(),
+        sentence="The weight of the KL in the loss. Higgins et al. (2017).",
+        metavar="B",
     )
     beta_warmup: float = parameter(
-        0.0, number(), "Over how many epochs the weight rises from 0 to ``beta``.", metavar="N"
+        default=0.0,
+        rule=number(),
+        sentence="Over how many epochs the weight rises from 0 to ``beta``.",
+        metavar="N",
     )
     n_samples: int = parameter(
-        1, whole(1), "S, how many z are drawn for each datum, in each step and by ``elbo``.",
+        default=1,
+        rule=whole(1),
+        sentence="S, how many z are drawn for each datum, in each step and by ``elbo``.",
         metavar="S",
-    )  # fmt: skip
+    )
     kl: str = parameter(
-        "analytic", choice("analytic", "monte-carlo"),
-        '"analytic", or "monte-carlo" from the same samples. To a mixture, only the entropy in it '
-        "is analytic (Eq. PRIOR.2).", metavar="HOW",
-    )  # fmt: skip
+        default="analytic",
+        rule=choice("analytic", "monte-carlo"),
+        sentence=(
+            '"analytic", or "monte-carlo" from the same samples. To a mixture, only the entropy'
+            " in it is analytic (Eq. PRIOR.2)."
+        ),
+        metavar="HOW",
+    )
     objective: str = parameter(
-        "elbo", choice("elbo", "importance-weighted"),
-        '"elbo", or "importance-weighted": the tighter bound of ``n_samples`` samples.',
+        default="elbo",
+        rule=choice("elbo", "importance-weighted"),
+        sentence='"elbo", or "importance-weighted": the tighter bound of ``n_samples`` samples.',
         metavar="NAME",
-    )  # fmt: skip
+    )
     gradient: str = parameter(
-        "pathwise",
-        choice("pathwise", "sticking-the-landing", "score-function", "doubly-reparameterised"),
-        'How the gradient is estimated: "pathwise"; "sticking-the-landing" (without the score of '
-        'q); "score-function" (``n_samples`` from 2); for the "importance-weighted" objective '
-        '"doubly-reparameterised". All but the first take beta = 1.', metavar="NAME",
-    )  # fmt: skip
-    epochs: int = parameter(20, whole(1), "Passes over the data.", metavar="N")
-    batch_size: int = parameter(128, whole(1), "Data in a minibatch.", metavar="N")
-    learning_rate: float = parameter(1e-3, number(above=True), "Of Adam.", metavar="A")
+        default="pathwise",
+        rule=choice("pathwise", "sticking-the-landing", "score-function", "doubly-reparameterised"),
+        sentence=(
+            'How the gradient is estimated: "pathwise"; "sticking-the-landing" (without the '
+            'score of q); "score-function" (``n_samples`` from 2); for the "importance-'
+            'weighted" objective "doubly-reparameterised". All but the first take beta = 1.'
+        ),
+        metavar="NAME",
+    )
+    epochs: int = parameter(
+        default=20, rule=whole(1), sentence="Passes over the data.", metavar="N"
+    )
+    batch_size: int = parameter(
+        default=128, rule=whole(1), sentence="Data in a minibatch.", metavar="N"
+    )
+    learning_rate: float = parameter(
+        default=1e-3, rule=number(above=True), sentence="Of Adam.", metavar="A"
+    )
     validation: float | None = parameter(
-        None, SHARE,
-        "The share of the data held out to judge when to stop, such as 0.1; the best epoch's "
-        "parameters are kept.", metavar="SHARE",
-    )  # fmt: skip
+        default=None,
+        rule=SHARE,
+        sentence=(
+            "The share of the data held out to judge when to stop, such as 0.1; the best "
+            "epoch's parameters are kept."
+        ),
+        metavar="SHARE",
+    )
     patience: int = parameter(
-        10, whole(1), "After how many epochs without a better validation ELBO to stop.",
+        default=10,
+        rule=whole(1),
+        sentence="After how many epochs without a better validation ELBO to stop.",
         metavar="N",
-    )  # fmt: skip
+    )
     dtype: Any = parameter(
-        "float32", FLOAT_TYPE, '"float32" or "float64".', metavar="NAME"
+        default="float32", rule=FLOAT_TYPE, sentence='"float32" or "float64".', metavar="NAME"
     )
     random_state: Any = parameter(
-        None, anything(), "An int, a ``RandomState``, a ``Generator`` or None."
+        default=None,
+        rule=anything(),
+        sentence="An int, a ``RandomState``, a ``Generator`` or None.",
     )
-    verbose: bool = parameter(False, boolean(), "Whether to show a progress bar.")
+    verbose: bool = parameter(
+        default=False, rule=boolean(), sentence="Whether to show a progress bar."
+    )
     encoder: Any = parameter(
-        None, NETWORK,
-        "A module of your own in the encoder's place, from data ``(N, D)`` as the likelihood shows "
-        "them to a distribution over z; ``fit`` copies it.",
-    )  # fmt: skip
+        default=None,
+        rule=NETWORK,
+        sentence=(
+            "A module of your own in the encoder's place, from data ``(N, D)`` as the "
+            "likelihood shows them to a distribution over z; ``fit`` copies it."
+        ),
+    )
     decoder: Any = parameter(
-        None, NETWORK,
-        "A module of your own in the decoder's place, from z ``(n, K)`` to features ``(n, H)`` for "
-        "the likelihood's heads, or to a tuple of the likelihood's parameters; ``fit`` copies it.",
-    )  # fmt: skip
+        default=None,
+        rule=NETWORK,
+        sentence=(
+            "A module of your own in the decoder's place, from z ``(n, K)`` to features ``(n, "
+            "H)`` for the likelihood's heads, or to a tuple of the likelihood's parameters; "
+            "``fit`` copies it."
+        ),
+    )
 
 
 def check_together(vae: HyperParameters) -> None:
@@ -208,9 +282,8 @@ def check_together(vae: HyperParameters) -> None:
     chosen = vae.likelihood
     for kind in LIKELIHOODS.values():
         if chosen != kind.name:
-            for name in _settings_of(kind):
-                if isinstance(chosen, str) and name in _settings_of(LIKELIHOODS[chosen]):
-                    continue
+            own = _settings_of(LIKELIHOODS[chosen]) if isinstance(chosen, str) else []
+            for name in set(_settings_of(kind)) & vae.declared.keys() - set(own):
                 _refuse_set(vae, name, f"likelihood={kind.name!r}", _shown(chosen))
     _check_gradient(vae)
     prior = vae.prior
@@ -269,8 +342,7 @@ def check_mixture(settings: Any, n: int) -> None:
         )
     if n < settings.prior_components:
         raise ShapeError(
-            f"fit: {n} data to train on are fewer than prior_components="
-            f"{settings.prior_components}"
+            f"fit: {n} data to train on are fewer than prior_components={settings.prior_components}"
         )
 
 
@@ -289,20 +361,21 @@ def make_likelihood(vae: Any) -> Likelihood:
     if isinstance(vae.likelihood, Likelihood):
         return vae.likelihood
     kind = LIKELIHOODS[vae.likelihood]
-    own = {name: getattr(vae, name) for name in _settings_of(kind)}
-    for name, value in own.items():
-        if value is None and _needed(kind, name):
-            sentence = vae.declared[name].sentence
+    own = {name: getattr(vae, name) for name in _settings_of(kind) if name in vae.declared}
+    for name, setting in inspect.signature(kind).parameters.items():
+        if setting.default is not inspect.Parameter.empty or own.get(name) is not None:
+            continue
+        if name not in vae.declared:
             raise ValueError(
-                f"VAE: {name}=None makes no sense with likelihood={kind.name!r}; it must be "
-                f"{sentence[0].lower()}{sentence[1:]}"
+                f"VAE: likelihood={kind.name!r} needs {name}, which is not a hyper-parameter; hand "
+                f"over an instance, likelihood={kind.__name__}({name}=...)"
             )
+        sentence = vae.declared[name].sentence
+        raise ValueError(
+            f"VAE: {name}=None makes no sense with likelihood={kind.name!r}; it must be "
+            f"{sentence[0].lower()}{sentence[1:]}"
+        )
     return kind(**own)
-
-
-def _needed(kind: type[Likelihood], name: str) -> bool:
-    parameter = inspect.signature(kind).parameters[name]
-    return parameter.default is inspect.Parameter.empty
 
 
 def make_prior(vae: Any) -> Distribution:
@@ -312,6 +385,14 @@ def make_prior(vae: Any) -> Distribution:
     if vae.prior == "mixture":
         return MixturePrior.standard(vae.prior_components, vae.latent_dim, vae.dtype)
     prior: Distribution = copy.deepcopy(vae.prior)
+    rng = np.random.default_rng(0)
+    with no_grad():
+        z = prior.draw(prior.noise(rng, 1), rng)
+    if z.shape != (1, vae.latent_dim):
+        raise ShapeError(
+            f"fit: the prior draws z of shape {z.shape[1:]}; it must be ({vae.latent_dim},), "
+            f"with latent_dim={vae.latent_dim}"
+        )
     return prior
 
 

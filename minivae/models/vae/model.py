@@ -159,13 +159,13 @@ class VAE(FittedVAE):
             entropy = entropy_from(self.random_state)
             self._build(settings, likelihood, X.shape[1], entropy, width)
             run = self._run(X, C, checkpoint, source, on_epoch)
-        except (ValueError, TypeError):
+            self.likelihood_.start_at(run.data[0])
+        except BaseException:  # also what a module of the user's raises, and Ctrl-C
             self._become(before)
             raise
-        self.likelihood_.start_at(run.data[0])
         try:
             run.run()
-        except CheckpointError:
+        except Exception:
             if run.epoch == run.batch == 0:  # nothing has been learnt yet
                 self._become(before)
             raise

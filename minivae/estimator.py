@@ -169,19 +169,25 @@ class Estimator:
                 )
 
     def _settings(self) -> SimpleNamespace:
-        """All declared hyper-parameters as they are now; later changes do not reach it."""
-        missing = [name for name in self.declared if not hasattr(self, name)]
+        """All hyper-parameters as they are now; later changes do not reach it.
+
+        They are those that are declared, and what a subclass's own constructor takes.
+        """
+        names = [*dict.fromkeys([*self.declared, *self._names()])]
+        missing = [name for name in names if not hasattr(self, name)]
         if missing:
             raise AttributeError(
                 f"{type(self).__name__}: the hyper-parameters {', '.join(missing)} have no value; "
                 "a constructor of your own must call super().__init__()"
             )
-        return SimpleNamespace(**{name: getattr(self, name) for name in self.declared})
+        return SimpleNamespace(**{name: getattr(self, name) for name in names})
 
     @classmethod
     def _from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """A model with these hyper-parameters, whatever its constructor takes."""
-        known = {name: p.default for name, p in cls.declared.items()}
+        arguments = inspect.signature(cls.__init__).parameters
+        known = {name: arguments[name].default for name in cls._names()}
+        known |= {name: p.default for name, p in cls.declared.items()}
         if unknown := sorted(settings.keys() - known.keys()):
             raise ValueError(f"{cls.__name__} has no hyper-parameter {unknown[0]!r}")
         model = cls.__new__(cls)

@@ -424,6 +424,7 @@ def test_a_subclass_with_a_shorter_constructor_fits_saves_and_loads(tmp_path):
     with pytest.raises(ValueError, match="Small has no parameter 'beta'; it has width, random_s"):
         vae.set_params(beta=2.0)
     vae.save(tmp_path / "model.npz")
+    assert Small.load(tmp_path / "model.npz").get_params() == {"width": 9, "random_state": 0}
     for kind in (Small, VAE):
         again = kind.load(tmp_path / "model.npz")
         assert type(again) is kind

@@ -13,7 +13,7 @@ from minivae.checks import is_whole
 from minivae.distributions import LIKELIHOODS, Likelihood
 from minivae.errors import CheckpointError
 
-__all__ = ["HANDED_IN", "params_from_json", "params_to_json", "reading"]
+__all__ = ["HANDED_IN", "is_plain", "params_from_json", "params_to_json", "reading"]
 
 HANDED_IN = ("encoder", "decoder", "likelihood", "prior")
 """The hyper-parameters that may be objects."""
@@ -34,6 +34,11 @@ def params_to_json(params: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Likelihood) and type(value) is LIKELIHOODS.get(value.name):
             said[name] = {"name": value.name, "settings": value.settings()}
     return said
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can say a value as it is."""
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def params_from_json(

@@ -33,7 +33,7 @@ from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
 from minivae.models.vae import hyperparameters as rules
-from minivae.models.vae.files import params_from_json, params_to_json, reading
+from minivae.models.vae.files import is_plain, params_from_json, params_to_json, reading
 from minivae.models.vae.fitted import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS, FittedVAE
 from minivae.models.vae.networks import Encoder, trunk
 from minivae.models.vae.objective import Objective
@@ -370,10 +370,13 @@ class VAE(FittedVAE):
         save_checkpoint(path, with_prefix("parameters.", self.state_dict()), self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
+        settings = vars(self._settings_)
         return {
             "kind": self._kind,
             "condition": self._condition_width_,
-            "params": params_to_json(vars(self._settings_)),
+            "params": params_to_json({name: settings[name] for name in self.declared}),
+            # what a subclass's own constructor takes, as far as a file can hold it
+            "own": {k: v for k, v in settings.items() if k not in self.declared and is_plain(v)},
             "n_features": self.n_features_in_,
             "entropy": self._entropy_,
             "history": self.history_,
@@ -417,14 +420,15 @@ class VAE(FittedVAE):
         with reading(path, "VAE"):
             if metadata["kind"] != cls._kind:
                 raise CheckpointError(f"it is of kind {metadata['kind']!r}, not {cls._kind!r}")
-            vae = cls._from_settings(params_from_json(metadata["params"], modules, cls.__name__))
+            params = params_from_json(metadata["params"], modules, cls.__name__)
+            own = {name: v for name, v in metadata["own"].items() if name in cls._names()}
+            vae = cls._from_settings({**params, **own})
             vae.check_params()
             rules.check_together(vae)
             likelihood, D = rules.make_likelihood(vae), metadata["n_features"]
             vae._build(vae._settings(), likelihood, D, metadata["entropy"], metadata["condition"])
-            own = without_prefix("parameters.", arrays)
             best = without_prefix(f"{EarlyStopping.name}.", arrays)
-            vae.load_state_dict(best or own)
+            vae.load_state_dict(best or without_prefix("parameters.", arrays))
             vae._take_metadata(metadata)
         return vae
 

@@ -21,6 +21,7 @@ from minivae.cli.run import SavedRun, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
 from minivae.errors import DatasetError
 from minivae.tensor import Array
+from minivae.training import EarlyStopping
 
 __all__ = ["register"]
 
@@ -200,8 +201,8 @@ def _where(saved: SavedRun) -> str:
         return f"{len(saved.vae.history_.get('epoch', ()))} of {epochs}; a saved model"
     position = saved.metadata["training"]["position"]
     epoch = position["epoch"]
-    best = [own["best_epoch"] for own in position["hooks"] if "best_epoch" in own]
-    waited = epoch - best[0] if best else 0
+    best = position["hooks"].get(EarlyStopping.name, {"best_epoch": epoch})["best_epoch"]
+    waited = epoch - best
     if epoch >= epochs:
         state = "finished"
     elif waited >= saved.vae.patience:

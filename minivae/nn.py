@@ -18,6 +18,7 @@ import numpy as np
 from minivae import ops
 from minivae.errors import ShapeError
 from minivae.tensor import Array, Tensor
+from minivae.trees import named_leaves
 
 __all__ = ["MLP", "Dense", "Module", "glorot_uniform", "he_normal", "zeros"]
 
@@ -55,23 +56,42 @@ def initialiser_for(activation: str) -> Initialiser:
 class Module:
     """Something with parameters: the tensors among its attributes and parts, in order.
 
-    A part is another module, or a list of tensors and modules.
+    A part is another module, or a list, tuple or dict of tensors, modules and such.
     """
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """The parameters with dotted names, in reading order."""
-        for name, value in vars(self).items():
-            parts = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for i, part in parts:
-                full = f"{prefix}{name}" if i is None else f"{prefix}{name}.{i}"
-                if isinstance(part, Tensor):
-                    yield full, part
-                elif isinstance(part, Module):
-                    yield from part.named_parameters(full + ".")
+        """The parameters with dotted names, in reading order.
+
+        A tensor that is there twice has two names.
+
+        Raises
+        ------
+        ValueError
+            If two have one name, as keys of a dict may make it.
+        TypeError
+            If a set holds tensors or modules: it has no order.
+        """
+        seen = set()
+        for name, p in self._named():
+            if name in seen:
+                raise ValueError(f"named_parameters: two are called {name!r}; rename one's keys")
+            seen.add(name)
+            yield prefix + name, p
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        for name, part in named_leaves(vars(self)):
+            if isinstance(part, Tensor):
+                yield name, part
+            elif isinstance(part, Module):
+                yield from part.named_parameters(name + ".")
+            elif isinstance(part, set | frozenset) and any(
+                isinstance(p, Tensor | Module) for p in part
+            ):
+                raise TypeError(f"named_parameters: {name} is a set, without order; use a list")
 
     def parameters(self) -> list[Tensor]:
-        """The parameters, in reading order."""
-        return [p for _, p in self.named_parameters()]
+        """The parameters, in reading order; one that is there twice counts once."""
+        return list(dict.fromkeys(p for _, p in self.named_parameters()))
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters' values, by name."""

@@ -1,4 +1,4 @@
-"""Gradient descent: SGD with momentum, and Adam.
+"""Gradient descent: SGD with momentum, RMSprop and Adam.
 
 An optimiser never writes to an array that somebody else may hold, such as a tape that is still
 alive: the parameter then gets an array of its own.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 import minivae_kernels as kernels
-from minivae.errors import ShapeError
-from minivae.tensor import Array, Tensor
+from minivae.errors import GradientError, ShapeError
+from minivae.tensor import Array, Tensor, values
+from minivae.trees import Tree, aligned, leaves
 
-__all__ = ["SGD", "Adam"]
+__all__ = ["SGD", "Adam", "RMSprop"]
 
 
 def _holders(p: Tensor) -> int:
@@ -38,48 +39,66 @@ def _own_array(p: Tensor) -> Array:
 
 
 class Optimiser:
-    """What the optimisers share: parameters, running averages and the count of steps."""
+    """What the optimisers share: parameters, running averages and the count of steps.
+
+    Parameters are tensors, alone or in lists, tuples and dicts, in one another to any depth.
+    """
 
     slots: tuple[str, ...]  # names of the running averages kept for each parameter
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
+    def __init__(self, parameters: Tree, learning_rate: float) -> None:
+        name = type(self).__name__
         if not 0 < learning_rate < math.inf:
-            raise ValueError(
-                f"{type(self).__name__}: learning_rate={learning_rate} must be positive and finite"
-            )
-        self.parameters = list(parameters)
+            raise ValueError(f"{name}: learning_rate={learning_rate} must be positive and finite")
+        self._tree = [*parameters] if isinstance(parameters, Iterator) else parameters
+        self.parameters: list[Tensor] = leaves(self._tree)
+        for p in self.parameters:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    f"{name}: a parameter is of type {type(p).__name__}; it must be a Tensor, which"
+                    " the steps give new values (of a module, take its parameters())"
+                )
+            if p._node is not None:
+                raise GradientError(f"{name}: {p!r} was computed; only a leaf takes new data")
         self.learning_rate = float(learning_rate)
         self.step_count = 0
         self.averages = {
             slot: [np.zeros(p.shape, p.dtype) for p in self.parameters] for slot in self.slots
         }
 
-    def step(self, gradients: Sequence[Array | None] | None = None) -> None:
+    def zero_grad(self) -> None:
+        """Forget the gradients: ``backward`` adds to them."""
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self, gradients: Tree = None) -> None:
         """Move every parameter once, by the gradients given or by each parameter's ``.grad``.
 
-        Where a gradient is None, the parameter and its averages stay as they are. Such a step is
-        counted all the same: Adam's bias corrections go by the number of all steps.
+        Gradients come in the form of the parameters: a list for a list, a dict for a dict. Where
+        one is None, the parameter and its averages stay as they are. Such a step is counted all the
+        same: Adam's bias corrections go by the number of all steps.
 
         Raises
         ------
         ShapeError
-            If there are more or fewer gradients than parameters, or one has not its parameter's
+            If the gradients have not the form of the parameters, or one has not its parameter's
             shape; nothing is changed then.
         """
         if gradients is None:
             gradients = [p.grad for p in self.parameters]
-        if len(gradients) != len(self.parameters):
-            raise ShapeError(
-                f"step: {len(gradients)} gradients for {len(self.parameters)} parameters"
-            )
+        else:
+            gradients = [*map(values, aligned("step", self._tree, gradients))]
         for p, g in zip(self.parameters, gradients, strict=True):
-            if g is not None and g.shape != p._data.shape:
+            if g is not None and np.shape(g) != p._data.shape:
                 raise ShapeError(
-                    f"step: a parameter of shape {p.shape} was given a gradient of shape {g.shape}"
+                    f"step: a parameter of shape {p.shape} was given a gradient of shape "
+                    f"{np.shape(g)}"
                 )
         moved = [i for i, g in enumerate(gradients) if g is not None]
         parameters = [self.parameters[i] for i in moved]
-        grad = [np.asarray(gradients[i], p.dtype) for i, p in zip(moved, parameters, strict=True)]
+        dtypes = [p.dtype for p in parameters]
+        with np.errstate(all="ignore"):  # what float32 cannot hold is 0 or infinite
+            grad = [np.asarray(gradients[i], d) for i, d in zip(moved, dtypes, strict=True)]
         averages = [[self.averages[slot][i] for i in moved] for slot in self.slots]
         self.step_count += 1
         # by tensor: one that is listed twice moves twice, in the same array
@@ -137,7 +156,7 @@ class SGD(Optimiser):
     slots = ("velocity",)
 
     def __init__(
-        self, parameters: Sequence[Tensor], learning_rate: float = 1e-2, momentum: float = 0.0
+        self, parameters: Tree, learning_rate: float = 1e-2, momentum: float = 0.0
     ) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"SGD: momentum={momentum} must be in [0, 1)")
@@ -146,6 +165,37 @@ class SGD(Optimiser):
 
     def _move(self, *arrays: list[Array]) -> None:
         kernels.sgd_update(*arrays, learning_rate=self.learning_rate, momentum=self.momentum)
+
+
+class RMSprop(Optimiser):
+    """RMSprop: steps scaled by a running average of the gradient's square.
+
+    v <- beta v + (1 - beta) g^2 and theta <- theta - learning_rate g / (sqrt(v) + epsilon).
+    Tieleman and Hinton (2012), lecture 6.5 of their course. It is :class:`Adam` without a running
+    average of the gradient and without bias corrections, so its first steps are longer, by
+    1 / sqrt(1 - beta).
+    """
+
+    slots = ("v",)
+
+    def __init__(
+        self,
+        parameters: Tree,
+        learning_rate: float = 1e-3,
+        beta: float = 0.9,
+        epsilon: float = 1e-8,
+    ) -> None:
+        if not (0 <= beta < 1 and epsilon > 0):
+            raise ValueError(f"RMSprop: beta={beta} must be in [0, 1), epsilon={epsilon} positive")
+        super().__init__(parameters, learning_rate)
+        self.beta, self.epsilon = float(beta), float(epsilon)
+
+    def _move(self, *arrays: list[Array]) -> None:
+        with np.errstate(all="ignore"):
+            for p, g, v in zip(*arrays, strict=True):
+                v *= self.beta
+                v += (1 - self.beta) * g**2
+                p -= self.learning_rate * g / (np.sqrt(v) + self.epsilon)
 
 
 class Adam(Optimiser):
@@ -158,7 +208,7 @@ class Adam(Optimiser):
 
     def __init__(
         self,
-        parameters: Sequence[Tensor],
+        parameters: Tree,
         learning_rate: float = 1e-3,
         beta1: float = 0.9,
         beta2: float = 0.999,

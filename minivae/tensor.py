@@ -18,28 +18,25 @@ import inspect
 import itertools
 import operator
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 import minivae_kernels as kernels
+from minivae.doors import OPERATIONS, Array, Counter, Doors, Function, as_array, values
 from minivae.errors import DtypeError, GradientError, ShapeError
 
-__all__ = ["Array", "Primitive", "Tensor", "no_grad", "primitive", "unbroadcast"]
+__all__ = [
+    "OPERATIONS", "Array", "Primitive", "Tensor", "as_array", "no_grad", "primitive",
+    "unbroadcast", "values",
+]  # fmt: skip
 
-Array: TypeAlias = NDArray[Any]
-Function: TypeAlias = Callable[..., Any]
 Value: TypeAlias = Any  # what a VJP computes with: arrays in the first walk, tensors in the second
 
-# Methods of Tensor look their operation up here by name; `minivae.ops` fills the table.
-OPERATIONS: dict[str, Function] = {}
-_EMPTY = "out", "dtype"  # what NumPy hands to them as None
-
-recording: ContextVar[bool] = ContextVar("recording", default=True)
+silence: ContextVar[int] = ContextVar("silence", default=0)  # above 0 nothing is recorded
 _ages = itertools.count()
 
 
@@ -52,37 +49,16 @@ class Node(NamedTuple):
     params: dict[str, Any]
 
 
-@contextmanager
-def setting(switch: ContextVar[bool], on: bool) -> Iterator[None]:
-    """Turn a switch on or off inside a ``with`` block, and back afterwards, come what may."""
-    token = switch.set(on)
-    try:
-        yield
-    finally:
-        switch.reset(token)
+def no_grad() -> Counter:
+    """Leave the tape off inside a ``with`` block or a decorated function.
+
+    Results made there need no gradient. A generator that stops inside such a block leaves the tape
+    off for its caller, too, until it goes on and comes out.
+    """
+    return Counter(silence, 1)
 
 
-def no_grad() -> AbstractContextManager[None]:
-    """Leave the tape off inside a ``with`` block: results need no gradient."""
-    return setting(recording, False)
-
-
-def _method(name: str, reflected: bool = False) -> Callable[..., Tensor]:
-    """A method that is the operation of that name in :mod:`minivae.ops`."""
-    if reflected:
-        return lambda self, other: OPERATIONS[name](other, self)
-    # NumPy's function of that name ends here too, with None for what it was not given.
-    return lambda self, *args, **params: OPERATIONS[name](
-        self, *args, **{k: v for k, v in params.items() if v is not None or k not in _EMPTY}
-    )
-
-
-def _of_values(function: Function) -> Function:
-    """A method that looks at the numbers alone: nothing flows back through it."""
-    return lambda self, *others: function(self._data, *map(values, others))
-
-
-class Tensor:
+class Tensor(Doors):
     """An array that remembers how it was computed.
 
     Parameters
@@ -102,8 +78,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_age", "_data", "_node", "grad", "requires_grad")
-    __array_ufunc__ = None  # so that `ndarray * Tensor` comes to us
-    __hash__ = object.__hash__
 
     _age: int
     _data: Array
@@ -119,7 +93,11 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The values, as a read-only view; a leaf can be given new ones of its shape."""
+        """The values, as a read-only view; a leaf can be given new ones of its shape.
+
+        The tape holds these very numbers, so NumPy refuses to write them, as ``p.data += 1`` would:
+        write ``p.data = p.data + 1``.
+        """
         return self._data.view()
 
     @data.setter
@@ -135,7 +113,6 @@ class Tensor:
     dtype = property(operator.attrgetter("_data.dtype"), doc="The type of one element.")
     ndim = property(operator.attrgetter("_data.ndim"), doc="The number of axes.")
     size = property(operator.attrgetter("_data.size"), doc="The number of elements.")
-    T = property(_method("transpose"), doc="The tensor with its axes reversed.")
 
     def numpy(self) -> Array:
         """A copy of the values that may be written to."""
@@ -169,63 +146,21 @@ class Tensor:
         """
         if not self.requires_grad:
             raise GradientError(
-                "backward: nothing here asked for a gradient by requires_grad=True outside no_grad"
+                "backward: nothing here asked for a gradient by requires_grad=True outside no_grad "
+                "(which a generator that stopped inside it holds on to)"
             )
         for leaf, g in walk(self, values(cotangent_for(self, gradient, "backward"))).items():
-            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
+            leaf.grad = g if leaf.grad is None else kernels.add(leaf.grad, g)
 
     def __repr__(self) -> str:
         text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
         how = f", {self._node.operation.__name__}" if self._node else ", requires_grad=True"
         return f"Tensor({text}, dtype={self.dtype}{how if self.requires_grad else ''})"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self.requires_grad:
-            raise GradientError(
-                "NumPy would lose the gradient: use minivae.ops (for lists, stack), or .numpy()"
-            )
-        return np.array(self._data, dtype=dtype, copy=copy)
-
     def __reduce__(self) -> Any:
         if self._node is not None:
             raise GradientError("copy and pickle: only a leaf has a copy; detach() the result")
         return Tensor, (self._data, self.requires_grad), (None, {"grad": self.grad})
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self._data)))
-
-    __len__, __bool__ = _of_values(len), _of_values(bool)
-    __int__, __float__ = _of_values(int), _of_values(float)
-    __eq__, __ne__ = _of_values(operator.eq), _of_values(operator.ne)
-    __lt__, __le__ = _of_values(operator.lt), _of_values(operator.le)
-    __gt__, __ge__ = _of_values(operator.gt), _of_values(operator.ge)
-
-    __add__, __radd__ = _method("add"), _method("add", reflected=True)
-    __sub__, __rsub__ = _method("subtract"), _method("subtract", reflected=True)
-    __mul__, __rmul__ = _method("multiply"), _method("multiply", reflected=True)
-    __truediv__, __rtruediv__ = _method("divide"), _method("divide", reflected=True)
-    __pow__, __rpow__ = _method("power"), _method("power", reflected=True)
-    __matmul__, __rmatmul__ = _method("matmul"), _method("matmul", reflected=True)
-    __neg__, __pos__ = _method("negative"), _method("positive")
-    __abs__, __getitem__ = _method("abs"), _method("getitem")
-
-    sum, mean, prod = _method("sum"), _method("mean"), _method("prod")
-    var, std = _method("var"), _method("std")
-    max, min = _method("max"), _method("min")
-    swapaxes, squeeze = _method("swapaxes"), _method("squeeze")
-    astype, clip, cumsum = _method("astype"), _method("clip"), _method("cumsum")
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape, as numbers or as one tuple."""
-        return _method("reshape")(self, shape[0] if len(shape) == 1 else shape)
-
-    def ravel(self) -> Tensor:
-        """All elements along one axis."""
-        return self.reshape(-1)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order, as numbers or as one tuple; reversed if none is given."""
-        return _method("transpose")(self, axes[0] if len(axes) == 1 else axes or None)
 
 
 def _fill(tensor: Tensor, array: Array, requires_grad: bool, node: Node | None) -> Tensor:
@@ -238,22 +173,6 @@ def _fill(tensor: Tensor, array: Array, requires_grad: bool, node: Node | None) 
 def wrap(array: Array, requires_grad: bool = False, node: Node | None = None) -> Tensor:
     """A tensor around an array that nobody else will write to, without copying it."""
     return _fill(Tensor.__new__(Tensor), array, requires_grad, node)
-
-
-def values(x: Any) -> Any:
-    """The numbers alone, without the record: for masks, comparisons and the way out."""
-    return x._data if isinstance(x, Tensor) else x
-
-
-def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
-    """Data from outside as an array of real numbers; lists and numbers become float64."""
-    array = np.asarray(x)
-    if array.dtype.kind in "fiub":
-        array = np.asarray(array, dtype or (None if hasattr(x, "dtype") else np.float64))
-    if array.dtype.kind in "iub" or array.dtype in (np.float32, np.float64):
-        return array
-    given = f"{type(x).__name__} of dtype {array.dtype}"
-    raise DtypeError(f"{operation}: cannot compute with {given}; use float32 or float64 numbers")
 
 
 class Primitive:
@@ -286,19 +205,21 @@ class Primitive:
     def __init__(
         self, forward: Function, vjp: Function, broadcasts: bool = False, composed: Any = None
     ) -> None:
-        functools.update_wrapper(self, forward)
-        self.__name__ = forward.__name__.removesuffix("_forward").lstrip("_")
+        functools.update_wrapper(self, forward, updated=())
+        named: Any = forward
+        while isinstance(named, functools.partial):
+            named = named.func
+        name = getattr(named, "__name__", type(named).__name__)  # an object is called as its class
+        self.__name__ = name.removesuffix("_forward").lstrip("_")
         # NaN and infinities travel without NumPy's warnings, forwards as backwards.
         self.forward = forward if composed else np.errstate(all="ignore")(forward)
         self.vjp, self.broadcasts, self.composed = vjp, broadcasts, composed
-        arguments: list[inspect.Parameter] = []
-        with suppress(ValueError):  # NumPy's own functions have no signature before 2.4
-            arguments = list(inspect.signature(forward).parameters.values())
+        arguments = _arguments(forward)
         n_inputs = sum(a.kind is a.POSITIONAL_ONLY for a in arguments) or sum(
             a.kind is a.POSITIONAL_OR_KEYWORD and a.default is a.empty for a in arguments
         )
         self._n_inputs = n_inputs or sys.maxsize  # `*inputs`: as many as are given
-        known = list(inspect.signature(vjp).parameters)[2:]  # after g and out
+        known = [a.name for a in _arguments(vjp)[2:]]  # after g and out
         self._selective = "wanted" in known
         params = arguments[n_inputs:]
         self._params = [a.name for a in params]
@@ -313,7 +234,7 @@ class Primitive:
         """The value at these inputs: an array, or a tensor as soon as one input is."""
         inputs, extra = inputs[: self._n_inputs], inputs[self._n_inputs :]
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        traced = recording.get() and any([x.requires_grad for x in tensors])  # noqa: C419
+        traced = silence.get() < 1 and any([x.requires_grad for x in tensors])  # noqa: C419
         arrays = [x._data if isinstance(x, Tensor) else self._constant(x, traced) for x in inputs]
         if not tensors and not any(isinstance(x, np.ndarray) for x in arrays):
             arrays = [np.asarray(x) for x in inputs]
@@ -326,9 +247,12 @@ class Primitive:
             rule = "axes, counted from the last, must be equal or 1" if self.broadcasts else error
             shapes = " and ".join(str(np.shape(x)) for x in arrays)
             raise kind(f"{self.__name__}: {rule}; given shapes {shapes}") from error
+        floating = out.dtype.char in "fd"
+        if not floating:
+            out = as_array(f"{self.__name__}, its forward's value", out)
         if not tensors:
             return out
-        if not traced or out.dtype.kind != "f":
+        if not traced or not floating:
             return wrap(out.view())  # a forward may return what it was given
         if len(tensors) < len(inputs):
             inputs = tuple([x if isinstance(x, Tensor) else a for x, a in zip(inputs, arrays)])  # noqa: B905
@@ -380,6 +304,13 @@ class Primitive:
             wrong = f"a cotangent of shape {part.shape} for an input of shape {x.shape}"
             raise GradientError(f"{self.__name__}: its VJP returned {wrong}; they must agree")
         return part if part.dtype == x._data.dtype else OPERATIONS["astype"](part, x.dtype)
+
+
+def _arguments(function: Function) -> list[inspect.Parameter]:
+    """What a function takes; nothing for NumPy's own, which do not say so before 2.4."""
+    with suppress(ValueError):
+        return list(inspect.signature(function).parameters.values())
+    return []
 
 
 primitive = Primitive  # its name as a verb, which is how it is used

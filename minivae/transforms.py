@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from minivae.doors import Counter, as_array
 from minivae.errors import GradientError, ShapeError
-from minivae.tensor import Tensor, as_array, cotangent_for, reachable, recording, setting, walk
+from minivae.tensor import Tensor, cotangent_for, reachable, silence, walk
+from minivae.trees import aligned, leaves, mapped
 
 __all__ = ["grad", "hvp", "value_and_grad", "vjp"]
 
 # Inside another transform every result is a tensor: the outer one may need it.
-_inside: ContextVar[bool] = ContextVar("inside", default=False)
+_inside: ContextVar[int] = ContextVar("inside", default=0)
 
 
 def _linearise(
@@ -36,32 +38,38 @@ def _linearise(
     ``grad(lambda x: x * grad(lambda y: x + y)(x))``: the inner gradient is with respect to ``y``
     only, although ``y`` has the value of ``x``. The copy is what tells the two apart.
     """
-    tensors = _inside.get() or any(isinstance(args[i], Tensor) for i in argnums)
-    variables = {i: _variable(args[i]) for i in argnums}
-    with setting(_inside, True), setting(recording, True):
-        out = f(*(variables.get(i, x) for i, x in enumerate(args)))
+    given = [args[i] for i in argnums]
+    tensors = _inside.get() > 0 or any(isinstance(x, Tensor) for x in leaves(given))
+    chosen = mapped(_variable, given)
+    variables = leaves(chosen)
+    places = dict(zip(argnums, chosen, strict=True))
+    with Counter(_inside, 1), Counter(silence, -silence.get()):
+        out = f(*(places.get(i, x) for i, x in enumerate(args)))
     if isinstance(out, tuple | list):
         raise GradientError(f"{operation}: the function returned several values, not one tensor")
     if not isinstance(out, Tensor):
         out = Tensor(as_array(f"{operation}: the function's value", out))
     # Does the result depend on anything that was there before, or on our variables alone?
-    ours = set(variables.values())
+    ours = set(variables)
     born = min([t._age for t in ours], default=0)
     shared = tensors and any(t._node if t in ours else t._age < born for t in reachable(out, ours))
 
     def pull_back(g: Any = None) -> tuple[Any, ...]:
         as_tensors = tensors or isinstance(g, Tensor)
-        differentiable = recording.get() and (shared or getattr(g, "requires_grad", False))
+        differentiable = silence.get() < 1 and (shared or getattr(g, "requires_grad", False))
         seed = _dressed(cotangent_for(out, g, operation), differentiable)
-        found = walk(out, seed, list(variables.values()), differentiable)
-        zeros = [np.zeros(v.shape, v.dtype) for v in variables.values()]
-        return tuple(_dressed(c, as_tensors) for c in map(found.get, variables.values(), zeros))
+        found = walk(out, seed, variables, differentiable)
+
+        def cotangent(v: Tensor) -> Any:
+            return _dressed(found[v] if v in found else np.zeros(v.shape, v.dtype), as_tensors)
+
+        return tuple(mapped(cotangent, chosen))
 
     return _dressed(out if shared else out.detach(), tensors), pull_back
 
 
 def _variable(x: Any) -> Any:
-    linked = isinstance(x, Tensor) and x.requires_grad and recording.get()
+    linked = isinstance(x, Tensor) and x.requires_grad and silence.get() < 1
     return +x if linked else Tensor(x, requires_grad=True)
 
 
@@ -81,7 +89,9 @@ def value_and_grad(
         A function of tensors, computed with tensor operations, whose value is a single number.
     argnums
         Which positional argument to differentiate with respect to; for several, the gradient is
-        a tuple.
+        a tuple. An argument may be a list, tuple or dict of arrays, in one another to any depth:
+        ``f`` gets the same of tensors, and its gradient has the same form. Such a list is never
+        taken for one array.
 
     Raises
     ------
@@ -118,7 +128,7 @@ def vjp(f: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], tuple
     f
         A function of arrays or tensors with a result of any shape.
     inputs
-        Where to evaluate it; all are differentiated.
+        Where to evaluate it; all are differentiated. Each may be a list, tuple or dict of arrays.
 
     Returns
     -------
@@ -136,8 +146,15 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     f
         A function of one argument whose value is a single number.
     x, v
-        Arrays or tensors of one shape.
+        Arrays or tensors of one shape, or lists, tuples and dicts of such, of one form.
     """
-    if np.shape(x) != np.shape(v):
-        raise ShapeError(f"hvp: x has shape {np.shape(x)} and v {np.shape(v)}; they must agree")
-    return grad(lambda y: (grad(f)(y) * v).sum())(x)
+    along = aligned("hvp", x, v)
+    for at, direction in zip(leaves(x), along, strict=True):
+        if np.shape(at) != np.shape(direction):
+            shapes = f"x has shape {np.shape(at)} and v {np.shape(direction)}"
+            raise ShapeError(f"hvp: {shapes}; they must agree")
+
+    def slope(y: Any) -> Any:  # the derivative along v
+        return sum((g * w).sum() for g, w in zip(leaves(grad(f)(y)), along, strict=True))
+
+    return grad(slope)(x)

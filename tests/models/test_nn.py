@@ -86,8 +86,10 @@ def test_outputs_and_parameters_have_the_dtype(dtype):
 def test_a_wrong_width_is_refused():
     with pytest.raises(ShapeError, match=r"\(2, 4\)"):
         Dense(3, 2, rng=np.random.default_rng(0))(np.ones((2, 4)))
-    with pytest.raises(ShapeError, match="fan_in=0"):
-        Dense(0, 2, rng=np.random.default_rng(0))
+    for widths in ((0, 2), (2, 0), (0, 0), (-1, 2), (2, -1)):
+        with pytest.raises(ShapeError, match=rf"fan_in={widths[0]} and fan_out={widths[1]} must"):
+            Dense(*widths, rng=np.random.default_rng(0))
+    assert Dense(1, 1, rng=np.random.default_rng(0)).weight.shape == (1, 1)
 
 
 def test_an_unknown_activation_is_refused_at_once():
@@ -207,6 +209,72 @@ def test_what_is_no_parameter_has_no_name():
             self.nothing = None
 
     assert [name for name, _ in Odd().named_parameters()] == ["scales.0", "scales.1"]
+
+
+class Tower(Module):
+    """Layers in every kind of container."""
+
+    def __init__(self, seed=0):
+        rng = np.random.default_rng(seed)
+
+        def layer():
+            return Dense(2, 2, rng=rng, activation="tanh")
+
+        self.pair = (layer(), layer())
+        self.heads = {"mu": layer(), "log_var": [layer(), Tensor([0.5], requires_grad=True)]}
+        self.deep = [({"x": layer()},), ()]
+        self.by_number = {2: layer(), 1: None}
+        self.settings = {"activation": "tanh", "sizes": (2, 2)}
+
+    def __call__(self, x):
+        for part in (*self.pair, self.heads["mu"], self.heads["log_var"][0]):
+            x = part(x)
+        return self.by_number[2](self.deep[0][0]["x"](x)) * self.heads["log_var"][1]
+
+
+def test_layers_in_tuples_dicts_and_in_one_another_are_found_by_stable_names():
+    layers = ["pair.0", "pair.1", "heads.mu", "heads.log_var.0", "deep.0.0.x", "by_number.2"]
+    expected = [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
+    expected.insert(8, "heads.log_var.1")
+    assert [name for name, _ in Tower().named_parameters()] == expected
+    assert [name for name, _ in Tower().named_parameters("t.")] == [f"t.{n}" for n in expected]
+    # all of them are trained, and a state holds all
+    source, copy = Tower(0), Tower(1)
+    x = np.random.default_rng(2).standard_normal((5, 2))
+    ops.sum(source(x)).backward()
+    assert all(p.grad is not None for p in source.parameters())
+    assert len(source.parameters()) == 13
+    copy.load_state_dict(source.state_dict())
+    np.testing.assert_array_equal(source(x).data, copy(x).data)
+
+
+def test_a_parameter_that_is_there_twice_has_two_names_and_counts_once():
+    class Tied(Module):
+        def __init__(self):
+            self.first = Dense(2, 2, rng=np.random.default_rng(0))
+            self.again = (self.first,)
+
+    tied = Tied()
+    assert [name for name, _ in tied.named_parameters()] == [
+        "first.weight", "first.bias", "again.0.weight", "again.0.bias",
+    ]  # fmt: skip
+    assert [id(p) for p in tied.parameters()] == [id(tied.first.weight), id(tied.first.bias)]
+    tied.load_state_dict(tied.state_dict())
+
+
+def test_names_that_would_hide_a_parameter_are_refused():
+    class Clash(Module):
+        def __init__(self, parts):
+            self.parts = parts
+
+    p, q = Tensor([1.0], requires_grad=True), Tensor([2.0], requires_grad=True)
+    for parts in ({1: p, "1": q}, {"a.b": p, "a": {"b": q}}, [{0: p, "0": q}]):
+        with pytest.raises(ValueError, match="two are called 'parts"):
+            Clash(parts).parameters()
+    for parts in ({p}, frozenset([Clash([p])]), [{"a": {p}}]):
+        with pytest.raises(TypeError, match=r"parts.* is a set, without order; use a list"):
+            Clash(parts).state_dict()
+    assert Clash({"tanh", "relu"}).parameters() == []
 
 
 # Saving and loading ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""SGD and Adam, step by step against their formulae, and what they may write to."""
+"""SGD, RMSprop and Adam, step by step against their formulae, and what they may write to."""
 
 import math
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae import ops
-from minivae.errors import ShapeError
-from minivae.optim import SGD, Adam
+from minivae import ops, value_and_grad
+from minivae.errors import GradientError, ShapeError
+from minivae.optim import SGD, Adam, RMSprop
 from minivae.tensor import Tensor, wrap
 
 OPTIMISERS = {
+    "RMSprop": lambda p: RMSprop(p, 0.05),
     "SGD": lambda p: SGD(p, 0.05),
     "SGD with momentum": lambda p: SGD(p, 0.05, momentum=0.9),
     "Adam": lambda p: Adam(p, 0.05),
@@ -130,6 +131,50 @@ def test_adam_finds_the_minimum_of_an_ill_scaled_bowl():
         ops.sum(scales * ops.square(p)).backward()
         adam.step()
     np.testing.assert_allclose(p.data, 0.0, atol=1e-4)
+
+
+def test_rmsprop_on_a_bowl_by_hand():
+    # f = theta^2 from 2 with beta = 3/4 and rate 1/2: from g = 4, v = 16/4 = 4 and theta = 2 - 1;
+    # g = 2, v = 3 + 1 = 4, theta = 1 - 1/2; g = 1, v = 3 + 1/4, theta = 1/2 - 1 / (2 sqrt(13/4))
+    p = Tensor([2.0], requires_grad=True)
+    rmsprop = RMSprop([p], learning_rate=0.5, beta=0.75, epsilon=1e-300)
+    trajectory, averages = [], []
+    for _ in range(4):
+        rmsprop.step([2.0 * p.data])
+        trajectory.append(p.item())
+        averages.append(rmsprop.averages["v"][0].item())
+    third = 0.5 - 0.5 / math.sqrt(3.25)
+    v = 0.75 * 3.25 + 0.25 * (2 * third) ** 2
+    assert averages[:3] == [4.0, 4.0, 3.25]
+    assert trajectory[:2] == [1.0, 0.5]
+    assert trajectory[2:] == pytest.approx([third, third - third / math.sqrt(v)], rel=1e-15)
+    # epsilon stands beside the root: from v = 4, a step of 4 / (2 + 2) halves
+    p = Tensor([2.0], requires_grad=True)
+    RMSprop([p], learning_rate=0.5, beta=0.75, epsilon=2.0).step([np.array([4.0])])
+    assert p.item() == 1.5
+
+
+@given(
+    g=st.lists(st.just(0.0) | st.floats(1e-6, 1e3) | st.floats(-1e3, -1e-6), max_size=9),
+    beta=st.floats(0.0, 0.999),
+)
+def test_rmsprop_is_its_recurrence(g, beta):
+    theta, v, scale = 1.0, 0.0, 1.0
+    p = Tensor([1.0], requires_grad=True)
+    rmsprop = RMSprop([p], 0.1, beta)
+    for gradient in g:
+        v = beta * v + (1 - beta) * gradient**2
+        move = 0.1 * gradient / (math.sqrt(v) + 1e-8)
+        theta, scale = theta - move, scale + abs(move)
+        rmsprop.step([np.array([gradient])])
+        assert p.item() == pytest.approx(theta, rel=0, abs=1e-12 * scale)
+
+
+def test_rmsprops_first_steps_are_longer_than_adams():
+    p, q = Tensor([0.0], requires_grad=True), Tensor([0.0], requires_grad=True)
+    RMSprop([p], 0.1, beta=0.9).step([np.array([3.0])])
+    Adam([q], 0.1, beta1=0.0, beta2=0.9).step([np.array([3.0])])
+    assert p.item() / q.item() == pytest.approx(math.sqrt(10), rel=1e-6)
 
 
 @every
@@ -343,7 +388,7 @@ def test_a_gradient_that_does_not_fit_changes_nothing(make):
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
-@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam])
 def test_a_rate_is_positive(kind, rate):
     with pytest.raises(ValueError, match="learning_rate"):
         kind(parameters(), rate)
@@ -355,12 +400,123 @@ def test_momentum_is_a_share(momentum):
         SGD(parameters(), 0.1, momentum)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"beta1": 1.0}, {"beta2": -0.1}, {"epsilon": 0.0}, {"beta1": math.nan}]
-)
-def test_adams_constants_make_sense(wrong):
-    with pytest.raises(ValueError, match="Adam: beta1"):
-        Adam(parameters(), **wrong)
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, 1.5, math.nan, math.inf])
+def test_every_constant_has_its_bounds(wrong):
+    for kind, names in ((Adam, ("beta1", "beta2")), (RMSprop, ("beta",)), (SGD, ("momentum",))):
+        for name in names:
+            with pytest.raises(ValueError, match=rf"{kind.__name__}: .*{name}={wrong}"):
+                kind(parameters(), **{name: wrong})
+            kind(parameters(), **{name: 0.0})  # the bound that counts in
+            kind(parameters(), **{name: np.nextafter(1.0, 0.0)})
+    for kind in (Adam, RMSprop):
+        for epsilon in (0.0, -1.0, math.nan):
+            with pytest.raises(ValueError, match=rf"{kind.__name__}: .*epsilon={epsilon}"):
+                kind(parameters(), epsilon=epsilon)
+        kind(parameters(), epsilon=5e-324)
+    with pytest.raises(ValueError, match=r"Adam: beta1=0\.5 and beta2=1\.0 must be in \[0, 1\)"):
+        Adam(parameters(), beta1=0.5, beta2=1.0)
+
+
+# Trees of parameters -----------------------------------------------------------------------------
+
+
+@every
+def test_parameters_may_be_a_tree(make):
+    def tree(ps):
+        return {"first": ps[0], "rest": [(ps[1], ps[2]), {"last": ps[3]}]}
+
+    plain, in_tree = parameters(), parameters()
+    one, two = make(plain), make(tree(in_tree))
+    for step in range(3):
+        g = gradients(plain, step)
+        g[1] = None if step == 1 else g[1]
+        one.step(g)
+        # the order of a dict's keys does not matter
+        two.step({"rest": [(g[1], g[2]), {"last": g[3]}], "first": g[0]})
+    assert_equal(values(plain), values(in_tree))
+    assert one.state_dict().keys() == two.state_dict().keys()
+
+
+@every
+def test_value_and_grad_and_a_step_of_one_tree(make):
+    # (a - 3)^2 + (b + 1)^2: down to (3, -1), by gradients that are tensors as the parameters are
+    p = {"a": Tensor(0.0, requires_grad=True), "b": Tensor([0.0], requires_grad=True)}
+    optimiser = make(p)
+    loss = value_and_grad(lambda p: (p["a"] - 3.0) ** 2 + ops.sum((p["b"] + 1.0) ** 2))
+    for step in range(400):
+        optimiser.learning_rate = 0.05 * (1 - step / 400)
+        optimiser.step(loss(p)[1])
+    assert (p["a"].item(), p["b"].item()) == pytest.approx((3.0, -1.0), abs=1e-3)
+
+
+@every
+def test_gradients_of_another_form_change_nothing(make):
+    ps = parameters()
+    optimiser = make({"a": ps[0], "b": [ps[1], ps[2], ps[3]]})
+    a, *b = gradients(ps, 0)
+    for wrong in (
+        [a, *b],
+        {"a": a},
+        {"a": a, "b": b[:2]},
+        {"a": a, "c": b},
+        {"a": [a], "b": b},
+        {"a": a, "b": None},
+        a,
+    ):
+        with pytest.raises(ShapeError, match=r"^step: a tree of the form"):
+            optimiser.step(wrong)
+    with pytest.raises(ShapeError, match=r"^step: a tree of the form list of 1 .*form ndarray"):
+        make([ps[0]]).step(a)
+    assert_equal(values(ps), values(parameters()))
+    assert optimiser.step_count == 0
+
+
+@every
+def test_what_is_no_parameter_is_refused(make):
+    p = parameters()[0]
+    for wrong, kind in ((np.ones(2), "ndarray"), (1.0, "float"), (None, "NoneType"), ({1}, "set")):
+        for tree in (wrong, [p, wrong], {"p": [wrong]}):
+            with pytest.raises(TypeError, match=rf"of type {kind}; it must be a Tensor"):
+                make(tree)
+    with pytest.raises(GradientError, match="was computed; only a leaf takes"):
+        make([p * 2.0])
+
+
+@every
+def test_one_tensor_and_what_is_counted_off_are_parameters(make):
+    alone, listed, counted = (parameters()[0] for _ in range(3))
+    g = gradients([alone], 0)
+    make(alone).step(g[0])
+    make([listed]).step(g)
+    make(p for p in [counted]).step(g)
+    assert_equal(values([alone]), values([listed]))
+    assert_equal(values([alone]), values([counted]))
+
+
+@every
+def test_zero_grad_forgets_the_gradients(make):
+    ps = parameters()
+    optimiser = make(ps)
+    for _ in range(2):
+        optimiser.zero_grad()
+        for p in ps:
+            ops.sum(3.0 * p).backward()
+        assert all((p.grad == 3.0).all() for p in ps)
+    optimiser.zero_grad()
+    assert [p.grad for p in ps] == [None] * 4
+    before = values(ps)
+    optimiser.step()
+    assert_equal(values(ps), before)
+
+
+@every
+def test_numpys_warnings_as_errors_do_not_stop_a_step(make):
+    p = Tensor([1.0], requires_grad=True, dtype=np.float32)
+    optimiser = make([p])
+    with np.errstate(all="raise"):
+        for g in (1e-300, 1e-30, 1e30):
+            optimiser.step([np.array([g])])
+    assert p.dtype == np.float32
 
 
 # Going on ----------------------------------------------------------------------------------------

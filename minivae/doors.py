@@ -1,0 +1,241 @@
+"""How tensors are reached: data on their way in, numbers on their way out, operations by name.
+
+- `as_array`: data from outside as an array of real numbers, or a refusal;
+- `Doors`: the operators, the methods and NumPy's functions that lead to the operations of
+  :mod:`minivae.ops`, and the ways out of the tape, none of which is silent;
+- `Counter`: a switch that blocks of code turn, such as ``with no_grad():``.
+
+The engine itself is in :mod:`minivae.tensor`; nothing here computes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minivae.errors import DtypeError, GradientError
+
+__all__ = ["OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "values"]
+
+Array: TypeAlias = NDArray[Any]
+Function: TypeAlias = Callable[..., Any]
+
+# Operations are looked up here by name; `minivae.ops` fills the table.
+OPERATIONS: dict[str, Function] = {}
+
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+_EMPTY = "out", "dtype"  # what NumPy hands to methods as None
+_UFUNCS = {"absolute": "abs", "fabs": "abs", "expit": "sigmoid", "true_divide": "divide"}
+
+
+# ---- in ----
+
+
+def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
+    """Data from outside as an array of real numbers; lists and numbers become float64.
+
+    Raises
+    ------
+    DtypeError
+        If they are anything else: complex numbers, words, objects; or if some are masked.
+    """
+    if type(x) is np.ndarray and dtype is None and x.dtype in _FLOATS:
+        return x
+    if _masked(x):
+        raise DtypeError(
+            f"{operation}: a masked array hides some of its numbers, which would be computed with; "
+            "fill them first by .filled(value), or leave their rows out"
+        )
+    array = np.asarray(x)
+    wanted = dtype or (None if hasattr(x, "dtype") else np.float64)
+    if wanted and array.dtype.kind in "fiub":
+        with np.errstate(all="ignore"):  # what is too large for float32 is infinite there
+            array = np.asarray(array, wanted)
+    if array.dtype.kind in "iub" or array.dtype in _FLOATS:
+        return array
+    given = f"{type(x).__name__} of dtype {array.dtype}"
+    if array.dtype == object and hasattr(x, "dtype"):
+        given += " (a column with missing values, perhaps: fill them, or leave their rows out)"
+    raise DtypeError(f"{operation}: cannot compute with {given}; use float32 or float64 numbers")
+
+
+def _masked(x: Any) -> bool:
+    """Whether some of the numbers are masked: NumPy would take those under the mask."""
+    if isinstance(x, list | tuple):
+        return any(map(_masked, x))
+    return isinstance(x, np.ma.MaskedArray)
+
+
+# ---- out ----
+
+
+def values(x: Any) -> Any:
+    """The numbers alone, without the record: for masks, comparisons and the way out."""
+    return x._data if isinstance(x, Doors) else x
+
+
+def _of_values(function: Function) -> Function:
+    """A method that looks at the numbers alone: nothing flows back through it."""
+    return lambda self, *others: function(self._data, *map(values, others))
+
+
+def _number(kind: Callable[[Any], Any]) -> Function:
+    """A method that makes a plain number of a tensor, unless that would lose its gradient."""
+
+    def convert(self: Doors) -> Any:
+        if self.requires_grad:
+            raise GradientError(
+                f"{kind.__name__}: a plain number would lose the gradient, as in float(t), "
+                "math.exp(t) or y[i] = t; use minivae.ops, as in ops.exp(t) and ops.stack, or "
+                "t.item() if no gradient is meant"
+            )
+        return kind(self._data)
+
+    return convert
+
+
+def _method(name: str, reflected: bool = False) -> Callable[..., Any]:
+    """A method that is the operation of that name in :mod:`minivae.ops`."""
+    if reflected:
+        return lambda self, other: OPERATIONS[name](other, self)
+    # NumPy's function of that name ends here too, with None for what it was not given.
+    return lambda self, *args, **params: OPERATIONS[name](
+        self, *args, **{k: v for k, v in params.items() if v is not None or k not in _EMPTY}
+    )
+
+
+class Doors:
+    """What Python and NumPy find on a tensor, by name; what it is stands in :mod:`minivae.tensor`.
+
+    Comparisons give plain boolean arrays, element by element. So ``t in tensors`` asks whether one
+    *equals* t, and fails where that is no single answer; ``any(t is u for u in tensors)`` asks
+    whether t itself is there.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    _data: Array
+    requires_grad: bool
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **params: Any) -> Any:
+        """NumPy's ``ufunc`` of tensors: the operation of that name, if there is one."""
+        name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
+        if method == "__call__" and not params and name in OPERATIONS:
+            return OPERATIONS[name](*inputs)
+        written = params.get("out", ())
+        traced = any(isinstance(x, Doors) and x.requires_grad for x in inputs)
+        if any(isinstance(x, Doors) for x in written) or (traced and written):
+            raise GradientError(
+                f"{name}: NumPy would write into an array, where a tensor's gradient is lost, or "
+                "into a tensor, which is never written; write y = y + t, not y += t or out=y"
+            )
+        # A result of booleans has no gradient to lose.
+        if traced and "d" * ufunc.nin + "->?" not in ufunc.types:
+            known = name if name in OPERATIONS else "sum, exp and the like"
+            raise GradientError(
+                f"{name}: NumPy's {ufunc.__name__} would lose the gradient here; use minivae.ops "
+                f"({known}), or t.numpy() if no gradient is meant"
+            )
+        return getattr(ufunc, method)(*map(values, inputs), **params)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise GradientError(
+                "NumPy would lose the gradient: use minivae.ops (for lists, stack), or .numpy()"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a tensor is never written to: make a new one by ops.where, ops.stack or "
+            "ops.scatter_add; a parameter p takes new values by p.data = ..."
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item(), spec) if spec else str(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self._data)))
+
+    __len__, __bool__ = _of_values(len), _of_values(bool)
+    __int__, __float__ = _number(int), _number(float)
+    __eq__, __ne__ = _of_values(operator.eq), _of_values(operator.ne)
+    __lt__, __le__ = _of_values(operator.lt), _of_values(operator.le)
+    __gt__, __ge__ = _of_values(operator.gt), _of_values(operator.ge)
+
+    # ---- operations ----
+
+    __add__, __radd__ = _method("add"), _method("add", reflected=True)
+    __sub__, __rsub__ = _method("subtract"), _method("subtract", reflected=True)
+    __mul__, __rmul__ = _method("multiply"), _method("multiply", reflected=True)
+    __truediv__, __rtruediv__ = _method("divide"), _method("divide", reflected=True)
+    __pow__, __rpow__ = _method("power"), _method("power", reflected=True)
+    __matmul__, __rmatmul__ = _method("matmul"), _method("matmul", reflected=True)
+    __neg__, __pos__ = _method("negative"), _method("positive")
+    __abs__, __getitem__ = _method("abs"), _method("getitem")
+
+    sum, mean, prod = _method("sum"), _method("mean"), _method("prod")
+    var, std, norm = _method("var"), _method("std"), _method("norm")
+    max, min = _method("max"), _method("min")
+    logsumexp, softmax = _method("logsumexp"), _method("softmax")
+    log_softmax, cumsum = _method("log_softmax"), _method("cumsum")
+
+    exp, expm1, log, log1p = map(_method, ("exp", "expm1", "log", "log1p"))
+    sqrt, square, abs = map(_method, ("sqrt", "square", "abs"))
+    sin, cos, tanh = map(_method, ("sin", "cos", "tanh"))
+    sigmoid, softplus, relu = map(_method, ("sigmoid", "softplus", "relu"))
+
+    swapaxes, squeeze = _method("swapaxes"), _method("squeeze")
+    astype, clip = _method("astype"), _method("clip")
+    diagonal = _method("diagonal")
+    T = property(_method("transpose"), doc="The tensor with its axes reversed.")
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same elements in another shape, as numbers or as one tuple."""
+        return OPERATIONS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Any:
+        """All elements along one axis."""
+        return self.reshape(-1)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes in another order, as numbers or as one tuple; reversed if none is given."""
+        return OPERATIONS["transpose"](self, axes[0] if len(axes) == 1 else axes or None)
+
+
+# ---- switches ----
+
+
+class Counter(ContextDecorator):
+    """Adds to a number in a ``with`` block or a decorated function, and takes it away behind.
+
+    Blocks may be left in any order, as generators do that stop inside one, and one object may be
+    entered any number of times.
+    """
+
+    def __init__(self, count: ContextVar[int], step: int) -> None:
+        self.count, self.step = count, step
+
+    def __enter__(self) -> None:
+        self.count.set(self.count.get() + self.step)
+
+    def __exit__(self, *error: object) -> None:
+        self.count.set(self.count.get() - self.step)
+
+    def __call__(self, function: Any) -> Any:
+        """Decorate a function."""
+        kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+        if any(kind(function) for kind in kinds):
+            raise TypeError(
+                f"{function.__name__} only begins when it is called, and runs later: put the with "
+                "block inside it, around what it computes"
+            )
+        return super().__call__(function)

@@ -475,7 +475,7 @@ def test_second_derivatives_are_checked_as_gradients_of_gradients():
         (lambda: gradcheck(lambda x: (x, x), X), GradientError, "returned tuple"),
         (lambda: gradcheck(lambda x: x > 0, X), GradientError, "returned bool"),
         (lambda: gradcheck(lambda x: x @ X, X), ShapeError, "matmul"),
-        (lambda: gradcheck(lambda x: np.exp(x), X), TypeError, "ufunc"),
+        (lambda: gradcheck(lambda x: np.arctan(x), X), GradientError, "arctan"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused(call, error, message):
@@ -484,8 +484,8 @@ def test_a_call_that_makes_no_sense_is_refused(call, error, message):
 
 
 def test_an_error_of_the_function_says_where_it_came_from():
-    with pytest.raises(TypeError) as failure:
-        gradcheck(lambda x: np.exp(x), X)
+    with pytest.raises(GradientError) as failure:
+        gradcheck(lambda x: np.arctan(x), X)
     (note,) = failure.value.__notes__
     assert note.startswith("gradcheck: raised while computing lambda: x (3, 4).")
     assert "primitive(forward, vjp)" in note

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from minivae.errors import DtypeError, GradientError
 
-__all__ = ["OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "values"]
+__all__ = [
+    "OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "refuse_masked", "values",
+]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
 Function: TypeAlias = Callable[..., Any]
@@ -48,16 +50,16 @@ def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
     """
     if type(x) is np.ndarray and dtype is None and x.dtype in _FLOATS:
         return x
-    if _masked(x):
-        raise DtypeError(
-            f"{operation}: a masked array hides some of its numbers, which would be computed with; "
-            "fill them first by .filled(value), or leave their rows out"
-        )
+    refuse_masked(operation, x)
     array = np.asarray(x)
     wanted = dtype or (None if hasattr(x, "dtype") else np.float64)
     if wanted and array.dtype.kind in "fiub":
         with np.errstate(all="ignore"):  # what is too large for float32 is infinite there
-            array = np.asarray(array, wanted)
+            before, array = array, np.asarray(array, wanted)
+            lost = array.dtype.kind in "iu" and np.trunc(before) != array
+            if np.any(lost):
+                wrong = before[lost].flat[0]
+                raise DtypeError(f"{operation}: {wrong} is out of the range of {array.dtype}")
     if array.dtype.kind in "iub" or array.dtype in _FLOATS:
         return array
     given = f"{type(x).__name__} of dtype {array.dtype}"
@@ -66,11 +68,16 @@ def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
     raise DtypeError(f"{operation}: cannot compute with {given}; use float32 or float64 numbers")
 
 
-def _masked(x: Any) -> bool:
-    """Whether some of the numbers are masked: NumPy would take those under the mask."""
+def refuse_masked(operation: str, x: Any) -> None:
+    """Raise DtypeError for masked arrays, alone or in lists: NumPy takes what is under the mask."""
     if isinstance(x, list | tuple):
-        return any(map(_masked, x))
-    return isinstance(x, np.ma.MaskedArray)
+        for part in x:
+            refuse_masked(operation, part)
+    elif isinstance(x, np.ma.MaskedArray):
+        raise DtypeError(
+            f"{operation}: a masked array hides some of its numbers, which would be computed with; "
+            "fill them first by .filled(value), or leave their rows out"
+        )
 
 
 # ---- out ----
@@ -78,12 +85,12 @@ def _masked(x: Any) -> bool:
 
 def values(x: Any) -> Any:
     """The numbers alone, without the record: for masks, comparisons and the way out."""
-    return x._data if isinstance(x, Doors) else x
+    return x._array if isinstance(x, Doors) else x
 
 
 def _of_values(function: Function) -> Function:
     """A method that looks at the numbers alone: nothing flows back through it."""
-    return lambda self, *others: function(self._data, *map(values, others))
+    return lambda self, *others: function(self._array, *map(values, others))
 
 
 def _number(kind: Callable[[Any], Any]) -> Function:
@@ -96,7 +103,7 @@ def _number(kind: Callable[[Any], Any]) -> Function:
                 "math.exp(t) or y[i] = t; use minivae.ops, as in ops.exp(t) and ops.stack, or "
                 "t.item() if no gradient is meant"
             )
-        return kind(self._data)
+        return kind(self._array)
 
     return convert
 
@@ -122,7 +129,7 @@ class Doors:
     __slots__ = ()
     __hash__ = object.__hash__
 
-    _data: Array
+    _array: Array
     requires_grad: bool
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **params: Any) -> Any:
@@ -151,7 +158,7 @@ class Doors:
             raise GradientError(
                 "NumPy would lose the gradient: use minivae.ops (for lists, stack), or .numpy()"
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -160,10 +167,10 @@ class Doors:
         )
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item(), spec) if spec else str(self)
+        return format(self._array.item(), spec) if spec else str(self)
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self._data)))
+        return (self[i] for i in range(len(self._array)))
 
     __len__, __bool__ = _of_values(len), _of_values(bool)
     __int__, __float__ = _number(int), _number(float)

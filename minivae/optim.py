@@ -14,14 +14,14 @@ import numpy as np
 
 import minivae_kernels as kernels
 from minivae.errors import GradientError, ShapeError
-from minivae.tensor import Array, Tensor, values
+from minivae.tensor import Array, Tensor, as_array, values
 from minivae.trees import Tree, aligned, leaves
 
 __all__ = ["SGD", "Adam", "RMSprop"]
 
 
 def _holders(p: Tensor) -> int:
-    return sys.getrefcount(p._data)
+    return sys.getrefcount(p._array)
 
 
 # What _holders counts where nobody but the tensor holds its array; Python versions differ.
@@ -31,7 +31,7 @@ _ALONE = _holders(Tensor(0.0))
 def _own_array(p: Tensor) -> Array:
     """A parameter's array, if nobody else holds it, or a copy; it may be written to."""
     alone = _holders(p) == _ALONE
-    array = p._data
+    array = p._array
     if not (alone and array.base is None and array.flags.c_contiguous):
         return array.copy(order="C")
     array.setflags(write=True)
@@ -89,7 +89,7 @@ class Optimiser:
         else:
             gradients = [*map(values, aligned("step", self._tree, gradients))]
         for p, g in zip(self.parameters, gradients, strict=True):
-            if g is not None and np.shape(g) != p._data.shape:
+            if g is not None and np.shape(g) != p._array.shape:
                 raise ShapeError(
                     f"step: a parameter of shape {p.shape} was given a gradient of shape "
                     f"{np.shape(g)}"
@@ -97,8 +97,7 @@ class Optimiser:
         moved = [i for i, g in enumerate(gradients) if g is not None]
         parameters = [self.parameters[i] for i in moved]
         dtypes = [p.dtype for p in parameters]
-        with np.errstate(all="ignore"):  # what float32 cannot hold is 0 or infinite
-            grad = [np.asarray(gradients[i], d) for i, d in zip(moved, dtypes, strict=True)]
+        grad = [as_array("step", gradients[i], d) for i, d in zip(moved, dtypes, strict=True)]
         averages = [[self.averages[slot][i] for i in moved] for slot in self.slots]
         self.step_count += 1
         # by tensor: one that is listed twice moves twice, in the same array
@@ -108,7 +107,7 @@ class Optimiser:
         finally:
             for p, array in own.items():
                 array.setflags(write=False)
-                p._data = array
+                p._array = array
 
     def _move(self, param: list[Array], grad: list[Array], *averages: list[Array]) -> None:
         """Write new values over the old ones, of the parameters and of their averages."""

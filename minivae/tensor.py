@@ -77,10 +77,10 @@ class Tensor(Doors):
         If the data are not real numbers, or an integer tensor asks for gradients.
     """
 
-    __slots__ = ("__weakref__", "_age", "_data", "_node", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_age", "_array", "_node", "grad", "requires_grad")
 
     _age: int
-    _data: Array
+    _array: Array
     _node: Node | None
     grad: Array | None
     requires_grad: bool
@@ -98,7 +98,7 @@ class Tensor(Doors):
         The tape holds these very numbers, so NumPy refuses to write them, as ``p.data += 1`` would:
         write ``p.data = p.data + 1``.
         """
-        return self._data.view()
+        return self._array.view()
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -107,24 +107,24 @@ class Tensor(Doors):
         new = Tensor(value, dtype=self.dtype)
         if new.shape != self.shape:
             raise ShapeError(f"data: a leaf of shape {self.shape} was given shape {new.shape}")
-        self._data = new._data
+        self._array = new._array
 
-    shape = property(operator.attrgetter("_data.shape"), doc="The length of each axis.")
-    dtype = property(operator.attrgetter("_data.dtype"), doc="The type of one element.")
-    ndim = property(operator.attrgetter("_data.ndim"), doc="The number of axes.")
-    size = property(operator.attrgetter("_data.size"), doc="The number of elements.")
+    shape = property(operator.attrgetter("_array.shape"), doc="The length of each axis.")
+    dtype = property(operator.attrgetter("_array.dtype"), doc="The type of one element.")
+    ndim = property(operator.attrgetter("_array.ndim"), doc="The number of axes.")
+    size = property(operator.attrgetter("_array.size"), doc="The number of elements.")
 
     def numpy(self) -> Array:
         """A copy of the values that may be written to."""
-        return self._data.copy()
+        return self._array.copy()
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        return self._data.item()
+        return self._array.item()
 
     def detach(self) -> Tensor:
         """The same values, with no record of how they were computed."""
-        return wrap(self._data)
+        return wrap(self._array)
 
     def backward(self, gradient: Any = None) -> None:
         """Add the gradient of this tensor to ``.grad`` of every leaf that asked for one.
@@ -153,19 +153,19 @@ class Tensor(Doors):
             leaf.grad = g if leaf.grad is None else kernels.add(leaf.grad, g)
 
     def __repr__(self) -> str:
-        text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
+        text = np.array2string(self._array, separator=", ", prefix="Tensor(", threshold=100)
         how = f", {self._node.operation.__name__}" if self._node else ", requires_grad=True"
         return f"Tensor({text}, dtype={self.dtype}{how if self.requires_grad else ''})"
 
     def __reduce__(self) -> Any:
         if self._node is not None:
             raise GradientError("copy and pickle: only a leaf has a copy; detach() the result")
-        return Tensor, (self._data, self.requires_grad), (None, {"grad": self.grad})
+        return Tensor, (self._array, self.requires_grad), (None, {"grad": self.grad})
 
 
 def _fill(tensor: Tensor, array: Array, requires_grad: bool, node: Node | None) -> Tensor:
     array.setflags(write=False)
-    tensor._data, tensor._node, tensor._age = array, node, next(_ages)
+    tensor._array, tensor._node, tensor._age = array, node, next(_ages)
     tensor.grad, tensor.requires_grad = None, requires_grad
     return tensor
 
@@ -235,7 +235,7 @@ class Primitive:
         inputs, extra = inputs[: self._n_inputs], inputs[self._n_inputs :]
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         traced = silence.get() < 1 and any([x.requires_grad for x in tensors])  # noqa: C419
-        arrays = [x._data if isinstance(x, Tensor) else self._constant(x, traced) for x in inputs]
+        arrays = [x._array if isinstance(x, Tensor) else self._constant(x, traced) for x in inputs]
         if not tensors and not any(isinstance(x, np.ndarray) for x in arrays):
             arrays = [np.asarray(x) for x in inputs]
         try:
@@ -267,7 +267,7 @@ class Primitive:
         if isinstance(x, float | int):
             return x
         array = as_array(self.__name__, x)
-        return wrap(array.copy())._data if keep else array
+        return wrap(array.copy())._array if keep else array
 
     def pull_back(
         self, g: Value, out: Tensor, node: Node, wanted: Sequence[bool], differentiable: bool
@@ -285,7 +285,7 @@ class Primitive:
             return [found.pop(x, None) if isinstance(x, Tensor) else None for x in inputs]
         if self._selective:
             params = {**params, "wanted": wanted}
-        operands = (out, *inputs) if differentiable else (out._data, *arrays)
+        operands = (out, *inputs) if differentiable else (out._array, *arrays)
         parts = self.vjp(g, *operands, **params)
         parts = parts if isinstance(parts, tuple | list) else (parts,)
         if len(parts) != len(inputs):
@@ -298,12 +298,12 @@ class Primitive:
         """A cotangent in its input's shape and dtype; a wrong shape is refused, not repaired."""
         if type(part) is not np.ndarray and not (differentiable and isinstance(part, Tensor)):
             part = np.asarray(values(part))
-        if self.broadcasts and part.shape == g.shape != x._data.shape:
+        if self.broadcasts and part.shape == g.shape != x._array.shape:
             part = unbroadcast(part, x.shape)
-        if part.shape != x._data.shape:
+        if part.shape != x._array.shape:
             wrong = f"a cotangent of shape {part.shape} for an input of shape {x.shape}"
             raise GradientError(f"{self.__name__}: its VJP returned {wrong}; they must agree")
-        return part if part.dtype == x._data.dtype else OPERATIONS["astype"](part, x.dtype)
+        return part if part.dtype == x._array.dtype else OPERATIONS["astype"](part, x.dtype)
 
 
 def _arguments(function: Function) -> list[inspect.Parameter]:

@@ -45,10 +45,12 @@ from minivae_kernels.registers import (
     write,
     zeros,
 )
+from minivae_kernels.sums import sum_rows
 
 # A tile has four rows of so many registers. With those for a and b they are 26, or 16.
 _WIDE = 5 if COUNT == 32 else 3
 _HEIGHT = 32  # rows that a thread computes of a panel before it takes another block
+_FEW = 256  # rows whose sums may be taken four at a time; more would lose digits of float32
 _PART = 256  # terms that are summed one after the other: parts' sums lose fewer digits
 _DEEP = 1024  # terms from which on halves are summed apart: a panel is to fit in the second cache
 _DOTS = 4  # rows and columns in a tile of dot products
@@ -157,7 +159,9 @@ def linear_backward(
     if wanted[1]:
         dweight = np.empty((depth, n), dtype)
         _multiply(x.T, p, none, dweight, False)
-    if wanted[2]:
+    if wanted[2] and m > _FEW:
+        dbias = sum_rows(p[None])[0]
+    elif wanted[2]:
         dbias = np.empty(n, dtype)
         _sum_rows.run(n, n, contiguous(p), dbias)
     return dx, dweight, dbias

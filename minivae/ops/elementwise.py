@@ -7,6 +7,7 @@ is the cotangent of the output ``out``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from numpy.typing import DTypeLike
 from scipy import special
 
 import minivae_kernels as kernels
-from minivae.errors import DtypeError
-from minivae.tensor import Array, Value, as_array, primitive, values
+from minivae.errors import DtypeError, GradientError
+from minivae.tensor import Array, Tensor, Value, as_array, primitive, values
 
 __all__ = [
     "abs", "add", "astype", "clip", "cos", "divide", "exp", "expm1", "log", "log1p", "maximum",
@@ -32,11 +33,28 @@ def floating(x: Array) -> Array:
 
 
 # ---- arithmetic ----
+#
+# Integers and booleans are computed with as float64, so that none wraps around. What only chooses
+# or moves elements leaves them as they are.
+
+
+def _in_floats(operate: Callable[..., Array], *arrays: Any) -> Array:
+    """NumPy's result; where it would be of integers or booleans, that of the same as float64."""
+    out = _held(operate, *arrays)
+    return out if out.dtype.kind == "f" else operate(*(np.asarray(x, np.float64) for x in arrays))
+
+
+def _held(operate: Callable[..., Array], *arrays: Any) -> Array:
+    """NumPy's result; where a plain number is out of the integers' range, as float64."""
+    try:
+        return operate(*arrays)
+    except OverflowError:
+        return operate(*(np.asarray(x, np.float64) for x in arrays))
 
 
 def _add(x: Array, y: Array, /) -> Array:
     """x + y."""
-    return np.add(x, y)
+    return _in_floats(np.add, x, y)
 
 
 def _add_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
@@ -49,9 +67,11 @@ add = primitive(_add, _add_vjp, broadcasts=True)
 
 def _subtract(x: Array, y: Array, /) -> Array:
     """x - y."""
-    if np.result_type(x, y).kind == "b":
-        raise DtypeError("subtract: booleans have no difference; convert them to float, or use !=")
-    return np.subtract(x, y)
+    try:
+        return _in_floats(np.subtract, x, y)
+    except TypeError:
+        mend = "convert them to float, or use !="
+        raise DtypeError(f"subtract: booleans have no difference; {mend}") from None
 
 
 def _subtract_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
@@ -64,7 +84,7 @@ subtract = primitive(_subtract, _subtract_vjp, broadcasts=True)
 
 def _multiply(x: Array, y: Array, /) -> Array:
     """x * y."""
-    return np.multiply(x, y)
+    return _in_floats(np.multiply, x, y)
 
 
 def _multiply_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
@@ -77,7 +97,7 @@ multiply = primitive(_multiply, _multiply_vjp, broadcasts=True)
 
 def _divide(x: Array, y: Array, /) -> Array:
     """x / y."""
-    return np.divide(x, y)
+    return _in_floats(np.divide, x, y)
 
 
 def _divide_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:
@@ -90,7 +110,7 @@ divide = primitive(_divide, _divide_vjp, broadcasts=True)
 
 def _negative(x: Array, /) -> Array:
     """-x."""
-    return np.negative(x)
+    return np.negative(floating(x))
 
 
 def _negative_vjp(g: Value, out: Value, x: Value) -> Value:
@@ -149,7 +169,7 @@ power = primitive(_power, _power_vjp, broadcasts=True)
 
 def _square(x: Array, /) -> Array:
     """x ** 2."""
-    return np.square(x)
+    return np.square(floating(x))
 
 
 def _square_vjp(g: Value, out: Value, x: Value) -> Value:
@@ -245,7 +265,7 @@ sqrt = primitive(_sqrt, _sqrt_vjp)
 
 def _abs(x: Array, /) -> Array:
     """|x|; its derivative at 0 is taken as 0."""
-    return np.abs(x)
+    return np.abs(floating(x))
 
 
 def _abs_vjp(g: Value, out: Value, x: Value) -> Value:
@@ -348,7 +368,7 @@ def _share(winner: Array, tie: Array, like: Value) -> Array:
 
 def _maximum(x: Array, y: Array, /) -> Array:
     """The larger of the two; a tie shares its cotangent evenly, NaN wins."""
-    return np.maximum(x, y)
+    return _held(np.maximum, x, y)
 
 
 def _maximum_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
@@ -363,7 +383,7 @@ maximum = primitive(_maximum, _maximum_vjp, broadcasts=True)
 
 def _minimum(x: Array, y: Array, /) -> Array:
     """The smaller of the two; a tie shares its cotangent evenly, NaN wins."""
-    return np.minimum(x, y)
+    return _held(np.minimum, x, y)
 
 
 def _minimum_vjp(g: Value, out: Value, x: Value, y: Value) -> Value:
@@ -382,7 +402,13 @@ def _where(condition: Array, x: Array, y: Array, /) -> Array:
     A cotangent of 0 goes to the branch not taken. If that branch itself has an infinite derivative
     there, 0 times infinity is NaN: make its input safe with a ``where`` of its own.
     """
-    return np.where(condition, x, y)
+    out = np.where(condition, x, y)
+    if out.dtype.kind in "iu":  # NumPy lets a plain number wrap around here
+        try:
+            np.asarray(x, out.dtype), np.asarray(y, out.dtype)
+        except OverflowError:
+            out = np.where(condition, np.asarray(x, np.float64), np.asarray(y, np.float64))
+    return out
 
 
 def _where_vjp(g: Value, out: Value, condition: Value, x: Value, y: Value) -> Value:
@@ -396,8 +422,18 @@ where = primitive(_where, _where_vjp, broadcasts=True)
 
 def _clip(x: Array, /, lower: Any = None, upper: Any = None) -> Array:
     """x held between constant bounds; at a bound the derivative is 1."""
-    lower, upper = (b.item() if isinstance(b, np.generic) else b for b in (lower, upper))
-    return np.clip(x, lower, upper)
+    return np.clip(x, _bound(lower), _bound(upper))
+
+
+def _bound(bound: Any) -> Any:
+    """A bound of clip as NumPy takes it; plain numbers stay weak."""
+    if isinstance(bound, Tensor) and bound.requires_grad:
+        raise GradientError(
+            "clip: a bound is a constant and gets no gradient; use maximum(x, lower) and "
+            "minimum(x, upper), which share it between x and the bound"
+        )
+    bound = bound.item() if isinstance(bound, np.generic) else values(bound)
+    return bound if bound is None or isinstance(bound, float | int) else as_array("clip", bound)
 
 
 def _clip_vjp(g: Value, out: Value, x: Value, lower: Any, upper: Any) -> Value:

@@ -30,6 +30,7 @@ from minivae.ops.elementwise import (
 from minivae.ops.linalg import matmul
 from minivae.ops.reductions import sum
 from minivae.ops.shapes import concatenate
+from minivae.ops.sums import total
 from minivae.tensor import Array, Value, primitive, values
 
 __all__ = [
@@ -50,7 +51,7 @@ def _repeat_rows(x: Value, like: Value) -> Value:
 
 def _sum_repeats(g: Array, shape: tuple[int, ...]) -> Array:
     """The adjoint of :func:`_repeat_rows`, on arrays."""
-    return g if g.shape == shape else g.reshape(-1, *shape).sum(axis=0)
+    return g if g.shape == shape else total(g.reshape(-1, *shape), 0)
 
 
 # ---- a layer ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+_LONG = 4096  # from here on, products of vectors and batches go to the kernel
+_FEW = 256  # products that einsum may add up in float32 one after the other
+
+
 def _matmul(x: Array, y: Array, /) -> Array:
     """x @ y by NumPy's rules: vectors are rows or columns, leading axes broadcast."""
     a, b = np.shape(x), np.shape(y)
@@ -30,7 +35,28 @@ def _matmul(x: Array, y: Array, /) -> Array:
         )
     if x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype.kind == "f":
         return kernels.matmul(x, y)
-    return np.asarray(np.matmul(x, y))
+    if x.dtype.char == y.dtype.char == "f" and x.shape[-1] > _LONG:
+        return _long_matmul(x, y)
+    out = np.matmul(x, y)
+    if out.dtype.kind != "f":  # integers are computed with as float64, so that none wraps around
+        out = np.matmul(floating(x), floating(y))
+    return np.asarray(out)
+
+
+def _long_matmul(x: Array, y: Array) -> Array:
+    """The product of float32 vectors or batches by the kernel, whose long sums keep their digits.
+
+    The libraries behind NumPy add up a vector's products in a few running totals.
+    """
+    x2 = x[None] if x.ndim == 1 else x
+    y2 = y[:, None] if y.ndim == 1 else y
+    lead = np.broadcast_shapes(x2.shape[:-2], y2.shape[:-2])
+    out = np.empty((*lead, x2.shape[-2], y2.shape[-1]), x.dtype)
+    x2, y2 = (np.broadcast_to(a, (*lead, *a.shape[-2:])) for a in (x2, y2))
+    for i in np.ndindex(lead):
+        out[i] = kernels.matmul(x2[i], y2[i])
+    out = out[..., 0] if y.ndim == 1 else out
+    return out if x.ndim > 1 else out[..., 0, :] if y.ndim > 1 else out[..., 0]
 
 
 def _matmul_vjp(
@@ -77,7 +103,23 @@ def einsum(subscripts: str, *operands: Any) -> Any:
 
 
 def _einsum_forward(*operands: Array, subscripts: str) -> Array:
+    names, _, output = subscripts.partition("->")
+    dtype = np.result_type(*operands)
+    if dtype != np.float64 and (dtype.kind != "f" or _terms(names, output, operands) > _FEW):
+        # integers would wrap around, and NumPy adds long sums of float32 in single file
+        wide = [np.asarray(x, np.float64) for x in operands]
+        out = np.einsum(subscripts, *wide, optimize=True)
+        return np.asarray(out, dtype if dtype.kind == "f" else np.float64)
     return np.asarray(np.einsum(subscripts, *operands, optimize=len(operands) > 2))
+
+
+def _terms(names: str, output: str, operands: Sequence[Array]) -> int:
+    """How many products are added up in each number of the result."""
+    lengths: dict[str, int] = {}
+    for text, x in zip(names.split(","), operands, strict=True):
+        for name, n in zip(text, x.shape, strict=True):
+            lengths[name] = max(n, lengths.get(name, 1))
+    return math.prod(n for name, n in lengths.items() if name not in output)
 
 
 def _einsum_vjp(

@@ -16,6 +16,7 @@ import minivae_kernels as kernels
 from minivae.errors import ShapeError
 from minivae.ops.elementwise import divide, exp, floating, multiply, where
 from minivae.ops.shapes import broadcast_to, flip, reshape, transpose
+from minivae.ops.sums import running, total
 from minivae.tensor import Array, Value, primitive, values
 
 __all__ = [
@@ -54,7 +55,7 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 def _sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum along axes."""
-    return np.asarray(x.sum(axis=axis, keepdims=keepdims))
+    return total(floating(x), axis, keepdims)
 
 
 def _sum_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
@@ -68,7 +69,7 @@ sum = primitive(_sum, _sum_vjp)
 @np.errstate(all="ignore")
 def _mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean along axes; NaN of nothing."""
-    return np.asarray(x.sum(axis=axis, keepdims=keepdims) / _count(x.shape, axis))
+    return np.asarray(total(floating(x), axis, keepdims) / _count(x.shape, axis))
 
 
 def _mean_vjp(g: Array, out: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
@@ -87,9 +88,9 @@ mean = primitive(_mean, _mean_vjp, composed=_mean_composed)
 
 def _var(x: Array, /, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """The variance along axes, the sum of squares divided by n - ddof."""
-    total = np.sum(np.square(x - _mean(x, axis, True)), axis=axis, keepdims=keepdims)
+    squares = total(np.square(x - _mean(x, axis, True)), axis, keepdims)
     n = _count(x.shape, axis) - ddof
-    return np.asarray(np.divide(total, n if n > 0 else 0))
+    return np.asarray(np.divide(squares, n if n > 0 else 0))
 
 
 def _var_vjp(g: Value, out: Value, x: Value, axis: Axis, ddof: int, keepdims: bool) -> Value:
@@ -122,7 +123,7 @@ def _norm(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     scale = np.max(np.abs(x), axis=_axes(x.shape, axis), keepdims=True, initial=0)
     scale = np.where((scale == 0) | ~np.isfinite(scale), 1, scale)
     squares = np.square(x / scale)
-    length = scale * np.sqrt(np.sum(squares, axis=axis, keepdims=True))
+    length = scale * np.sqrt(total(squares, axis, True))
     return _squeezed(length, x.shape, axis, keepdims)
 
 
@@ -156,7 +157,7 @@ def _extreme_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> 
     # d max(x) = mean of dx over the elements that attain it
     kept = _kept(x.shape, axis)
     attained = np.equal(values(x), values(out).reshape(kept)).astype(x.dtype)
-    share = divide(attained, np.sum(attained, axis=axis, keepdims=True))
+    share = divide(attained, total(attained, axis, True))
     return share * reshape(g, kept)
 
 
@@ -177,7 +178,7 @@ def _refuse_nothing(operation: str, x: Array, axis: Axis) -> None:
 
 def _prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product along axes; its derivative is exact with zeros among the factors."""
-    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims))
+    return np.asarray(np.prod(floating(x), axis=axis, keepdims=keepdims))
 
 
 def _prod_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
@@ -221,7 +222,7 @@ def _axes_last(x: Value, axis: Axis) -> tuple[Value, Callable[[Value], Value]]:
 
 def _cumsum(x: Array, /, axis: int | None = None) -> Array:
     """The running sum along an axis, or of the flattened array."""
-    return np.cumsum(x, axis=axis)
+    return running(floating(x), axis)
 
 
 def _cumsum_vjp(g: Value, out: Value, x: Value, axis: int | None) -> Value:
@@ -246,8 +247,8 @@ def _logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) along axes, without overflow; where all are -inf, -inf with gradient 0."""
     x = floating(x)
     shift = _shift(x, axis)
-    total = _sum(kernels.exp(x - shift), axis, True)
-    return _squeezed(kernels.log(total) + shift, x.shape, axis, keepdims)
+    mass = total(kernels.exp(x - shift), axis, True)
+    return _squeezed(kernels.log(mass) + shift, x.shape, axis, keepdims)
 
 
 def _logsumexp_vjp(g: Value, out: Value, x: Value, axis: Axis, keepdims: bool) -> Value:
@@ -264,7 +265,7 @@ def _softmax(x: Array, /, axis: Axis = -1) -> Array:
     """exp(x) / sum(exp(x)) along axes."""
     x = floating(x)
     weights = kernels.exp(x - _shift(x, axis))
-    return weights / np.sum(weights, axis=axis, keepdims=True)
+    return weights / total(weights, axis, True)
 
 
 def _softmax_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:
@@ -278,7 +279,7 @@ softmax = primitive(_softmax, _softmax_vjp)
 def _log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     """x - logsumexp(x) along axes."""
     shifted = floating(x) - _shift(floating(x), axis)
-    return shifted - kernels.log(_sum(kernels.exp(shifted), axis, True))
+    return shifted - kernels.log(total(kernels.exp(shifted), axis, True))
 
 
 def _log_softmax_vjp(g: Value, out: Value, x: Value, axis: Axis) -> Value:

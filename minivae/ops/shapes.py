@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minivae.doors import refuse_masked
 from minivae.errors import ShapeError
 from minivae.tensor import Array, Value, primitive, unbroadcast, values
 
@@ -156,12 +157,14 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def _scatter_add_forward(x: Array, /, index: Any, shape: tuple[int, ...]) -> Array:
-    out = np.zeros(shape, x.dtype)
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
     if _picks_once(index):
+        out = np.zeros(shape, dtype)
         out[index] = x
-    else:
-        np.add.at(out, index, x)
-    return out
+        return out
+    out = np.zeros(shape)  # sums, which integers would not hold, and float32 not to the last digits
+    np.add.at(out, index, x.astype(np.float64, copy=False))
+    return out.astype(dtype, copy=False)
 
 
 def _scatter_add_vjp(g: Value, out: Value, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
@@ -188,6 +191,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     indices
         Whole numbers; as many axes as x, which broadcast with x's but along ``axis``.
     """
+    refuse_masked("take_along_axis", indices)
     indices, shape = np.asarray(values(indices)), np.shape(x)
     if indices.ndim != len(shape):
         raise ShapeError(
@@ -212,6 +216,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def _frozen(index: Any) -> Any:
     """An index that nobody can change any more."""
+    refuse_masked("getitem", index)
     if isinstance(index, tuple):
         return tuple(_frozen(i) for i in index)
     if isinstance(index, list):

@@ -158,6 +158,12 @@ def empty(*shape):
 
 f32 = np.float32
 
+
+def u8(numbers):
+    """Small integers, as pixels are stored."""
+    return np.array(numbers, np.uint8)
+
+
 EDGES = [
     # empty arrays
     Edge("sum of nothing", ops.sum, empty(0), "float64", 0.0, []),
@@ -204,7 +210,34 @@ EDGES = [
     Edge("exp of booleans", ops.exp, np.array([False]), "float64", [1.0]),
     Edge("an integer to a negative power", lambda x: x**-1, np.array([2]), "float64", [0.5]),
     Edge("integers divided", lambda x: x / 2, np.array([1]), "float64", [0.5]),
-    Edge("integers added", lambda x: x + 2, np.array([1]), "int64", [3]),
+    Edge("integers added", lambda x: x + 2, np.array([1]), "float64", [3]),
+    Edge("integers subtracted", lambda x: x - 2, u8([1]), "float64", [-1]),
+    Edge("small integers added", lambda x: x + x, u8([200]), "float64", [400]),
+    Edge("small integers and a number", lambda x: x + 300, u8([200]), "float64", [500]),
+    Edge("small integers multiplied", lambda x: x * x, u8([200]), "float64", [40000]),
+    Edge("small integers squared", ops.square, u8([200]), "float64", [40000]),
+    Edge("large integers squared", ops.square, np.array([2**40]), "float64", [2.0**80]),
+    Edge("minus a small integer", lambda x: -x, u8([200]), "float64", [-200]),
+    Edge("the size of the least integer", ops.abs, np.array([-128], np.int8), "float64", [128]),
+    Edge("a product of small integers", lambda x: x @ x, u8([200, 200]), "float64", 80000),
+    Edge("an einsum of small integers", lambda x: ops.einsum("i,i->", x, x), u8([200, 200]),
+         "float64", 80000),
+    Edge("prod of large integers", ops.prod, np.array([2**40, 2**40]), "float64", 2.0**80),
+    Edge("sum of small integers", ops.sum, u8([200, 200]), "float64", 400),
+    Edge("cumsum of small integers", ops.cumsum, u8([200, 200]), "float64", [200, 400]),
+    Edge("scatter_add of small integers", lambda x: ops.scatter_add(x, [0, 0], (1,)),
+         u8([200, 200]), "float64", [400]),
+    Edge("float32 and small integers", lambda x: x * u8([3]), f32([2]), "float32", [6.0], [3.0]),
+    # what only moves or chooses keeps them
+    Edge("the largest integer", ops.max, u8([3, 200]), "uint8", 200),
+    Edge("the larger of integers", lambda x: ops.maximum(x, u8([7])), u8([3]), "uint8", [7]),
+    Edge("the larger of an integer and a number", lambda x: ops.maximum(x, 300), u8([3]),
+         "float64", [300]),
+    Edge("integers chosen", lambda x: ops.where(x > 5, x, 0), u8([3, 200]), "uint8", [0, 200]),
+    Edge("a number chosen beside integers", lambda x: ops.where(x > 5, x, 300), u8([3, 200]),
+         "float64", [300, 200]),
+    Edge("integers clipped", lambda x: ops.clip(x, 1, 300), u8([0, 200]), "uint8", [1, 200]),
+    Edge("integers picked", lambda x: x[[1, 1]], u8([3, 200]), "uint8", [200, 200]),
     Edge("the mean of integers", ops.mean, np.array([1, 2]), "float64", 1.5),
     Edge("the norm of integers", ops.norm, np.array([3, 4]), "float64", 5.0),
     Edge("the norm of small integers", ops.norm, np.array([-128], np.int8), "float64", 128.0),
@@ -212,7 +245,7 @@ EDGES = [
     Edge("the logsumexp of integers", ops.logsumexp, np.array([0, 0]), "float64", math.log(2)),
     Edge("the softmax of integers", ops.softmax, np.array([0, 0]), "float64", [0.5, 0.5]),
     Edge("the log_softmax of integers", ops.log_softmax, np.array([0]), "float64", [0.0]),
-    Edge("a sum of booleans counts", ops.sum, np.array([True, True]), "int64", 2),
+    Edge("a sum of booleans counts", ops.sum, np.array([True, True]), "float64", 2),
     Edge("integers are flat", lambda x: x.astype(int), np.array([2.7]), "int64", [2], [0.0]),
     # long sums of float32 are not sequential: that would stop at 2 ** 24
     Edge("a long sum of float32", ops.sum, np.ones(2**24 + 8, f32), "float32", 2.0**24 + 8),

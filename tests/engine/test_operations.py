@@ -662,6 +662,28 @@ def test_solving_looks_at_one_triangle_and_goes_on_from_zeros_and_nan():
     np.testing.assert_array_less(np.abs(L @ x - b), 1e-14 * (np.abs(L) @ np.abs(x)))
 
 
+@every_operation
+@few
+@given(data=st.data(), scale=st.sampled_from([1e-200, 1e-30, 1e30, 1e200, np.inf, np.nan]))
+def test_numpys_warnings_as_errors_stop_nothing(row, data, scale):
+    inputs = data.draw(row.inputs)
+    extreme = [a * scale for a in inputs.arrays]
+    f = bound(row, inputs)
+
+    def slope(*xs):
+        value, pull_back = vjp(f, *xs)
+        return sum((g * g).sum() for g in pull_back(np.full(value.shape, scale)))
+
+    with np.errstate(all="raise"):
+        for dtype in (np.float32, np.float64):
+            leaves = [Tensor(a, requires_grad=True, dtype=dtype) for a in extreme]
+            out = f(*leaves)
+            for _ in range(2):
+                out.backward(np.full(out.shape, scale))
+            if row.curved:
+                vjp(slope, *leaves)[1]()
+
+
 # Derivatives -------------------------------------------------------------------------------------
 
 

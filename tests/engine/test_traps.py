@@ -19,6 +19,7 @@ from scipy import special
 
 from minivae import Tensor, grad, hvp, no_grad, ops, primitive, value_and_grad, vjp
 from minivae.errors import DtypeError, GradientError, ShapeError
+from minivae.optim import SGD
 from minivae.tensor import values
 
 
@@ -1022,6 +1023,91 @@ def test_integers_cannot_ask_for_gradients():
 def test_booleans_have_no_difference():
     with pytest.raises(DtypeError, match=r"subtract: booleans"):
         Tensor(np.array([True])) - np.array([True])
+
+
+def test_numbers_under_a_mask_are_not_computed_with():
+    hidden = np.ma.array([1.0, -999.0], mask=[False, True])
+    x = leaf(1.0, 2.0)
+    operation = primitive(lambda x, y, /: x * y, lambda g, out, x, y: (g * y, g * x))
+    for take in (
+        lambda: Tensor(hidden),
+        lambda: Tensor([hidden, hidden]),
+        lambda: Tensor(np.ma.array([1.0, 2.0])),  # nothing is masked now, but who knows when
+        lambda: ops.exp(hidden),
+        lambda: ops.sum(hidden),
+        lambda: x * hidden,
+        lambda: ops.add(x, [hidden, [1.0, 2.0]]),
+        lambda: ops.concatenate([x, hidden]),
+        lambda: ops.where(hidden > 0, x, 0.0),
+        lambda: ops.einsum("i,i->", x, hidden),
+        lambda: ops.clip(x, hidden, None),
+        lambda: ops.clip(x, 0.0, hidden),
+        lambda: x[np.ma.array([0, 1], mask=[False, True])],
+        lambda: x[(np.ma.array([0, 1], mask=[False, True]),)],
+        lambda: ops.take_along_axis(x, np.ma.array([0, 1], mask=[False, True])),
+        lambda: operation(hidden, 1.0),
+        lambda: operation(x, hidden),
+        lambda: grad(ops.sum)(hidden),
+        lambda: grad(lambda p: p["a"].sum())({"a": hidden}),
+        lambda: hvp(ops.sum, np.ones(2), hidden),
+        lambda: vjp(ops.exp, x)[1](hidden),
+        lambda: (x * 1.0).backward(hidden),
+        lambda: setattr(x, "data", hidden),
+        lambda: SGD([x]).step([hidden]),
+    ):
+        with pytest.raises(DtypeError, match=r"a masked array hides some.*\.filled\(value\)"):
+            take()
+    for lose in (lambda: hidden * x, lambda: hidden - x, lambda: np.ma.exp(x)):
+        with pytest.raises(GradientError, match="would lose the gradient"):
+            lose()
+    np.testing.assert_array_equal((hidden * Tensor([2.0, 2.0])).mask, [False, True])
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+    np.testing.assert_array_equal(Tensor(hidden.filled(0.0)).data, [1.0, 0.0])
+
+
+def test_a_column_with_missing_values_is_named():
+    column = np.array([1.0, None, 2.0], object)
+    for take in (lambda: Tensor(column), lambda: leaf(1.0, 1.0, 1.0) * column):
+        with pytest.raises(DtypeError, match=r"ndarray of dtype object \(a column with missing"):
+            take()
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([300.0], np.uint8), ([-1], np.uint8), ([np.nan], int), ([np.inf], int), ([1e20], int),
+        ([[1.0, 2.0], [3.0, 128.5]], np.int8),
+    ],
+)  # fmt: skip
+def test_a_number_that_integers_do_not_hold_is_refused(data, dtype):
+    for cast, name in (
+        (lambda: Tensor(data, dtype=dtype), "Tensor"),
+        (lambda: Tensor(data).astype(dtype), "astype"),
+        (lambda: ops.astype(np.array(data), dtype), "astype"),
+    ):
+        with pytest.raises(DtypeError, match=rf"^{name}: .* is out of the range of u?int"):
+            cast()
+
+
+def test_what_integers_hold_is_cast_as_numpy_casts():
+    np.testing.assert_array_equal(Tensor([2.9, -2.9, 255.0], dtype=int).data, [2, -2, 255])
+    np.testing.assert_array_equal(Tensor([255.9, 0.0]).astype(np.uint8).data, [255, 0])
+    np.testing.assert_array_equal(Tensor([2.0, 0.0], dtype=bool).data, [True, False])
+    assert Tensor(np.zeros((0, 2)), dtype=np.uint8).shape == (0, 2)
+
+
+def test_bounds_of_clip_are_constants():
+    x = leaf(-1.0, 0.5, 2.0)
+    (ops.clip(x, Tensor(0.0), Tensor([1.0])) * 3.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 3.0, 0.0])
+    np.testing.assert_array_equal(ops.clip(x, [0.0, 1.0, 2.0], np.int8(3)).data, [0.0, 1.0, 2.0])
+    with pytest.raises(GradientError, match=r"^clip: a bound.*maximum\(x, lower\)"):
+        ops.clip(x, leaf(0.0), 1.0)
+    with pytest.raises(GradientError, match=r"^clip: a bound.*minimum\(x, upper\)"):
+        x.clip(upper=leaf(0.0))
+    for wrong in ("0", 1j, [None]):
+        with pytest.raises(DtypeError, match=r"^clip: cannot compute with"):
+            ops.clip(x, wrong, None)
 
 
 # Losing a gradient without a word ----------------------------------------------------------------

@@ -108,13 +108,24 @@ def _number(kind: Callable[[Any], Any]) -> Function:
     return convert
 
 
-def _method(name: str, reflected: bool = False) -> Callable[..., Any]:
+def _method(name: str) -> Callable[..., Any]:
     """A method that is the operation of that name in :mod:`minivae.ops`."""
-    if reflected:
-        return lambda self, other: OPERATIONS[name](other, self)
     # NumPy's function of that name ends here too, with None for what it was not given.
     return lambda self, *args, **params: OPERATIONS[name](
         self, *args, **{k: v for k, v in params.items() if v is not None or k not in _EMPTY}
+    )
+
+
+def _unary(name: str) -> Callable[..., Any]:
+    """A method without arguments that is an operation."""
+    return lambda self: OPERATIONS[name](self)
+
+
+def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """An operator that is an operation, from the left and from the right."""
+    return (
+        lambda self, other: OPERATIONS[name](self, other),
+        lambda self, other: OPERATIONS[name](other, self),
     )
 
 
@@ -180,14 +191,14 @@ class Doors:
 
     # ---- operations ----
 
-    __add__, __radd__ = _method("add"), _method("add", reflected=True)
-    __sub__, __rsub__ = _method("subtract"), _method("subtract", reflected=True)
-    __mul__, __rmul__ = _method("multiply"), _method("multiply", reflected=True)
-    __truediv__, __rtruediv__ = _method("divide"), _method("divide", reflected=True)
-    __pow__, __rpow__ = _method("power"), _method("power", reflected=True)
-    __matmul__, __rmatmul__ = _method("matmul"), _method("matmul", reflected=True)
-    __neg__, __pos__ = _method("negative"), _method("positive")
-    __abs__, __getitem__ = _method("abs"), _method("getitem")
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("divide")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __neg__, __pos__, __abs__ = map(_unary, ("negative", "positive", "abs"))
+    __getitem__ = _binary("getitem")[0]
 
     sum, mean, prod = _method("sum"), _method("mean"), _method("prod")
     var, std, norm = _method("var"), _method("std"), _method("norm")
@@ -195,15 +206,15 @@ class Doors:
     logsumexp, softmax = _method("logsumexp"), _method("softmax")
     log_softmax, cumsum = _method("log_softmax"), _method("cumsum")
 
-    exp, expm1, log, log1p = map(_method, ("exp", "expm1", "log", "log1p"))
-    sqrt, square, abs = map(_method, ("sqrt", "square", "abs"))
-    sin, cos, tanh = map(_method, ("sin", "cos", "tanh"))
-    sigmoid, softplus, relu = map(_method, ("sigmoid", "softplus", "relu"))
+    exp, expm1, log, log1p = map(_unary, ("exp", "expm1", "log", "log1p"))
+    sqrt, square, abs = map(_unary, ("sqrt", "square", "abs"))
+    sin, cos, tanh = map(_unary, ("sin", "cos", "tanh"))
+    sigmoid, softplus, relu = map(_unary, ("sigmoid", "softplus", "relu"))
 
     swapaxes, squeeze = _method("swapaxes"), _method("squeeze")
     astype, clip = _method("astype"), _method("clip")
     diagonal = _method("diagonal")
-    T = property(_method("transpose"), doc="The tensor with its axes reversed.")
+    T = property(_unary("transpose"), doc="The tensor with its axes reversed.")
 
     def reshape(self, *shape: Any) -> Any:
         """The same elements in another shape, as numbers or as one tuple."""

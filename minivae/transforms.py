@@ -39,9 +39,11 @@ def _linearise(
     only, although ``y`` has the value of ``x``. The copy is what tells the two apart.
     """
     given = [args[i] for i in argnums]
-    tensors = _inside.get() > 0 or any(isinstance(x, Tensor) for x in leaves(given))
-    chosen = mapped(_variable, given)
-    variables = leaves(chosen)
+    inputs = leaves(given)
+    tensors = _inside.get() > 0 or any(isinstance(x, Tensor) for x in inputs)
+    variables = [_variable(x) for x in inputs]
+    left = iter(variables)
+    chosen = mapped(lambda _: next(left), given)
     places = dict(zip(argnums, chosen, strict=True))
     with Counter(_inside, 1), Counter(silence, -silence.get()):
         out = f(*(places.get(i, x) for i, x in enumerate(args)))

@@ -18,6 +18,7 @@ from minivae.errors import ShapeError
 __all__ = ["Tree", "aligned", "leaves", "mapped", "named_leaves"]
 
 Tree: TypeAlias = Any
+_SEQUENCES = list, tuple
 
 
 def named_leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -32,19 +33,19 @@ def named_leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def leaves(tree: Tree) -> list[Any]:
     """The leaves of a tree, in reading order."""
-    return [leaf for _, leaf in named_leaves(tree)]
+    parts = _parts(tree)
+    return [tree] if parts is None else [x for part in parts.values() for x in leaves(part)]
 
 
 def mapped(function: Callable[[Any], Any], tree: Tree) -> Tree:
     """A tree of the same form with the function's values for leaves."""
-    parts = _parts(tree)
-    if parts is None:
-        return function(tree)
-    made = {key: mapped(function, part) for key, part in parts.items()}
     if isinstance(tree, dict):
-        return made
-    named = hasattr(tree, "_fields")  # a named tuple takes its parts one by one
-    return type(tree)(*made.values()) if named else type(tree)(made.values())
+        return {key: mapped(function, part) for key, part in tree.items()}
+    if isinstance(tree, _SEQUENCES):
+        parts = [mapped(function, part) for part in tree]
+        named = hasattr(tree, "_fields")  # a named tuple takes its parts one by one
+        return type(tree)(*parts) if named else type(tree)(parts)
+    return function(tree)
 
 
 def aligned(operation: str, tree: Tree, other: Tree) -> list[Any]:
@@ -70,7 +71,7 @@ def _parts(tree: Tree) -> dict[Any, Any] | None:
     """What a list, tuple or dict holds, by place or key; None for a leaf."""
     if isinstance(tree, dict):
         return tree
-    return dict(enumerate(tree)) if isinstance(tree, list | tuple) else None
+    return dict(enumerate(tree)) if isinstance(tree, _SEQUENCES) else None
 
 
 def _form(tree: Tree) -> str:
@@ -78,6 +79,6 @@ def _form(tree: Tree) -> str:
     if isinstance(tree, dict):
         keys = ", ".join(map(repr, [*tree][:5])) + (", ..." if len(tree) > 5 else "")
         return f"dict of {keys or 'nothing'}"
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, _SEQUENCES):
         return f"{type(tree).__name__} of {len(tree)}"
     return type(tree).__name__

@@ -48,7 +48,7 @@ def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
     DtypeError
         If they are anything else: complex numbers, words, objects; or if some are masked.
     """
-    if type(x) is np.ndarray and dtype is None and x.dtype in _FLOATS:
+    if type(x) is np.ndarray and x.dtype in _FLOATS and dtype in (None, x.dtype):
         return x
     refuse_masked(operation, x)
     array = np.asarray(x)

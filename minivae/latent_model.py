@@ -57,6 +57,12 @@ class LatentModel(Module):
         log_p = self.likelihood.log_prob(self.parameters_given(z, c), x)
         return ops.reshape(log_p, z.shape[:-1])
 
+    def mean_log_prob_given(self, x: Any, z: Any, c: Any = None) -> Any:
+        """The mean over samples of log p(x given z, c), ``(N,)``; of one sample, that one."""
+        if z.shape[0] == 1:
+            return self.likelihood.log_prob(self.parameters_given(z, c), x)
+        return ops.mean(self.log_prob_given(x, z, c), 0)
+
     def log_joint(self, x: Any, z: Any, c: Any = None) -> Any:
         """log p(x, z given c) in nats, ``(S, N)``."""
         return self.log_prob_given(x, z, c) + self.prior_given(c).log_prob(z)

@@ -73,11 +73,7 @@ def elbo_terms(
     log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     z = q.rsample(eps)
-    log_likelihood = model.log_prob_given(x, z, c)
-    if len(log_likelihood) == 1:  # the mean over one sample is that sample, at less cost
-        reconstruction = ops.reshape(log_likelihood, log_likelihood.shape[1:])
-    else:
-        reconstruction = ops.mean(log_likelihood, 0)
+    reconstruction = model.mean_log_prob_given(x, z, c)
     return ElboTerms(reconstruction, q.kl_to(model.prior_given(c), z))
 
 

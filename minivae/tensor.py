@@ -195,6 +195,9 @@ class Primitive:
     composed
         The same function made of simpler operations, for second derivatives where ``vjp`` takes
         arrays only. Its forward is taken for a compiled loop, which gives no warnings of NumPy's.
+    warns
+        Whether the forward may give such warnings, which are kept silent at some cost; what only
+        moves numbers gives none.
 
     Raises
     ------
@@ -203,7 +206,12 @@ class Primitive:
     """
 
     def __init__(
-        self, forward: Function, vjp: Function, broadcasts: bool = False, composed: Any = None
+        self,
+        forward: Function,
+        vjp: Function,
+        broadcasts: bool = False,
+        composed: Any = None,
+        warns: bool = True,
     ) -> None:
         functools.update_wrapper(self, forward, updated=())
         named: Any = forward
@@ -212,7 +220,8 @@ class Primitive:
         name = getattr(named, "__name__", type(named).__name__)  # an object is called as its class
         self.__name__ = name.removesuffix("_forward").lstrip("_")
         # NaN and infinities travel without NumPy's warnings, forwards as backwards.
-        self.forward = forward if composed else np.errstate(all="ignore")(forward)
+        quiet = composed is not None or not warns
+        self.forward = forward if quiet else np.errstate(all="ignore")(forward)
         self.vjp, self.broadcasts, self.composed = vjp, broadcasts, composed
         arguments = _arguments(forward)
         n_inputs = sum(a.kind is a.POSITIONAL_ONLY for a in arguments) or sum(

@@ -27,10 +27,10 @@ def _reshape(x: Array, /, shape: Shape) -> Array:
 
 
 def _reshape_vjp(g: Value, out: Value, x: Value, shape: Shape) -> Value:
-    return reshape(g, x.shape)
+    return g.reshape(x.shape)
 
 
-reshape = primitive(_reshape, _reshape_vjp)
+reshape = primitive(_reshape, _reshape_vjp, warns=False)
 
 
 def _transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
@@ -43,7 +43,7 @@ def _transpose_vjp(g: Value, out: Value, x: Value, axes: Sequence[int] | None) -
     return transpose(g, None if axes is None else np.argsort([a % x.ndim for a in axes]))
 
 
-transpose = primitive(_transpose, _transpose_vjp)
+transpose = primitive(_transpose, _transpose_vjp, warns=False)
 
 
 def _swapaxes(x: Array, /, axis1: int, axis2: int) -> Array:
@@ -55,7 +55,7 @@ def _swapaxes_vjp(g: Value, out: Value, x: Value, axis1: int, axis2: int) -> Val
     return swapaxes(g, axis1, axis2)
 
 
-swapaxes = primitive(_swapaxes, _swapaxes_vjp)
+swapaxes = primitive(_swapaxes, _swapaxes_vjp, warns=False)
 
 
 def _squeeze(x: Array, /, axis: Axes = None) -> Array:
@@ -64,10 +64,10 @@ def _squeeze(x: Array, /, axis: Axes = None) -> Array:
 
 
 def _squeeze_vjp(g: Value, out: Value, x: Value, axis: Axes) -> Value:
-    return reshape(g, x.shape)
+    return g.reshape(x.shape)
 
 
-squeeze = primitive(_squeeze, _squeeze_vjp)
+squeeze = primitive(_squeeze, _squeeze_vjp, warns=False)
 
 
 def _expand_dims(x: Array, /, axis: Shape) -> Array:
@@ -76,10 +76,10 @@ def _expand_dims(x: Array, /, axis: Shape) -> Array:
 
 
 def _expand_dims_vjp(g: Value, out: Value, x: Value, axis: Shape) -> Value:
-    return reshape(g, x.shape)
+    return g.reshape(x.shape)
 
 
-expand_dims = primitive(_expand_dims, _expand_dims_vjp)
+expand_dims = primitive(_expand_dims, _expand_dims_vjp, warns=False)
 
 
 def _broadcast_to(x: Array, /, shape: Shape) -> Array:

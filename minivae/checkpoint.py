@@ -12,13 +12,12 @@ caller's metadata. The same content gives the same bytes.
 """
 
 import hashlib
-import io
 import json
 import os
+import re
 import secrets
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,12 +25,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minivae.errors import CheckpointError, DtypeError
+from minivae.reading import opened, read_array, refused, shown
 
 __all__ = [
     "atomic_write",
     "data_checksum",
     "generator_state",
     "load_checkpoint",
+    "partial_files",
     "remove_partial_files",
     "restore_generator",
     "save_checkpoint",
@@ -45,6 +46,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _LONGEST_NAME = 500
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)  # what `atomic_write` calls it
 
 _BIT_GENERATORS = {
     "MT19937": np.random.MT19937,
@@ -53,20 +55,6 @@ _BIT_GENERATORS = {
     "Philox": np.random.Philox,
     "SFC64": np.random.SFC64,
 }
-
-# Everything that zipfile, zlib, json and the npy reader raise on bytes that were tampered with.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
@@ -124,10 +112,17 @@ def remove_partial_files(path: str | os.PathLike[str]) -> None:
     Call it when nobody else can be writing `path`, such as at the start of a run.
     """
     target = Path(os.path.realpath(path))
-    start, end = f".{target.name}.", ".tmp"
-    for entry in target.parent.iterdir():
-        if entry.name.startswith(start) and entry.name.endswith(end):
+    for entry, name in partial_files(target.parent):
+        if name == target.name:
             entry.unlink(missing_ok=True)
+
+
+def partial_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what `atomic_write` left half written in a folder, each with the name it was for."""
+    for entry in folder.iterdir():
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and entry.is_file():
+            yield entry, match[1]
 
 
 def save_checkpoint(
@@ -250,29 +245,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
         If the file cannot be read, is truncated or damaged, is something else, holds pickled
         objects, or was written by a newer version.
     """
-    name = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(_ZIP_MAGIC))
-            _check_is_zip(name, start)
-            content = start + file.read()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the checkpoint {name}: {error.strerror or error}"
-        ) from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            header = _read_header(name, archive)
+    name = f"the checkpoint {os.fspath(path)}"
+    mend = "use an earlier copy of the checkpoint"
+    with refused(CheckpointError, name, mend=mend), opened(path) as (file, size):
+        _check_is_zip(name, file.read(len(_ZIP_MAGIC)))
+        with zipfile.ZipFile(file) as archive:
+            header = _read_header(name, archive, size)
             arrays = {key: _read_array(name, archive, key) for key in header["arrays"]}
             if len(archive.namelist()) != len(arrays) + 1:
                 raise ValueError("the archive does not hold the arrays that it lists")
-    except CheckpointError:
-        raise
-    except _DAMAGE as error:
-        raise CheckpointError(
-            f"{name} is truncated or damaged ({error}): use an earlier copy of the checkpoint"
-        ) from error
-    return arrays, header["metadata"]
+            return arrays, header["metadata"]
 
 
 def _check_is_zip(name: str, start: bytes) -> None:
@@ -291,39 +273,45 @@ def _check_is_zip(name: str, start: bytes) -> None:
         )
 
 
-def _read_header(name: str, archive: zipfile.ZipFile) -> dict[str, Any]:
+def _check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse an archive of `size` bytes that announces more than that; nothing is unpacked yet."""
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its arrays are compressed, which those of a checkpoint never are")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError(f"it announces more than the {size} bytes that it has")
+
+
+def _read_header(name: str, archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     """Return the content of ``metadata.json`` if this version can read what it describes."""
     members = archive.namelist()
-    header = json.loads(archive.read(_METADATA_MEMBER)) if _METADATA_MEMBER in members else None
+    header = None
+    if _METADATA_MEMBER in members:
+        _check_members(archive, size)
+        header = json.loads(archive.read(_METADATA_MEMBER))
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CheckpointError(
             f"{name} is not a minivae checkpoint: it is an archive of something else, which holds "
-            f"{', '.join(members[:4]) or 'nothing'}"
+            f"{shown(', '.join(members[:4])) or 'nothing'}"
         )
     version = header.get("version")
     if isinstance(version, int) and version > VERSION:
         raise CheckpointError(
-            f"{name} has checkpoint format version {version}, and this minivae reads up to "
+            f"{name} has checkpoint format version {shown(version)}, and this minivae reads up to "
             f"version {VERSION}: upgrade minivae to read it"
         )
     if version != VERSION:
         raise ValueError(f"there is no checkpoint format version {version!r}")
+    if not (isinstance(header["arrays"], list) and isinstance(header["metadata"], dict)):
+        raise ValueError("its metadata are not as this version writes them")
     return header
 
 
 def _read_array(name: str, archive: zipfile.ZipFile, key: str) -> np.ndarray:
     """Return one array of the archive; reading the member to its end checks its CRC-32."""
-    content = io.BytesIO(archive.read(f"{key}.npy"))
-    try:
-        array: np.ndarray = np.lib.format.read_array(content, allow_pickle=False)
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise CheckpointError(
-                f"{name} holds pickled Python objects as {key!r}, which could run any code when "
-                "loaded, and is not read: a checkpoint holds numbers only"
-            ) from error
-        raise
-    return array
+    member = archive.getinfo(f"{key}.npy")
+    with archive.open(member) as file:
+        return read_array(file, member.file_size, CheckpointError, f"{name}: {shown(key)}")
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
@@ -370,8 +358,10 @@ def restore_generator(state: Mapping[str, Any]) -> np.random.Generator:
         seed = np.random.SeedSequence(**sequence)
         bit_generator = _BIT_GENERATORS[kind](seed)
         bit_generator.state = _with_arrays(state["state"])
-    except (KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(f"this is not the state of a random generator: {error!r}") from error
+    except Exception as error:  # NumPy's generators raise what their C code happens to
+        raise CheckpointError(
+            f"this is not the state of a random generator: {shown(repr(error))}"
+        ) from error
     return np.random.Generator(bit_generator)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
     "DatasetError",
+    "DatasetWarning",
     "DtypeError",
     "EffectiveSampleSizeWarning",
     "GradientError",
@@ -44,6 +45,10 @@ class NotFittedError(ValueError, AttributeError):
 
 class ConvergenceWarning(UserWarning):
     """An iterative fit that stopped before it converged."""
+
+
+class DatasetWarning(UserWarning):
+    """Something in a file that was not taken for data, or may not be meant as such."""
 
 
 class EffectiveSampleSizeWarning(UserWarning):

@@ -1,19 +1,16 @@
-"""Readers for the file formats that data come in: IDX, ``.npz``, ``.npy`` and tables of text."""
+"""Readers for the formats that arrays come in: IDX, ``.npz`` and ``.npy``."""
 
-import csv
 import gzip
 import io
 import math
 import os
-import re
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from minivae.errors import DatasetError
+from minivae.reading import opened, read_array, refused, shown
 
 __all__ = [
     "IDX_FILES",
@@ -23,9 +20,8 @@ __all__ = [
     "is_npy",
     "is_npz",
     "parse_idx",
-    "parse_npy",
-    "parse_table",
     "read_bytes",
+    "read_npy",
     "read_npz",
 ]
 
@@ -36,19 +32,6 @@ IDX_FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
     "x_test": "t10k-images-idx3-ubyte",
 }
-
-
-# What NumPy raises on a damaged header: it may announce any shape, or be no Python at all.
-_DAMAGED = (
-    EOFError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    tokenize.TokenError,
-)
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -62,7 +45,11 @@ _IDX_DTYPES = {
 }
 
 _MOST_AXES = 32  # of an array
-_SEPARATORS = ";\t,"
+
+# Data that shrink by more than a hundredth, and are large, are taken for a trap: three megabytes of
+# zeros, compressed, fill three gigabytes.
+_MOST_EXPANSION = 100
+_EXPANDED_ON_TRUST = 2**28
 
 _NPZ_KEYS = {
     "x_train": ("x_train", "train_images", "train_x", "x", "images", "data"),
@@ -74,28 +61,40 @@ _NPZ_KEYS = {
 
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file, or raise a `DatasetError` that says why it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    with refused(DatasetError, str(path)), opened(path) as (file, size):
+        return file.read(size)
 
 
 def decompress(content: bytes, name: str) -> bytes:
-    """Return `content` uncompressed if it is gzip, else as it is.
+    """Return the content of an IDX file uncompressed if it is gzip, else as it is.
+
+    What goes beyond the end that the header announces is not unpacked, but for its first byte.
 
     Raises
     ------
     DatasetError
-        If the gzip stream is truncated or damaged; it names the file `name`.
+        If the gzip stream is truncated or damaged, or what is in it is not IDX; it names the file
+        `name`.
     """
     if not content.startswith(_GZIP_MAGIC):
         return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
+    with (
+        refused(DatasetError, name, "a truncated or damaged gzip file"),
+        gzip.GzipFile(fileobj=io.BytesIO(content)) as file,
+    ):
+        start = file.read(4 + 4 * _MOST_AXES)
+        *_, announced = _idx_header(start, name)
+        _check_expansion(len(content), announced, name)
+        return start + file.read(max(0, announced + 1 - len(start)))
+
+
+def _check_expansion(n_packed: int, announced: int, name: str) -> None:
+    """Refuse to unpack what would grow out of all proportion."""
+    if announced > max(_EXPANDED_ON_TRUST, _MOST_EXPANSION * n_packed):
         raise DatasetError(
-            f"{name} is a truncated or damaged gzip file ({error}): get it again"
-        ) from error
+            f"{name} announces {announced} bytes, compressed to {n_packed}, and is not unpacked: "
+            "if it is no trap, store it uncompressed"
+        )
 
 
 def find_idx_file(folder: Path, role: str) -> Path | None:
@@ -144,6 +143,19 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
         If the header is not IDX, or the data are fewer or more than it announces.
     """
     content = decompress(content, name)
+    dtype, shape, start, announced = _idx_header(content, name)
+    if len(content) != announced:
+        fault = "is truncated" if len(content) < announced else "has bytes after its end"
+        raise DatasetError(
+            f"{name} {fault}: shape {shape} of {dtype.newbyteorder('=')} takes {announced} bytes, "
+            f"and the file has {len(content)}: get it again"
+        )
+    data = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return data.astype(dtype.newbyteorder("="))
+
+
+def _idx_header(content: bytes, name: str) -> tuple[np.dtype, tuple[int, ...], int, int]:
+    """Return dtype and shape, where the data start, and where they should end."""
     if len(content) < 4 or content[:2] != b"\x00\x00":
         raise DatasetError(
             f"{name} is not an IDX file: it starts with the bytes "
@@ -165,18 +177,10 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
         )
     dtype = np.dtype(_IDX_DTYPES[code])
     shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=rank, offset=4))
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        fault = "is truncated" if len(content) < expected else "has bytes after its end"
-        raise DatasetError(
-            f"{name} {fault}: shape {shape} of {dtype.newbyteorder('=')} takes {expected} bytes, "
-            f"and the file has {len(content)}: get it again"
-        )
-    data = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return data.astype(dtype.newbyteorder("="))
+    return dtype, shape, start, start + math.prod(shape) * dtype.itemsize
 
 
-def parse_npy(content: bytes, name: str) -> np.ndarray:
+def read_npy(path: Path) -> np.ndarray:
     """Return the array in an ``.npy`` file.
 
     Raises
@@ -184,93 +188,9 @@ def parse_npy(content: bytes, name: str) -> np.ndarray:
     DatasetError
         If the file is damaged or holds pickled objects.
     """
-    try:
-        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-    except _DAMAGED as error:
-        mend = "store it as an array of numbers" if "allow_pickle" in str(error) else "get it again"
-        raise DatasetError(f"{name} is no .npy file of numbers ({error}): {mend}") from error
-
-
-def parse_table(content: bytes, name: str) -> np.ndarray:
-    """Return the numbers in a table of text: a line for each datum, float64 ``(N, D)``.
-
-    Numbers stand between semicolons, tabs, commas or spaces. A first line with words, or with ``#``
-    before it, names the columns. Empty lines are passed over.
-
-    Raises
-    ------
-    DatasetError
-        If a line has another number of columns, or something that is no number; the line is named.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{name} is not a table of text in UTF-8 ({error})") from error
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not lines:
-        raise DatasetError(f"{name} has no lines")
-    try:
-        names, table = _names_and_cells(lines)
-    except csv.Error as error:
-        raise DatasetError(f"{name} is no table of numbers ({error})") from error
-    width = len(table[0][1]) if table else len(names)
-    comment = lines[0][1].startswith("#")
-    title = width == 1 and not any(c in lines[0][1] for c in _SEPARATORS)
-    if names and table and len(names) != width and not comment and not title:
-        found = f"{width} columns, and {len(names)} in the first"
-        raise DatasetError(f"{name}, line {table[0][0]}: {found}")
-    rows = np.empty((len(table), width))
-    for row, (i, cells) in enumerate(table):
-        if len(cells) != width:
-            raise DatasetError(f"{name}, line {i}: {len(cells)} columns, and {width} in the first")
-        for column, cell in enumerate(cells):
-            if not _is_number(cell):
-                called = f"{names[column]!r}" if len(names) == width else f"{column + 1}"
-                mend = "drop the column if it holds words, and the line if it has gaps"
-                if _is_number(cell.replace(",", ".")):
-                    mend = "write decimals with a point"
-                raise DatasetError(
-                    f"{name}, line {i}, column {called}: {cell!r} is no number: {mend}"
-                )
-            rows[row, column] = float(cell)
-    return rows
-
-
-def _names_and_cells(
-    lines: list[tuple[int, str]],
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The words of a first line that has some, and the numbered cells of each other line."""
-    first, *others = lines
-    unquoted = re.sub(r'"[^"]*"', "", (others or lines)[0][1])
-    separator = next((c for c in _SEPARATORS if c in unquoted), None)
-    # whatever stands between them: what is all numbers is a datum, be it cut wrongly or not
-    pieces = re.split(r"[;,\s\"']+", first[1])
-    named = first[1].startswith("#") or any(map(_is_word, pieces))
-    names = _cells(first[1].lstrip("#"), separator) if named else []
-    return names, [(i, _cells(line, separator)) for i, line in (others if named else lines)]
-
-
-def _cells(line: str, separator: str | None) -> list[str]:
-    """What stands between the separators, or between spaces, without quotes."""
-    if separator and '"' in line:
-        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
-    else:
-        cells = line.split(separator)
-    return [cell.strip(" \t\"'") for cell in cells]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell  # which Python allows between digits
-
-
-def _is_word(cell: str) -> bool:
-    """Whether it names something: no number, and no mark of a gap."""
-    gap = cell.lower() in ("na", "n/a", "null", "none")
-    return any(map(str.isalpha, cell)) and not gap and not _is_number(cell)
+    name = str(path)
+    with refused(DatasetError, name, "no .npy file of numbers"), opened(path) as (file, size):
+        return read_array(file, size, DatasetError, name)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -287,27 +207,19 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     DatasetError
         If the file is damaged, holds pickled objects, or names its arrays otherwise.
     """
-    try:
-        # numpy.load leaves a file that it opened itself open when the archive is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            members = archive.zip.namelist()
-            names = _match_keys(str(path), [key for key in archive if f"{key}.npy" in members])
-            return {role: _read_member(path, archive, key) for role, key in names.items()}
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except (
-        *_DAMAGED,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DatasetError(
-            f"{path} is a truncated or damaged .npz file ({error}): get it again"
-        ) from error
+    name = str(path)
+    with (
+        refused(DatasetError, name, "a truncated or damaged .npz file"),
+        opened(path) as (file, _),
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = {info.filename: info for info in archive.infolist()}
+        keys = [member[:-4] for member in members if member.endswith(".npy")]
+        roles = _match_keys(name, keys)
+        return {
+            role: _read_member(archive, members[f"{key}.npy"], f"{name}: {shown(key)}")
+            for role, key in roles.items()
+        }
 
 
 def _match_keys(name: str, keys: list[str]) -> dict[str, str]:
@@ -317,29 +229,24 @@ def _match_keys(name: str, keys: list[str]) -> dict[str, str]:
         found = [key for key in keys if key.lower() in accepted]
         if len(found) > 1:
             raise DatasetError(
-                f"{name}: {' and '.join(found)} could all be {role}: keep one, named {role}"
+                f"{name}: {shown(' and '.join(found))} could all be {role}: keep one, named {role}"
             )
         if found:
             matched[role] = found[0]
     if "x_train" not in matched:
         if len(keys) != 1:
             raise DatasetError(
-                f"{name} holds {', '.join(keys) or 'no array'}, and none is called "
+                f"{name} holds {shown(', '.join(keys)) or 'no array'}, and none is called "
                 f"{', '.join(_NPZ_KEYS['x_train'])}: name the data x_train"
             )
         return {"x_train": keys[0]}
     return matched
 
 
-def _read_member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.ndarray:
     """Return one array of an ``.npz`` file."""
-    try:
-        array = np.asarray(archive[key])
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise DatasetError(
-                f"{path}: {key} holds Python objects, whose pickle could run any code when loaded, "
-                "and is not read: store it as an array of numbers"
-            ) from error
-        raise
-    return array
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DatasetError(f"{name} is compressed as NumPy never does: store it by numpy.savez")
+    _check_expansion(member.compress_size, member.file_size, name)
+    with archive.open(member) as file:
+        return read_array(file, member.file_size, DatasetError, name)

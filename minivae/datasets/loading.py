@@ -15,13 +15,14 @@ from minivae.datasets.files import (
     is_npy,
     is_npz,
     parse_idx,
-    parse_npy,
-    parse_table,
     read_bytes,
+    read_npy,
     read_npz,
 )
 from minivae.datasets.published import PUBLISHED, load_published
+from minivae.datasets.tables import parse_table
 from minivae.errors import DatasetError
+from minivae.reading import opened, refused, shown
 
 __all__ = ["load", "load_faithful"]
 
@@ -64,10 +65,10 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
             dataset_from_arrays(name, arrays, hold_out=hold_out),
             source=name,
         )
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if not os.path.exists(path):
         raise DatasetError(
-            f"there is no data set and no file {str(name_or_path)!r}: the data sets are "
+            f"there is no data set and no file {shown(name_or_path)!r}: the data sets are "
             f"{', '.join(_NAMES)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
             "with the four IDX files of MNIST"
         )
@@ -104,17 +105,18 @@ def _read_path(path: Path) -> dict[str, np.ndarray]:
         return {
             role: parse_idx(read_bytes(file), str(file)) for role, file in found.items() if file
         }
-    content = read_bytes(path)
-    if is_npz(content):
+    with refused(DatasetError, str(path)), opened(path) as (file, _):
+        start = file.read(8)
+    if is_npz(start):
         return read_npz(path)
-    if is_idx(content):
-        return {"x_train": parse_idx(content, str(path))}
-    if is_npy(content):
-        return {"x_train": parse_npy(content, str(path))}
+    if is_idx(start):
+        return {"x_train": parse_idx(read_bytes(path), str(path))}
+    if is_npy(start):
+        return {"x_train": read_npy(path)}
     if path.suffix.lower() in _TABLES:
-        return {"x_train": parse_table(content, str(path))}
+        return parse_table(read_bytes(path), str(path))
     raise DatasetError(
         f"{path} is not a data file: it starts with the bytes "
-        f"{content[:4].hex(' ') or '(none)'}: give an .npz, .npy or IDX file, or a table that is "
+        f"{start[:4].hex(' ') or '(none)'}: give an .npz, .npy or IDX file, or a table that is "
         f"called {', '.join(_TABLES)}"
     )

@@ -7,6 +7,7 @@ images circulate in different gzip wrappings.
 import hashlib
 import http.client
 import os
+import re
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ import numpy as np
 from minivae.checkpoint import atomic_write
 from minivae.datasets.files import IDX_FILES, decompress, find_idx_file, parse_idx, read_bytes
 from minivae.errors import DatasetError
+from minivae.reading import shown
 
 __all__ = ["PUBLISHED", "find_published", "load_published"]
 
 _TIMEOUT_SECONDS = 20.0
 _CHUNK_BYTES = 1 << 16
+_MOST_BYTES = 1 << 26  # of a download; the largest file, as it is sent, takes less than half
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ def _places(name: str) -> Iterator[Path]:
     """Yield the folders in which a data set may be, in the order in which they are searched."""
     own = os.environ.get("MINIVAE_DATA")
     if own:
-        yield Path(own).expanduser() / name
-        yield Path(own).expanduser()
+        yield Path(os.path.expanduser(own)) / name
+        yield Path(os.path.expanduser(own))
     system_folder = PUBLISHED[name].system_folder
     if system_folder is not None:
         yield Path(system_folder)
@@ -139,7 +142,7 @@ def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
     if not base and os.name == "nt":
         base = os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "minivae"
+    return Path(base or os.path.expanduser("~/.cache")) / "minivae"
 
 
 def _fault_of_folder(folder: Path) -> str | None:
@@ -205,7 +208,7 @@ def _fetch(name: str, role: str, tried: list[str]) -> tuple[bytes, bytes]:
             content = decompress(sent, "what was sent")
             _verify(name, role, hashlib.sha256(content).hexdigest(), "what was sent is not")
         except (DatasetError, OSError, http.client.HTTPException) as error:
-            reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
+            reason = shown(str(error).removeprefix("<urlopen error ").removesuffix(">"))
             tried.append(f"{url} ({reason})")
         else:
             return sent, content
@@ -224,7 +227,7 @@ def _read_url(url: str) -> bytes:
         size = response.headers.get("Content-Length")
         chunks = []
         with tqdm(
-            total=int(size) if size else None,
+            total=int(size) if size and re.fullmatch("[0-9]{1,15}", size) else None,
             desc=url.rpartition("/")[2],
             unit="B",
             unit_scale=True,
@@ -234,6 +237,8 @@ def _read_url(url: str) -> bytes:
             while chunk := response.read(_CHUNK_BYTES):
                 chunks.append(chunk)
                 progress.update(len(chunk))
+                if sum(map(len, chunks)) > _MOST_BYTES:
+                    raise DatasetError(f"it sends more than {_MOST_BYTES} bytes")
     return b"".join(chunks)
 
 

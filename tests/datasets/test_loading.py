@@ -356,8 +356,10 @@ def test_a_half_filled_cache_with_a_wrong_file(places):
         b"<html>Sign in to the network</html>",
         TimeoutError("timed out"),
         urllib.error.HTTPError("https://one/", 403, "Forbidden", Message(), io.BytesIO()),
+        gzip.compress(b"<html>Sign in to the network</html>"),
+        bytes(published._MOST_BYTES + 1),
     ],
-    ids=["wrong", "truncated", "portal", "timeout", "403"],
+    ids=["wrong", "truncated", "portal", "timeout", "403", "packed portal", "endless"],
 )
 def test_the_second_host_steps_in(network, fault):
     network.serve("https://one/mnist/", MNIST)
@@ -392,6 +394,39 @@ def test_without_a_network_the_message_says_all_that_was_tried(places, monkeypat
     ):
         assert said in message
     assert "\n" not in message
+
+
+def test_names_that_lead_nowhere(monkeypatch):
+    for name in ("~nobody-of-this-name/x.csv", "x" * 100_000, "\x1b[2J", "a\0b"):
+        with pytest.raises(DatasetError, match="no data set and no file") as caught:
+            load(name)
+        assert len(str(caught.value)) < 500
+        assert str(caught.value).isprintable()
+    monkeypatch.setenv("MINIVAE_DATA", "~nobody-of-this-name")
+    with pytest.raises(DatasetError, match=r"~nobody-of-this-name \(no such folder\)"):
+        load("mnist")
+
+
+@pytest.mark.parametrize("length", ["", "many", "-1", "9" * 5000])
+def test_a_length_that_is_none(network, monkeypatch, length):
+    def lying(url, *, timeout):
+        response = network(url, timeout=timeout)
+        del response.headers["Content-Length"]
+        response.headers["Content-Length"] = length
+        return response
+
+    network.serve("https://one/mnist/", MNIST)
+    monkeypatch.setattr(urllib.request, "urlopen", lying)
+    assert_is(load("mnist"), MNIST)
+
+
+def test_an_answer_without_end_is_cut_and_said(network):
+    for name in FILES.values():
+        network.pages[f"https://one/mnist/{name}.gz"] = OSError("\x1b[2J" + "x" * 100_000)
+    with pytest.raises(DatasetError) as caught:
+        load("mnist")
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).isprintable()
 
 
 def test_without_minivae_data_the_message_says_so():

@@ -12,6 +12,7 @@ import numpy as np
 from minivae.checks import is_whole
 from minivae.distributions import LIKELIHOODS, Likelihood
 from minivae.errors import CheckpointError
+from minivae.reading import shown
 
 __all__ = ["HANDED_IN", "is_plain", "params_from_json", "params_to_json", "reading"]
 
@@ -73,8 +74,10 @@ def reading(path: str | os.PathLike[str], model: str) -> Iterator[None]:
     """Turn what goes wrong with the contents of a checkpoint into a sentence about the file."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        missing = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    except MemoryError:
+        raise
+    except Exception as error:  # metadata that nobody wrote on purpose may raise anything
+        missing = f"it has no {error}" if isinstance(error, KeyError) else shown(error, 1000)
         raise CheckpointError(
             f"{path} is not a checkpoint of this version's {model}: {missing}"
         ) from error

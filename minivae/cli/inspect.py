@@ -19,13 +19,15 @@ from minivae.cli.flags import seed
 from minivae.cli.results import Results
 from minivae.cli.run import SavedRun, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
-from minivae.errors import DatasetError
+from minivae.errors import CheckpointError, DatasetError
+from minivae.reading import refused, shown
 from minivae.tensor import Array
 from minivae.training import EarlyStopping
 
 __all__ = ["register"]
 
 RUN = "a run's folder, or a checkpoint file"
+MOST_SHOWN = 1000  # characters of what a record says
 
 
 def register(commands: Any) -> None:
@@ -149,7 +151,10 @@ def _write(
     draw: Any,
     arrays: dict[str, Array],
 ) -> None:
-    for path in arguments.out or [saved.folder.path / default]:
+    inside = saved.folder.path / default
+    if not arguments.out and inside.is_symlink():
+        raise FileExistsError(f"{inside} is a symbolic link: say by --out where to write")
+    for path in arguments.out or [inside]:
         if path.suffix.lower() == ".png":
             draw(path)
         else:
@@ -160,6 +165,13 @@ def _write(
 def info(arguments: argparse.Namespace) -> None:
     """Print what a checkpoint holds."""
     saved = open_run(arguments.path)
+    with refused(CheckpointError, str(saved.checkpoint), "not as this version writes it"):
+        rows = _rows(saved)
+    print(table([(name, shown(text, MOST_SHOWN)) for name, text in rows], indent=0))
+
+
+def _rows(saved: SavedRun) -> list[tuple[str, str]]:
+    """What there is to say of a run."""
     vae, history = saved.vae, saved.vae.history_
     prior_weight = f", {vae.beta_warmup:g} epochs of warm-up" if vae.beta_warmup else ""
     rows = [
@@ -191,7 +203,7 @@ def info(arguments: argparse.Namespace) -> None:
     rows.append(("data", saved.source or "not recorded"))
     if saved.record.get("command"):
         rows.append(("command", saved.record["command"]))
-    print(table(rows, indent=0))
+    return rows
 
 
 def _where(saved: SavedRun) -> str:

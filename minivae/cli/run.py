@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import VAE
-from minivae.checkpoint import atomic_write, load_checkpoint
+from minivae.checkpoint import atomic_write, load_checkpoint, partial_files
 from minivae.cli.doctor import versions
+from minivae.cli.lock import hold, release
 from minivae.datasets import Dataset
 from minivae.errors import CheckpointError
+from minivae.reading import opened, read_array, read_text, refused, shown
 from minivae.tensor import Array
 
 __all__ = [
@@ -40,12 +43,25 @@ __all__ = [
     "open_run",
     "prior_draws",
     "provenance",
+    "read_model",
     "refuse_mixture",
+    "reopened",
 ]
 
 MIXTURE = "mixture.npz"
 MOST_FRAMES = 60
 MOST_POINTS = 2000  # test data in the animation
+LOCK = ".lock"
+
+# All that a run writes into its folder; nothing else in it is ever touched.
+WRITTEN = frozenset(
+    [
+        "checkpoint.npz", MIXTURE, "run.json", "history.csv", "latent", LOCK,
+        "latent.png", "latent.gif", "prior.png", "reconstructions.png", "learning_curve.png",
+        "mixture.png", "em.gif", "criteria.png", "means.png",
+    ]
+)  # fmt: skip
+_FRAME = re.compile(r"([0-9]{5}|[1-9][0-9]{5,8})\.npy")
 
 
 class RunFolder:
@@ -66,22 +82,48 @@ class RunFolder:
         self.record = self.path / "run.json"
         self.frames = self.path / "latent"
 
+    def lock(self) -> None:
+        """Keep other runs out until this process ends or :meth:`give_back` is called.
+
+        Raises
+        ------
+        BlockingIOError
+            If another run is writing here.
+        CheckpointError
+            If a name that a run writes is a symbolic link, which leads who knows where.
+        """
+        hold(self.path / LOCK)
+        frames = self.frames.iterdir() if self.frames.is_dir() else ()
+        for path in (*self.path.iterdir(), *frames):
+            if path.is_symlink() and (path.name in WRITTEN or path.parent == self.frames):
+                release(self.path / LOCK)
+                raise CheckpointError(
+                    f"{path} is a symbolic link, and a run writes into its own folder only: put "
+                    "what it points to in its place"
+                )
+
+    def give_back(self) -> None:
+        """Let others in, and remove the folders that were made for this run if they are empty."""
+        release(self.path / LOCK)
+        with suppress(OSError):
+            for path in self.made:
+                path.rmdir()
+
     @contextmanager
     def begun(self, record: Mapping[str, Any]) -> Iterator[None]:
-        """Make the folder with its record; take both away if no checkpoint comes of it."""
-        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        made = self.made or missing
+        """Write the record; take it away, and the folder, if no checkpoint comes of it."""
+        was_there = self.record.exists()  # where a run goes on that had no checkpoint yet
         try:
-            if missing:  # and if it is there by now, it is somebody else's
-                self.path.mkdir(parents=True)
             self.write_record(record)
             yield
-        except Exception:
-            if not self.checkpoint.exists():
-                with suppress(OSError):
-                    self.record.unlink(missing_ok=True)
-                    for path in made:
-                        path.rmdir()
+        except BaseException as error:
+            # A Ctrl-C leaves the record of a run that can go on from it.
+            stopped = not isinstance(error, Exception) and self.checkpoint.name != MIXTURE
+            if not (stopped or self.checkpoint.exists()):
+                if not was_there:
+                    with suppress(OSError):
+                        self.record.unlink(missing_ok=True)
+                self.give_back()
             raise
 
     def write_record(self, record: Mapping[str, Any]) -> None:
@@ -97,15 +139,12 @@ class RunFolder:
         CheckpointError
             If the file is not what a run wrote.
         """
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        if not self.record.exists():
             return {}
-        except ValueError as error:
-            raise CheckpointError(f"{self.record} is damaged ({error}): delete it") from error
-        if not isinstance(record, dict):
-            raise CheckpointError(f"{self.record} is not the record of a run: delete it")
-        return record
+        with refused(CheckpointError, str(self.record), "damaged", "delete it"):
+            record: dict[str, Any] = json.loads(read_text(self.record))
+            _check_record(record)
+            return record
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write ``history.csv``: a row for each epoch, numbers with all their digits."""
@@ -119,9 +158,10 @@ class RunFolder:
     def read_history(self) -> dict[str, list[float]]:
         """Return the columns of ``history.csv``, or nothing if there is none or it is damaged."""
         try:
-            columns = zip(*csv.reader(io.StringIO(self.history.read_text("utf-8"))), strict=True)
-            return {name: [float(value) for value in values] for name, *values in columns}
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            with refused(CheckpointError, str(self.history)):
+                columns = zip(*csv.reader(io.StringIO(read_text(self.history))), strict=True)
+                return {name: [float(value) for value in values] for name, *values in columns}
+        except CheckpointError:
             return {}
 
     def keep_frame(self, epoch: int, mu: Array) -> None:
@@ -132,14 +172,21 @@ class RunFolder:
     def read_frames(self, shape: tuple[int, ...]) -> dict[int, Array]:
         """Return the posterior means that were kept, by epoch; what is damaged is left out."""
         frames = {}
-        for path in sorted(self.frames.glob("*.npy")):
+        for epoch, path in self._frames():
             try:
-                mu = np.load(path, allow_pickle=False)
-            except (ValueError, EOFError, OSError):
+                with refused(CheckpointError, str(path)), opened(path) as (file, size):
+                    mu = read_array(file, size, CheckpointError, str(path))
+            except CheckpointError:
                 continue
-            if path.stem.isdigit() and mu.shape == shape:
-                frames[int(path.stem)] = mu
+            if mu.shape == shape and mu.dtype.kind == "f":
+                frames[epoch] = mu
         return frames
+
+    def _frames(self) -> list[tuple[int, Path]]:
+        """The files of the frames, by epoch; what is called otherwise is no frame."""
+        entries = self.frames.iterdir() if self.frames.is_dir() else ()
+        named = [(_FRAME.fullmatch(path.name), path) for path in entries if path.is_file()]
+        return sorted((int(match[1]), path) for match, path in named if match)
 
     def cut_back(self, history: Mapping[str, Sequence[float]]) -> None:
         """Forget what lies beyond a checkpoint, and what a killed process left half written.
@@ -149,8 +196,10 @@ class RunFolder:
         history
             The checkpoint's; the test ELBO, which it does not hold, is kept for the same epochs.
         """
-        for path in (*self.path.glob(".*.tmp"), *self.frames.glob(".*.tmp")):
-            path.unlink(missing_ok=True)
+        self.lock()
+        for path, name in partial_files(self.path):
+            if name in WRITTEN:
+                path.unlink()
         epochs = len(history.get("epoch", ()))
         test_elbo = self.read_history().get("test_elbo", [])[:epochs]
         test_elbo += [math.nan] * (epochs - len(test_elbo))
@@ -158,9 +207,28 @@ class RunFolder:
             self.write_history({**history, "test_elbo": test_elbo})
         else:
             self.history.unlink(missing_ok=True)
-        for path in self.frames.glob("*.npy"):
-            if not path.stem.isdigit() or int(path.stem) > epochs:
+        for epoch, path in self._frames():
+            if epoch > epochs:
                 path.unlink()
+        for path, name in partial_files(self.frames) if self.frames.is_dir() else ():
+            if _FRAME.fullmatch(name):
+                path.unlink()
+
+
+def _check_record(record: Any) -> None:
+    """Refuse a record that cannot be of a run: its keys say what, and the rest is looked at."""
+    if not isinstance(record, dict):
+        raise ValueError("it is not the record of a run")
+    kinds = {"command": str, "data": dict, "hyper_parameters": dict, "results": dict}
+    for key, kind in kinds.items():
+        if key in record and not isinstance(record[key], kind):
+            raise ValueError(f"its {key} is {shown(record[key], 40)}")
+    data = record.get("data", {"source": None, "image_shape": None})
+    if not (data["source"] is None or isinstance(data["source"], str)):
+        raise ValueError(f"its data's source is {shown(data['source'], 40)}")
+    shape = data["image_shape"]
+    if shape is not None and not (len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)):
+        raise ValueError(f"its data's image_shape is {shown(shape, 40)}")
 
 
 class SavedRun(NamedTuple):
@@ -176,8 +244,9 @@ class SavedRun(NamedTuple):
     def image_shape(self) -> tuple[int, int] | None:
         """The shape of the data's images, if they are images."""
         if "data" in self.record:
-            shape = self.record["data"].get("image_shape")
-            return tuple(shape) if shape else None
+            shape = self.record["data"]["image_shape"]
+            fits = shape and shape[0] * shape[1] == self.vae.n_features_in_
+            return (shape[0], shape[1]) if fits else None
         side = round(self.vae.n_features_in_**0.5)
         square = side * side == self.vae.n_features_in_ and side >= 4
         likelihood = self.vae.likelihood_
@@ -210,10 +279,65 @@ def open_run(path: str) -> SavedRun:
             raise CheckpointError(f"{path} is not the folder of a run: it has no checkpoint.npz")
     else:
         folder, checkpoint = RunFolder(where.parent), where
-    _, metadata = load_checkpoint(checkpoint)
-    vae = VAE.load(checkpoint)
+    vae, metadata = read_model(checkpoint)
     record = folder.read_record() if checkpoint == folder.checkpoint else {}
     return SavedRun(folder, checkpoint, vae, metadata, record)
+
+
+def read_model(checkpoint: Path) -> tuple[VAE, dict[str, Any]]:
+    """Return the VAE in a checkpoint, and the checkpoint's metadata.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it cannot be read.
+    """
+    with refused(CheckpointError, str(checkpoint), "not a checkpoint of this version's VAE"):
+        _, metadata = load_checkpoint(checkpoint)
+        _check_metadata(metadata)
+        return VAE.load(checkpoint), metadata
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse what the commands could not work with; the rest, whoever reads it looks at."""
+    history = metadata["history"]
+    columns = list(history.values())
+    if any(type(value) not in (int, float) for column in columns for value in column):
+        raise ValueError("its history holds what is no number")
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError("its history has columns of several lengths")
+    if history and not {"epoch", "elbo", "reconstruction", "kl"} <= history.keys():
+        raise ValueError(f"its history has only {shown(', '.join(history), 80)}")
+    if "training" in metadata:
+        training = metadata["training"]
+        if not (training["source"] is None or isinstance(training["source"], str)):
+            raise ValueError(f"its source is {shown(training['source'], 40)}")
+        epochs, done = len(history.get("epoch", ())), training["position"]["epoch"]
+        if epochs != done:
+            raise ValueError(f"its history has {epochs} epochs, and {shown(done, 40)} are done")
+
+
+def reopened(path: Path) -> RunFolder:
+    """Return the folder of a run that was begun, or whose checkpoint `path` is; others are out.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it is no VAE's.
+    BlockingIOError
+        If another run is writing there.
+    """
+    run = RunFolder(path.parent if path.name == "checkpoint.npz" else path)
+    if not (run.checkpoint.exists() or run.record.exists()):
+        refuse_mixture(run.path)
+        raise CheckpointError(
+            f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
+            "run.json"
+        )
+    run.lock()
+    refuse_mixture(run.path)
+    run.read_record()  # what cannot be read is refused now, and not when training is done
+    return run
 
 
 def refuse_mixture(folder: Path) -> None:
@@ -229,6 +353,20 @@ def refuse_mixture(folder: Path) -> None:
             f"{folder} holds a mixture and no VAE: run.json has its results, and "
             f"minivae.GaussianMixture.load reads {MIXTURE}"
         )
+    if _command_of(RunFolder(folder)) == "gmm" and not RunFolder(folder).checkpoint.exists():
+        raise CheckpointError(
+            f"{folder} holds what minivae gmm left when it was stopped: it cannot go on; run it "
+            "again with another --out"
+        )
+
+
+def _command_of(run: RunFolder) -> str:
+    """The command that began a run, or nothing if its record does not say."""
+    try:
+        command: str = run.read_record().get("command", "")
+    except CheckpointError:  # whoever needs more of it says so
+        return ""
+    return "".join(command.split()[1:2])
 
 
 def frame_epochs(epochs: int) -> set[int]:
@@ -242,24 +380,37 @@ def frame_epochs(epochs: int) -> set[int]:
 def new_run(out: str | None, data: str, model: str = "checkpoint.npz") -> RunFolder:
     """Return the folder that ``--out`` names, or the first free ``runs/<data>-<number>``.
 
-    The numbered one is made at once: of two runs that begin together each has its own.
+    It is made at once and locked: of two runs that begin together each has its own.
 
     Raises
     ------
     FileExistsError
         If ``--out`` is a file, or there is something in it.
+    BlockingIOError
+        If another run is writing there.
     """
     if out is not None:
-        return RunFolder(empty_folder(out), model)
-    runs = Path("runs")
-    runs.mkdir(exist_ok=True)
-    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data) or "run"
-    for number in itertools.count(1):
-        folder = runs / f"{name}-{number}"
-        with suppress(FileExistsError):
-            folder.mkdir()
-            break
-    return RunFolder(folder, model, [folder, runs])
+        folder = empty_folder(out)
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        run = RunFolder(folder, model, missing)
+    else:
+        runs = Path("runs")
+        runs.mkdir(exist_ok=True)
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data) or "run"
+        for number in itertools.count(1):
+            folder = runs / f"{name}-{number}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                break
+        run = RunFolder(folder, model, [folder, runs])
+    run.lock()
+    try:
+        empty_folder(str(folder))  # by now another run may have begun here, and even ended
+    except FileExistsError:
+        run.give_back()
+        raise
+    return run
 
 
 def empty_folder(path: str) -> Path:
@@ -273,9 +424,8 @@ def empty_folder(path: str) -> Path:
     out = Path(path)
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out {out}: there is a file of that name; name a folder")
-    if out.is_dir() and any(out.iterdir()):
-        is_run = RunFolder(out).record.exists() or RunFolder(out).checkpoint.exists()
-        is_run = is_run and not (out / MIXTURE).exists()
+    if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
+        is_run = RunFolder(out).checkpoint.exists() or _command_of(RunFolder(out)) == "train"
         resume = f"minivae train --resume {shlex.quote(str(out))}"
         mend = f"go on with it by {resume}, or " if is_run else ""
         what = "holds a run" if is_run else "is not empty"

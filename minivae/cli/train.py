@@ -13,7 +13,6 @@ from typing import Any
 
 import minivae
 from minivae import VAE, datasets
-from minivae.checkpoint import load_checkpoint
 from minivae.cli.describe import architecture, describe_data, describe_likelihood, describe_prior
 from minivae.cli.doctor import kernels_are_compiled
 from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
@@ -25,7 +24,8 @@ from minivae.cli.run import (
     frame_epochs,
     new_run,
     provenance,
-    refuse_mixture,
+    read_model,
+    reopened,
 )
 from minivae.cli.terminal import Interrupted, add_quiet, one_line, say, table
 from minivae.datasets import Dataset
@@ -33,6 +33,7 @@ from minivae.distributions import StandardNormal
 from minivae.errors import CheckpointError, LikelihoodWarning
 from minivae.models.vae.files import params_from_json, params_to_json
 from minivae.models.vae.hyperparameters import make_likelihood
+from minivae.reading import refused
 from minivae.tensor import Array
 
 __all__ = ["register"]
@@ -136,11 +137,9 @@ def _arrays(data: Dataset, vae: VAE) -> tuple[Array, Array]:
 def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
     """Return the folder of a run that was begun, its data, and its model, not fitted yet."""
     path = Path(arguments.resume)
-    run = RunFolder(path.parent if path.name == "checkpoint.npz" else path)
-    refuse_mixture(run.path)
+    run = reopened(path)
     if run.checkpoint.exists():
-        vae = VAE.load(run.checkpoint)
-        _, metadata = load_checkpoint(run.checkpoint)
+        vae, metadata = read_model(run.checkpoint)
         if "training" not in metadata:
             raise CheckpointError(f"{run.checkpoint} is a saved model, not a training run")
         source, history = metadata["training"].get("source"), vae.history_
@@ -151,7 +150,8 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
                 f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
                 "run.json"
             )
-        vae = VAE(**params_from_json(record["hyper_parameters"], {}, "VAE"))
+        with refused(CheckpointError, str(run.record), "damaged", "delete it"):
+            vae = VAE(**params_from_json(record["hyper_parameters"], {}, "VAE"))
         source, history = record["data"]["source"], {}
     for name, value in written(arguments).items():
         if value != getattr(vae, name):

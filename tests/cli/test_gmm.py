@@ -120,7 +120,7 @@ BAD = [
     ("--data header.csv", "is empty: at least one row and one column are needed"),
     ("--data nothing.csv", "nothing.csv has no lines"),
     ("--data binary.csv", "is not a table of text in UTF-8"),
-    ("--data objects.npy", "is no .npy file of numbers"),
+    ("--data objects.npy", "objects.npy holds Python objects, whose pickle"),
     ("--data constant.csv --reg-covar 0", "increase reg_covar"),
     ("--out full", "--out full is not empty: name a new folder"),
     ("--out words.csv", "--out words.csv: there is a file of that name; name a folder"),

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ import minivae.checkpoint
 from cli.conftest import assert_same_run, environment, run_process, start
 from minivae import VAE
 from minivae.checkpoint import load_checkpoint
-from minivae.cli.run import new_run
+from minivae.cli.lock import hold, release
+from minivae.cli.run import LOCK, WRITTEN, new_run
 
 BAD = [
     ("trian", "there is no command 'trian'; did you mean train?"),
@@ -170,6 +172,107 @@ def test_a_damaged_record(minivae, small_run, tmp_path, content):
     assert "run.json" in err
 
 
+def altered(run, folder, *, record=None, metadata=None):
+    """A copy of a run with other words in its record, or in its checkpoint."""
+    shutil.copytree(run, folder)
+    if record is not None:
+        was = json.loads((folder / "run.json").read_text())
+        text = record if isinstance(record, str) else json.dumps({**was, **record})
+        (folder / "run.json").write_text(text, encoding="utf-8")
+    if metadata is not None:
+        arrays, was = load_checkpoint(folder / "checkpoint.npz")
+        minivae.checkpoint.save_checkpoint(folder / "checkpoint.npz", arrays, metadata(was))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        ("[" * 50_000, "run.json is damaged (maximum recursion depth"),
+        ('{"a": ' + "9" * 5000 + "}", "run.json is damaged (Exceeds the limit"),
+        ({"results": None}, "run.json is damaged (its results is None)"),
+        ({"command": 5}, "run.json is damaged (its command is 5)"),
+        ({"command": ["x" * 100_000]}, "run.json is damaged (its command is ['xxx"),
+        ({"data": None}, "run.json is damaged (its data is None)"),
+        ({"data": {}}, "run.json is damaged (it has no 'source')"),
+        ({"data": {"source": 5}}, "run.json is damaged (its data's source is 5)"),
+        ({"data": {"source": "x", "image_shape": [1, "a"]}}, "image_shape is [1, 'a']"),
+        ({"data": {"source": "x", "image_shape": [-8, -8]}}, "image_shape is [-8, -8]"),
+        ({"hyper_parameters": 5}, "run.json is damaged (its hyper_parameters is 5)"),
+    ],
+    ids=range(11),
+)
+@pytest.mark.parametrize("command", ["info", "sample", "train --quiet --resume"])
+def test_nonsense_in_a_record(minivae, small_run, tmp_path, command, record, complaint):
+    run = altered(small_run, tmp_path / "run", record=record)
+    before = {path: path.read_bytes() for path in run.rglob("*.*")}
+    status, out, err = minivae(*command.split(), run)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert complaint in err
+    assert len(err) < len(str(run)) + 400
+    assert {path: path.read_bytes() for path in run.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("results", [{"a": 1}, {"elbo": "x", "log_likelihood": None}, {"elbo": []}])
+def test_nonsense_in_results(minivae, small_run, tmp_path, results):
+    run = altered(small_run, tmp_path / "run", record={"results": results})
+    status, out, err = minivae("info", run)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert "is not as this version writes it" in err
+
+
+def test_what_a_record_says_is_shown_on_a_line_of_bounded_length(minivae, small_run, tmp_path):
+    record = {"command": "minivae train \x1b[2J" + "x" * 100_000}
+    status, out, _ = minivae("info", altered(small_run, tmp_path / "run", record=record))
+    assert status == 0
+    assert len(out) < 5000
+    assert "\x1b" not in out
+    assert "\\x1b[2J" in out
+
+
+@pytest.mark.parametrize(
+    ("history", "complaint"),
+    [
+        ({"elbo": ["a", "b"]}, "its history holds what is no number"),
+        ({"elbo": [1.0, 2.0], "epoch": [1]}, "its history has columns of several lengths"),
+        (5, "'int' object has no attribute 'values'"),
+        ({"epoch": None}, "'NoneType' object is not iterable"),
+        ({"epoch": [1, 2], "x": [1, 2]}, "its history has only epoch, x"),
+        ({}, "its history has 0 epochs, and 2 are done"),
+    ],
+)
+@pytest.mark.parametrize("command", ["info", "sample", "train --quiet --resume"])
+def test_nonsense_in_a_checkpoint(minivae, small_run, tmp_path, command, history, complaint):
+    run = altered(small_run, tmp_path / "run", metadata=lambda was: {**was, "history": history})
+    status, out, err = minivae(*command.split(), run)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+    assert f"checkpoint.npz is not a checkpoint of this version's VAE ({complaint})" in err
+
+
+@pytest.mark.parametrize("training", [None, 5, {"source": 5}, {"position": 5}])
+@pytest.mark.parametrize("command", ["info", "train --quiet --resume"])
+def test_nonsense_in_the_state_of_training(minivae, small_run, tmp_path, command, training):
+    def metadata(was):
+        changed = {**was["training"], **training} if isinstance(training, dict) else training
+        return {**was, "training": changed}
+
+    run = altered(small_run, tmp_path / "run", metadata=metadata)
+    status, out, err = minivae(*command.split(), run)
+    assert (status, out) == (2, "")
+    assert is_one_line(err)
+
+
+def test_a_damaged_history_and_damaged_frames_are_done_without(minivae, small_run, tmp_path):
+    run = altered(small_run, tmp_path / "run")
+    (run / "history.csv").write_text("epoch,test_elbo\n1," + "9" * 200_000 + "\n")
+    nonsense = b"\x93NUMPY\x01\x00\x76\x00" + b"(" * 117 + b"\n"
+    (run / "latent" / "00000.npy").write_bytes(nonsense)
+    assert minivae("train", "--quiet", "--resume", run)[0] == 0
+
+
 # ---- disks ----
 
 
@@ -283,8 +386,126 @@ def test_a_numbered_folder_is_taken_at_once_and_given_back(tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_two_runs_into_one_new_folder(tmp_path):
+    flags = ("--n-components", 2, "--quiet", "--out", "run")
+    runs = [start("gmm", "--seed", seed, *flags, cwd=tmp_path) for seed in range(3)]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 2, 2]
+    for run, (out, err) in zip(runs, said, strict=True):
+        if run.returncode:
+            assert out == ""
+            assert is_one_line(err)
+            assert "another run is writing there" in err or "--out run is not empty" in err
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    winner = next(seed for seed, run in enumerate(runs) if run.returncode == 0)
+    assert record["hyper_parameters"]["random_state"] == winner
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_the_folder_of_a_run_that_writes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = new_run("a/run", "data")
+    script = "from minivae.cli.run import {0}; from pathlib import Path; {0}({1})"
+    for call in ("new_run", "'a/run', 'data'"), ("reopened", "Path('a/run')"):
+        (tmp_path / "a" / "run" / "run.json").write_text("{}")
+        if call[0] == "new_run":
+            (tmp_path / "a" / "run" / "run.json").unlink()
+        process = subprocess.run(
+            [sys.executable, "-c", script.format(*call)],
+            env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "BlockingIOError" in process.stderr
+    (tmp_path / "a" / "run" / "run.json").unlink()
+    first.give_back()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_whose_file_went_away_is_taken_again(tmp_path):
+    with open(tmp_path / "lock", "w"):  # as a process that was killed leaves it
+        pass
+    hold(tmp_path / "lock")
+    hold(tmp_path / "lock")  # is ours already
+    release(tmp_path / "lock")
+    assert not (tmp_path / "lock").exists()
+    release(tmp_path / "lock")
+
+
+def test_no_lock_is_left_in_a_finished_run(small_run):
+    assert LOCK not in {path.name for path in small_run.iterdir()}
+
+
+def test_all_that_a_run_writes_is_known(small_run):
+    assert {path.name for path in small_run.iterdir()} <= WRITTEN
+
+
 def test_a_folder_of_runs_that_leads_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").symlink_to("nowhere")
     with pytest.raises(FileExistsError):
         new_run(None, "data")
+
+
+# The process ------------------------------------------------------------------------------------
+
+
+def shell(command, cwd, **more):
+    """What a shell says to a command; `minivae` is the program."""
+    command = command.replace("minivae", f"'{sys.executable}' -m minivae", 1)
+    return subprocess.run(
+        ["sh", "-c", command], cwd=cwd, env={**environment(), **more}, capture_output=True,
+        encoding="utf-8", errors="backslashreplace", check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_closed_streams(tmp_path, small_run):
+    result = shell(f"minivae info '{small_run}' >&-", tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "minivae: standard output is closed: nobody sees the results\n"
+    result = shell("minivae doctor 2>&-", tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("minivae")
+    assert shell("minivae info nowhere >&- 2>&-", tmp_path).returncode == 2
+    result = shell("minivae doctor 1</dev/null", tmp_path)
+    assert (result.returncode, result.stderr) == (2, "minivae: Bad file descriptor\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_an_encoding_without_the_symbols(tmp_path):
+    result = shell("minivae eq", tmp_path, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\\u" in result.stdout
+    assert result.stdout.isascii()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_an_interpreter_that_leaves_out_docstrings_and_assertions(tmp_path):
+    result = shell("minivae eq ELBO.3", tmp_path, PYTHONOPTIMIZE="2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\n\d+ passed in [^\n]*\n$", result.stdout)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process can send Ctrl-C to one other alone")
+@pytest.mark.parametrize("library", ["numpy", "numba.core", "scipy"])
+def test_ctrl_c_while_libraries_load(tmp_path, library):
+    command = [sys.executable, "-X", "importtime", "-m", "minivae", "doctor"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if f" {library}" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.endswith("minivae: interrupted\n")
+
+
+def test_ctrl_c_in_any_other_program_is_its_own_affair(tmp_path):
+    script = "import minivae, signal; print(signal.getsignal(signal.SIGINT).__name__)"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.stdout == "default_int_handler\n"

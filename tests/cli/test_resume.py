@@ -153,3 +153,104 @@ def test_early_stopping_is_remembered(minivae, tmp_path, small):
     assert minivae("train", "--resume", run, "--quiet")[0] == 0
     assert finished_epochs(run) == epochs
     assert json.loads((run / "run.json").read_text())["results"] == before
+
+
+# What a run did not write ------------------------------------------------------------------------
+
+
+def test_what_a_run_did_not_write_is_left_alone(minivae, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    mine = [
+        "latent/mine.npy", "latent/0000.npy", "latent/099999.npy", "latent/\u00b2\u00b20000.npy",
+        "latent/notes.txt", "latent/.mine.0a1b2c3d.tmp", "latent/.00001.npy.mine.tmp",
+        ".mine.0a1b2c3d.tmp", ".history.csv.tmp", ".history.csv.mine.tmp", "notes.csv",
+    ]  # fmt: skip
+    (run / "latent" / "99999.npy").mkdir()
+    for name in mine:
+        (run / name).write_text("mine")
+    ours = [".history.csv.0a1b2c3d.tmp", "latent/.00031.npy.0a1b2c3d.tmp", "latent/00025.npy"]
+    for name in ours:
+        (run / name).touch()
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert [name for name in mine if (run / name).read_text() != "mine"] == []
+    assert [name for name in ours if (run / name).exists()] == []
+    assert (run / "latent" / "99999.npy").is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["latent", "history.csv", "checkpoint.npz", "run.json", "latent/00000.npy", "prior.png"]
+)
+def test_no_link_is_followed_out_of_the_folder(minivae, undisturbed, tmp_path, name):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(undisturbed, run)
+    (run / name).rename(outside)
+    try:
+        (run / name).symlink_to(outside)
+    except OSError:
+        pytest.skip("this system does not let us make symbolic links")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    status, out, err = minivae("train", "--resume", run, "--quiet")
+    assert (status, out) == (2, "")
+    assert f"{run / name} is a symbolic link, and a run writes into its own folder only" in err
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_run_behind_a_link_goes_on(minivae, undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "run")
+    except OSError:
+        pytest.skip("this system does not let us make symbolic links")
+    assert minivae("train", "--resume", tmp_path / "link", "--quiet")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["sample", "reconstruct"])
+def test_a_picture_that_is_a_link_is_not_written(minivae, undisturbed, tmp_path, command):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(undisturbed, run)
+    outside.write_text("mine")
+    name = {"sample": "samples.png", "reconstruct": "reconstructions.png"}[command]
+    (run / name).unlink(missing_ok=True)
+    try:
+        (run / name).symlink_to(outside)
+    except OSError:
+        pytest.skip("this system does not let us make symbolic links")
+    status, _, err = minivae(command, run)
+    assert status == 2
+    assert f"{run / name} is a symbolic link: say by --out where to write" in err
+    assert outside.read_text() == "mine"
+
+
+def test_only_one_process_goes_on_with_a_run(minivae, undisturbed, start_training, tmp_path):
+    run = tmp_path / "run"
+    process = start_training(run)
+    wait_for(lambda: finished_epochs(run) >= 2, process)
+    before = (run / "run.json").read_bytes()
+    for arguments in (("train", "--resume", run), ("train", "--resume", run / "checkpoint.npz")):
+        status, out, err = minivae(*arguments)
+        assert (status, out) == (2, "")
+        assert err == f"minivae: {run}: another run is writing there; wait until it ends\n"
+    assert (run / "run.json").read_bytes() == before
+    assert minivae("info", run)[0] == 0  # to look does no harm
+    process.kill()
+    process.communicate()
+    assert minivae("train", "--resume", run, "--quiet")[0] == 0
+    assert_same_run(run, undisturbed)
+
+
+def test_a_mixture_that_was_stopped_does_not_advise_what_fails(minivae, tmp_path):
+    run = tmp_path / "run"
+    flags = ("--n-components", "2", "--quiet", "--out", run)
+    assert minivae("gmm", *flags)[0] == 0
+    for path in run.iterdir():
+        if path.name != "run.json":  # as a kill between the record and the model leaves it
+            path.unlink()
+    status, _, err = minivae("gmm", *flags)
+    assert status == 2
+    assert "is not empty: name a new folder" in err
+    assert "--resume" not in err
+    status, _, err = minivae("train", "--resume", run)
+    assert status == 2
+    assert "holds what minivae gmm left when it was stopped" in err

@@ -1,5 +1,6 @@
 """Deep latent-variable models from scratch: a reference to read, to teach with and to run."""
 
+import minivae._starting  # noqa: F401  before all else, which takes its time
 from minivae import (
     datasets,
     distributions,

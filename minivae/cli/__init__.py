@@ -2,16 +2,19 @@
 
 A command is a module with ``register``, which adds its flags to the parser, and a function from the
 parsed flags to nothing. Results go to standard output, progress and complaints to standard error.
-The exit status is 0, 1 after a broken pipe or a failing test, 2 for what was refused, 130 after
-Ctrl-C.
+The exit status is 0, 1 after a failing test or where nobody reads the results, 2 for what was
+refused, 130 after Ctrl-C.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 import minivae
+from minivae._starting import started
 from minivae.cli import doctor, equation, exercise, gmm, inspect, train
+from minivae.cli.lock import release_all
 from minivae.cli.terminal import (
     Interrupted,
     Parser,
@@ -38,7 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    unread = sys.stdout is None
+    _make_writable()
     try:
+        started()
+        if unread:
+            complain("standard output is closed: nobody sees the results")
         with plain_warnings():
             _run(argv)
             sys.stdout.flush()
@@ -50,8 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, TypeError, ArithmeticError, OSError, MemoryError) as error:
         complain(one_line(error))
+        _discard_what_cannot_be_written()
         return 2
-    return 0
+    finally:
+        release_all()
+    return int(unread)
 
 
 def _run(argv: list[str]) -> None:
@@ -84,6 +95,24 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     for module in (train, inspect, gmm, equation, exercise, doctor):
         module.register(commands)
     return parser, commands.choices
+
+
+def _make_writable() -> None:
+    """Open what the shell closed, and escape what the streams' encoding cannot say."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_what_cannot_be_written() -> None:
+    """After a full disk, say, which the interpreter would meet again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
 
 
 def _discard_stdout() -> None:

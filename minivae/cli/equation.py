@@ -115,13 +115,16 @@ def _run_tests(tests: Sequence[Place]) -> None:
     say(f"\nRunning {'it' if len(tests) == 1 else 'them'} ...")
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=short"]
     command += [f"--rootdir={root}", "-c", str(root / "pyproject.toml"), "-p", "no:cacheprovider"]
+    # Tests consist of assertions, which an optimising interpreter leaves out.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONOPTIMIZE"}
     with tempfile.TemporaryDirectory() as folder:
         result = subprocess.run(
             [*command, *chosen],
             cwd=folder,  # where hypothesis keeps its examples
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
+            errors="backslashreplace",
             check=False,
         )
     if result.returncode:

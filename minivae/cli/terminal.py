@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from minivae.reading import shown
+
 __all__ = [
     "Interrupted",
     "Parser",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 WIDTH = 80
+LONGEST = 2000  # characters of a complaint
 
 
 class Interrupted(KeyboardInterrupt):
@@ -69,11 +72,11 @@ def one_line(error: BaseException) -> str:
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
+        return shown(f"{where}{error.strerror}", LONGEST)
     message = str(error)
     for prefix in ("VAE: ", "GaussianMixture: ", "fit: "):
         message = message.removeprefix(prefix)
-    return " ".join(message.split()) or type(error).__name__
+    return shown(message, LONGEST) or type(error).__name__
 
 
 def complain(message: str) -> None:
@@ -92,7 +95,7 @@ def plain_warnings() -> Iterator[None]:
     """Show each warning as one line, without the place in the code that gave it."""
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        complain(f"warning: {' '.join(str(message).split())}")
+        complain(f"warning: {shown(message, LONGEST)}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

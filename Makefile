@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -19,6 +19,12 @@ train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in r
 
 test: $(VENV)/.test ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
+	@build/lowest/bin/python -m pytest $(ARGS)
+
+mutants: $(VENV)/.test ## plant single mistakes, one at a time, and count those that no test notices
+	@$(PY) tests/mutants.py $(ARGS)
 
 exercises: $(VENV)/.test ## try every wrong answer that the exercises know
 	@$(PY) tests/exercises/bank.py
@@ -87,6 +93,15 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 	$(call install,.[bench],minivae and the frameworks it is compared with,$(VENV)/.run $@)
+
+# The lowest versions, in an environment of their own: what pyproject.toml requires, with == for >=.
+build/lowest/.made: pyproject.toml | $(VENV)/.made
+	@echo 'Installing the oldest versions of what minivae needs into build/lowest ...'
+	@$(PY) -m venv --clear build/lowest
+	@sed -n 's/^    "\([a-z]*\)>=\([0-9.]*\)",$$/\1==\2/p' pyproject.toml > build/lowest/versions.txt
+	@build/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint build/lowest/versions.txt --editable '.[test]'
+	@touch $@
 
 define install
 	@echo 'Installing $(2) into $(VENV) (this once; half a minute with a good connection) ...'

@@ -1,0 +1,101 @@
+"""The mistakes that `make mutants` plants are mistakes, and all kinds of them are found."""
+
+import ast
+
+import pytest
+
+import mutants
+
+SOURCE = '''"""A module."""
+
+__all__ = ["f"]
+LIMIT: int = 3
+
+
+def f(x, scale=2.0):
+    """1 + 1 in words."""
+    if not x or x < LIMIT:
+        raise ValueError(f"{x} is below {LIMIT - 1}")
+    x += 1
+    print(-x)
+    return [y * scale for y in x if y is not None]
+
+
+class C:
+    flag = True
+
+    def g(self):
+        return lambda z: z @ z
+'''
+
+
+def found(source=SOURCE):
+    return {(m.function, m.before, m.after) for m in mutants.mutants_of("x.py", source)}
+
+
+def test_every_place_is_found_and_no_message():
+    assert found() == {
+        ("", "3", "(4)"),
+        ("f.<locals>", "2.0", "(4.0)"),
+        ("f.<locals>", "not x or x < LIMIT", "(not (not x or x < LIMIT))"),
+        ("f.<locals>", "not x or x < LIMIT", "(not x and x < LIMIT)"),
+        ("f.<locals>", "not x", "(x)"),
+        ("f.<locals>", "x < LIMIT", "(x <= LIMIT)"),
+        ("f.<locals>", 'raise ValueError(f"{x} is below {LIMIT - 1}")', "pass"),
+        ("f.<locals>", "x += 1", "x -= 1"),
+        ("f.<locals>", "1", "(2)"),
+        ("f.<locals>", "print(-x)", "pass"),
+        ("f.<locals>", "-x", "(x)"),
+        ("f.<locals>", "y * scale", "(y / scale)"),
+        ("f.<locals>", "y is not None", "(y is None)"),
+        ("C", "True", "False"),
+        ("C.g.<locals>.<lambda>.<locals>", "z @ z", "(z * z)"),
+    }
+
+
+@pytest.mark.parametrize("path", ["minivae/tensor.py", "minivae/datasets/tables.py"])
+def test_each_mistake_changes_the_module_and_no_more_than_one_place(path):
+    source = (mutants.ROOT / path).read_text(encoding="utf-8")
+    some = mutants.drawn(mutants.mutants_of(path, source), 0, 20)
+    assert len(some) == 20
+    for mutant in some:
+        assert ast.dump(ast.parse(mutant.applied())) != ast.dump(ast.parse(source))
+        before, after = source.encode(), mutant.applied().encode()
+        assert after.startswith(before[: mutant.start])
+        assert after.endswith(before[mutant.end :])
+
+
+def test_a_seed_draws_the_same_again():
+    path = "minivae/tensor.py"
+    sites = mutants.mutants_of(path, (mutants.ROOT / path).read_text(encoding="utf-8"))
+    assert mutants.drawn(sites, 5, 9) == mutants.drawn(sites, 5, 9) != mutants.drawn(sites, 6, 9)
+
+
+def test_the_tests_that_reach_a_mistake_come_quick_ones_first():
+    reach = mutants.Reach()
+    reach.add(
+        {
+            "seconds": {"slow": 5.0, "quick": 1.0, "other": 1.0, "endless": 1e3},
+            "reached": {
+                "slow": [["x.py", "f"]],
+                "quick": [["x.py", "f"], ["x.py", "C.g"]],
+                "other": [["x.py", "C.g"]],
+                "endless": [["x.py", "f"]],
+            },
+            "shared": [],
+        }
+    )
+    by_function = {m.function: m for m in mutants.mutants_of("x.py", SOURCE)}
+    assert reach.of(by_function["f.<locals>"]) == ["quick", "slow"]
+    assert reach.of(by_function["C.g.<locals>.<lambda>.<locals>"]) == ["other", "quick"]
+    assert reach.of(by_function[""]) == ["other", "quick", "slow"]
+
+
+def test_a_mistake_that_is_listed_as_changing_nothing_is_one_that_can_be_made():
+    made = {
+        (f"{path}:{m.function.removesuffix('.<locals>')}", m.before, m.after)
+        for path in mutants.core(["minivae"])
+        for m in mutants.mutants_of(path, (mutants.ROOT / path).read_text(encoding="utf-8"))
+    }
+    assert [entry for entry in mutants.EQUIVALENT if entry[:3] not in made] == []
+    assert all(why for *_, why in mutants.EQUIVALENT)

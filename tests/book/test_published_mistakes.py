@@ -521,6 +521,32 @@ def axes_as_causes():
 # The checks --------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| `(\w+)` \| .+ \| `([^`|]+)` \| `([^`|]+)` \|$", re.MULTILINE)
+SECTION = re.compile(r"(?ms)^## (.+?)\n(.*?)(?=^## |\Z)")
+ENTRY = re.compile(r"^(?:\*\*|- |\| `).*(?:\n(?![-|\n]).*)*", re.MULTILINE)
+NAMES = re.compile(r"(?:\*\*.*?\*\* \(|- \(|\| `\w+` \| )(.*?)(?:\)| \|)")
+KINDS = ("Errors of concept", "Slips of translation", "Misprints")
+
+
+def misattributed(page):
+    """Entries that name no text of the list with its edition, or a person where they should not."""
+    sections = dict(SECTION.findall(page))
+    texts = sections["The texts, and the editions that were read"]
+    editions = {"many programs", *re.findall(r"(?m)^\| (\w[^|]*?) \| (?!Text)", texts)}
+    authors = re.findall(r"by (?:[A-Z]\. )?(\w+) \|", texts)
+    for kind in KINDS:
+        for entry in ENTRY.findall(sections[kind]):
+            entry = " ".join(entry.split())
+            found = NAMES.match(entry)
+            names = found[1].split("; ") if found else [""]
+            for name in names:
+                if name not in editions:
+                    yield f"{kind}: {entry[:60]!r} names no text with its edition"
+                elif kind == "Slips of translation" and not name.endswith("translation"):
+                    yield f"{kind}: {entry[:60]!r} is of no translation"
+    for section, text in sections.items():
+        for author in authors:
+            if text is not texts and author in text:
+                yield f"{section}: names {author}, who may not have written it"
 
 
 def on_the_page():
@@ -539,4 +565,31 @@ def test_ours_is_true_and_the_printed_is_not(mistake):
 
 def test_every_row_of_the_page_has_a_case():
     rows = [name for name, _, _ in ROW.findall(PAGE.read_text(encoding="utf-8"))]
-    assert rows == [mistake.__name__ for mistake in CASES]
+    assert sorted(rows) == sorted(mistake.__name__ for mistake in CASES)
+
+
+def test_every_mistake_is_laid_at_the_door_of_the_edition_that_prints_it():
+    page = PAGE.read_text(encoding="utf-8")
+    sections = dict(SECTION.findall(page))
+    entries = sum(len(ENTRY.findall(sections[kind])) for kind in KINDS)
+    assert entries > 2 * len(CASES)  # a row for each, and what is said in words
+    assert "\n".join(misattributed(page)) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("rule** (Tutorial, Chinese translation)", "rule** (Tutorial)", "no text"),
+        ("rule** (Tutorial, Chinese translation)", "rule**", "no text"),
+        ("**The mean of $q$** (VAE and GMM)", "**The mean of $q$** (VAE)", "no text"),
+        ("**Mean-field** (Tutorial,", "**Mean-field** (J. Altosaar,", "names Altosaar"),
+        ("- (Notes) $p(z)$", "- $p(z)$", "no text"),
+        ("| Tutorial, Chinese translation | the mean of", "| Tutorial | the mean of", "no text"),
+        ("**The step upside down** (Tutorial, Chinese translation)",
+         "**The step upside down** (Notes)", "of no translation"),
+    ],
+)  # fmt: skip
+def test_a_mistake_at_the_wrong_door_is_seen(old, new, complaint):
+    page = PAGE.read_text(encoding="utf-8")
+    assert old in page
+    assert complaint in "\n".join(misattributed(page.replace(old, new)))

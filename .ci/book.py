@@ -64,21 +64,57 @@ async () => {
 
 
 class Anchors(HTMLParser):
-    """The links of a page, and the anchors that others can lead to."""
+    """The links of a page, the anchors that others can lead to, and where its equations lead."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
+        self.leads: list[tuple[str, str]] = []  # an equation, and a source that it leads to
+        self.equation = ""
+        self.inside = 0  # divisions open since that with the leads of an equation
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what a tag offers and asks for."""
-        for name, value in attrs:
-            if name == "id" and value:
-                self.ids.add(value)
-            elif name == "href" and value and tag == "a":
-                self.links.append(value)
+        found = {name: value or "" for name, value in attrs}
+        classes = found.get("class", "").split()
+        if found.get("id"):
+            self.ids.add(found["id"])
+        if tag == "div":
+            if "equation" in classes:
+                self.equation = found.get("id", "")
+            self.inside += bool(self.inside or "leads" in classes)
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+            if self.inside and "source" in classes and self.equation:
+                self.leads.append((self.equation, found["href"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Count the divisions that are left."""
+        if tag == "div" and self.inside:
+            self.inside -= 1
+            if not self.inside:
+                self.equation = ""
+
+
+def lost_backlinks(book: Path) -> Iterator[str]:
+    """Sources that an equation leads to and that do not lead back to it."""
+    for path in sorted(book.glob("*.html")):
+        for equation, link in Anchors(path.read_text(encoding="utf-8")).leads:
+            source = (path.parent / urlsplit(link).path).resolve()
+            back = {
+                ((source.parent / urlsplit(other).path).resolve(), urlsplit(other).fragment)
+                for other in anchors_of(source).links
+            }
+            if (path.resolve(), equation) not in back:
+                yield f"{path.name}: {equation} leads to {link}, which does not lead back"
+
+
+@functools.cache
+def anchors_of(path: Path) -> Anchors:
+    """The links and anchors of a page, read once."""
+    return Anchors(path.read_text(encoding="utf-8") if path.is_file() else "")
 
 
 def dead_links(book: Path) -> Iterator[str]:

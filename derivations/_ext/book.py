@@ -426,28 +426,39 @@ def two_columns(app: Sphinx, doctree: nodes.document) -> None:
 
 @cache
 def highlighted(builder: Any, path: Path) -> list[str]:
-    """A file's lines as HTML, each label in them a mark that `source_pages` makes a link."""
+    """A file's lines as HTML."""
     block = builder.highlighter.highlight_block(path.read_text(encoding="utf-8"), "python")
     inside = block[block.index("<pre>") + len("<pre>") : block.rindex("</pre>")]
     return inside.removeprefix("<span></span>").split("\n")
 
 
+def linked(line: str, label: str, uri: str) -> str:
+    """A line of HTML with ``label`` a link, whatever marks stand around it.
+
+    Which lines cite what is the registry's to say. The marks are not read: how a highlighter cuts
+    a line into pieces changes from one of its versions to the next.
+    """
+    found = rf"(?<![\w.&#]){re.escape(label)}(?![\w.]*\w)(?![^<]*>)"
+    return re.sub(found, f'<a href="{uri}">{label}</a>', line)
+
+
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """A page for each file that something points to, numbered, its labels leading back."""
-    label = re.compile(rf"(Eq\. |equation.*?&quot;)({LABEL})\b")
     for path in sorted(_wanted):
         page = page_of(path)
-
-        def back(match: re.Match[str], page: str = page) -> str:
-            known = by_label().get(match[2])
-            if known is None:
-                return match[0]
-            uri = app.builder.get_relative_uri(page, known.path.stem)
-            return f'{match[1]}<a href="{uri}#{known.label}">{known.label}</a>'
-
+        lines = [*highlighted(app.builder, path)]
+        for citation in registry().citations:
+            known = by_label().get(citation.label)
+            if citation.path != path or known is None:
+                continue
+            uri = f"{app.builder.get_relative_uri(page, known.path.stem)}#{known.label}"
+            for i in range(citation.line - 1, min(citation.line + 1, len(lines))):
+                if f'href="{uri}"' not in lines[i]:
+                    lines[i] = linked(lines[i], known.label, uri)
+                if f'href="{uri}"' in lines[i]:
+                    break  # else 'Eq.' ends the line, and the label begins the next
         rows = [
-            numbered(n, label.sub(back, line), f"#L{n}", f' id="L{n}"')
-            for n, line in enumerate(highlighted(app.builder, path), start=1)
+            numbered(n, line, f"#L{n}", f' id="L{n}"') for n, line in enumerate(lines, start=1)
         ]
         title = page.removeprefix("source/")
         body = (

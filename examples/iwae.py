@@ -42,16 +42,16 @@ def main(folder=Path(__file__).parent, repeats=2000, sizes=(1, 2, 5, 10, 20, 50,
         eps = rng.standard_normal((repeats * max(sizes), 1, 1))
         log_w = sample_terms(model, q, x, eps).log_weights
         bounds, shares = [], []
-        for K in sizes:
-            parts = np.asarray(log_w).reshape(-1, max(sizes))[:, :K].T  # (K, repeats)
+        for S in sizes:
+            parts = np.asarray(log_w).reshape(-1, max(sizes))[:, :S].T  # (S, repeats)
             bounds.append(np.mean(importance_weighted_bound(parts)))
-            shares.append(np.mean(effective_sample_size(parts)) / K)
+            shares.append(np.mean(effective_sample_size(parts)) / S)
         above.plot(sizes, bounds, "o-", label=f"q {name}")
         below.plot(sizes, shares, "o-")
     above.axhline(log_p, color="black", linestyle="--", label="log p(x), by integration")
-    above.set(ylabel="nats", title="mean bound of K samples; K = 1 is the ELBO")
+    above.set(ylabel="nats", title="mean bound of S samples; S = 1 is the ELBO")
     above.legend()
-    below.set(xlabel="K", ylabel="effective share", xscale="log", ylim=(0, 1.05))
+    below.set(xlabel="S", ylabel="effective share", xscale="log", ylim=(0, 1.05))
     figure.savefig(folder / "iwae.png", dpi=150)
 
 

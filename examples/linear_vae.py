@@ -15,23 +15,23 @@ from minivae import VAE
 
 
 # %%
-def principal_axes(X, q):
+def principal_axes(X, K):
     """W = U (L - s2 I)^(1/2), all eigenvalues l, and s2, the mean of those left out, Eq. PPCA.2."""
     values, vectors = np.linalg.eigh(np.cov(X.T, bias=True))
     values, vectors = values[::-1], vectors[:, ::-1]
-    var = values[q:].mean()
-    return vectors[:, :q] * np.sqrt(values[:q] - var), values, var
+    var = values[K:].mean()
+    return vectors[:, :K] * np.sqrt(values[:K] - var), values, var
 
 
-def log_likelihood(values, q):
-    """-1/2 (d log 2 pi + sum of log l_j + (d - q) log s2 + d), nats per datum, Eq. PPCA.3."""
-    d, var = len(values), values[q:].mean()
-    kept = np.log(values[:q]).sum() + (d - q) * np.log(var)
+def log_likelihood(values, K):
+    """-1/2 (d log 2 pi + sum of log l_j + (d - K) log s2 + d), nats per datum, Eq. PPCA.3."""
+    d, var = len(values), values[K:].mean()
+    kept = np.log(values[:K]).sum() + (d - K) * np.log(var)
     return -0.5 * (d * np.log(2 * np.pi) + kept + d)
 
 
 def posterior(X, W, mean, var):
-    """The mean (N, q) and covariance (q, q) of p(z | x), Eq. PPCA.4."""
+    """The mean (N, K) and covariance (K, K) of p(z | x), Eq. PPCA.4."""
     inverse = np.linalg.inv(W.T @ W + var * np.eye(W.shape[1]))
     return (X - mean) @ W @ inverse, var * inverse
 
@@ -42,9 +42,9 @@ def rotation_cost(W, var):
     return 0.5 * (np.log(np.diag(M)).sum() - np.linalg.slogdet(M)[1])
 
 
-def energies(values, q, var, beta=1.0):
+def energies(values, K, var, beta=1.0):
     """|w_j|^2 = max(l_j - beta s2, 0): a column below the threshold collapses, Eq. PPCA.6."""
-    return np.maximum(values[:q] - beta * var, 0.0)
+    return np.maximum(values[:K] - beta * var, 0.0)
 
 
 # %%

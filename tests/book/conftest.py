@@ -32,7 +32,12 @@ print(f"{(1 + 2 + 4) / 3:.4f}")
 2.3333
 ```
 
-Of 1, 2 and 4 it is 2.333, found in 1.25 s. See [above](#sums).
+Of 1, 2 and 4 it is 2.333, found in 1.25 s. See [above](#sums). It has the least squares
+(Gauss 1809; Legendre and others knew it too).
+
+Literature:
+
+- C. F. Gauss, *Theoria motus corporum coelestium*, Hamburg 1809.
 
 Figure: [`examples/bars.py`](../examples/bars.py) The numbers and their mean.
 

@@ -239,6 +239,41 @@ def dead_links(book: Book) -> Iterator[str]:
                     yield f"{where}: {page.name} has no heading #{anchor}"
 
 
+SURNAME = r"(?:v[ao]n )?[A-Z][\w'-]+"
+SURNAMES = rf"{SURNAME}(?:(?:, {SURNAME})* and {SURNAME}| et al\.)?"
+CITED = re.compile(rf"(?:\(|; )({SURNAMES}) (\d{{4}})(?=[);,])|({SURNAMES}) \((\d{{4}})\)")
+
+
+def without_reference(book: Book) -> Iterator[str]:
+    """Literature named by author and year of which the page gives no reference.
+
+    A reference is an item of a list, or a bracket in the text, that has the first author's surname
+    after initials, a title in italics, and the year.
+    """
+    for path in book.chapters:
+        text = plain_text(text_of(path))
+        references = [
+            re.sub(r"\s+", " ", found)
+            for found in re.findall(
+                r"(?ms)^- (?:[A-Z]\.[- ]?)+ .*?\d{4}\.$|\((?:[A-Z]\. )+\w.*?\d{4}\.?\)", text
+            )
+        ]
+        joined = re.sub(r"\s+", " ", text)
+        for match in CITED.finditer(joined):
+            authors, year = match[1] or match[3], match[2] or match[4]
+            first = re.split(r",| and | et al", authors)[0]
+            if not any(first in r and year in r and r.count("*") == 2 for r in references):
+                yield f"{path.name}: {authors} {year} has no reference"
+
+
+def numbered_chapters(book: Book) -> Iterator[str]:
+    """Chapters called by a number, which no page shows and which moves with the order."""
+    for path in book.chapters:
+        text = plain_text(text_of(path))
+        for match in re.finditer(r"(?i)\bchapters?\s+(\d+|one|two|three|four|five|six)\b", text):
+            yield f"{path.name}:{line_of(text, match.start())}: {match[0]!r} instead of its title"
+
+
 # The form of a page ------------------------------------------------------------------------------
 
 
@@ -344,5 +379,6 @@ def undocumented_modules(book: Book) -> Iterator[str]:
 
 RULES = [
     without_code, dead_citations, uncited_labels, tags, unknown_symbols, moved_objects, listings,
-    dead_links, form, tex_for_github, unprinted_numbers, undocumented_modules,
+    dead_links, without_reference, numbered_chapters, form,
+    tex_for_github, unprinted_numbers, undocumented_modules,
 ]  # fmt: skip

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import chi2, multivariate_normal, norm
 
 from exact import model_of, normal_rule
-from examples import linear_vae, pathwise_and_score, quantile_grid
+from examples import elbo_gap, iwae, linear_vae, pathwise_and_score, quantile_grid
 from minivae import ops
-from minivae.distributions import ContinuousBernoulli, DiagonalGaussian, Gaussian
-from minivae.objectives import sample_terms
+from minivae.distributions import Bernoulli, ContinuousBernoulli, DiagonalGaussian, Gaussian
+from minivae.objectives import importance_weighted_bound, sample_terms
 
 means = st.floats(-2.0, 2.0)
 log_variances = st.floats(-2.0, 1.0)
@@ -240,7 +240,38 @@ def test_the_energy_is_the_best_of_all(variance, var, beta):
         assert objective(other) <= objective(energy) + 1e-12
 
 
-# Figures -----------------------------------------------------------------------------------------
+# What the text says of its figures ------------------------------------------------------------
+
+
+def test_moving_by_a_factor_and_by_a_difference_cost_differently():
+    def gap(var):
+        return elbo_gap.kl_of_gaussians(0.0, math.log(var), 0.0, 0.0)
+
+    assert gap(4.0) > 2 * gap(1 / 4)  # too wide by a factor costs more than too narrow by it
+    assert gap(1 + 0.9) < 0.5 * gap(1 - 0.9)  # by a difference, less
+
+
+def test_more_than_half_of_the_grid_is_outside_the_priors_disc():
+    steps = quantile_grid.equal_steps(quantile_grid.n)
+    distance = steps[:, None] ** 2 + steps**2
+    assert quantile_grid.n == 15
+    assert np.mean(distance > chi2(2).ppf(0.95)) > 0.5
+
+
+def test_how_far_a_hundred_samples_go_depends_on_q():
+    # the share of the ELBO's gap that they close, over 4000 bounds of 100 samples each
+    closed = {}
+    for name, (mu, sigma) in iwae.encoders.items():
+        q = DiagonalGaussian(np.full((1, 1), mu), np.full((1, 1), 2 * math.log(sigma)))
+        eps = np.random.default_rng(0).standard_normal((400_000, 1, 1))
+        terms = sample_terms(model_of(iwae.decode, Bernoulli()), q, iwae.x, eps)
+        log_w = np.asarray(terms.log_weights)
+        gap = iwae.log_p - log_w.mean()
+        bounds = np.asarray(importance_weighted_bound(log_w.reshape(100, -1)))
+        assert bounds.std() / math.sqrt(len(bounds)) < 0.02 * gap
+        closed[name] = 1 - (iwae.log_p - bounds.mean()) / gap
+    assert closed["near the posterior"] > 0.9
+    assert 0.5 < closed["too narrow"] < 0.65
 
 
 def test_steps_of_equal_probability_have_nearly_the_priors_spread():

@@ -2,7 +2,8 @@
 
 Every page is opened at the width of a laptop and of a phone. No formula may be in error, cover its
 number or stick out; no page may scroll sideways or ask another host for anything; every link must
-lead to a page and an anchor that are there. A page with each of these faults is opened too.
+lead to a page and an anchor that are there, and each source that an equation leads to must lead
+back to it. A page with each of these faults is opened too.
 """
 
 import functools
@@ -100,21 +101,17 @@ class Anchors(HTMLParser):
 
 def lost_backlinks(book: Path) -> Iterator[str]:
     """Sources that an equation leads to and that do not lead back to it."""
-    for path in sorted(book.glob("*.html")):
-        for equation, link in Anchors(path.read_text(encoding="utf-8")).leads:
+    pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in book.rglob("*.html")}
+    back = {
+        (path.resolve(), (path.parent / urlsplit(link).path).resolve(), urlsplit(link).fragment)
+        for path, page in pages.items()
+        for link in page.links
+    }
+    for path, page in pages.items():
+        for equation, link in page.leads:
             source = (path.parent / urlsplit(link).path).resolve()
-            back = {
-                ((source.parent / urlsplit(other).path).resolve(), urlsplit(other).fragment)
-                for other in anchors_of(source).links
-            }
-            if (path.resolve(), equation) not in back:
+            if (source, path.resolve(), equation) not in back:
                 yield f"{path.name}: {equation} leads to {link}, which does not lead back"
-
-
-@functools.cache
-def anchors_of(path: Path) -> Anchors:
-    """The links and anchors of a page, read once."""
-    return Anchors(path.read_text(encoding="utf-8") if path.is_file() else "")
 
 
 def dead_links(book: Path) -> Iterator[str]:
@@ -193,6 +190,9 @@ BROKEN = {
     "not typeset": '<div class="math">no formula</div>',
     "leads nowhere": '<a href="nowhere.html">nowhere</a>',
     "has no such anchor": '<a href="#nowhere">nowhere</a>',
+    "does not lead back": r'<div class="equation" id="X"><div class="formula math">\[a\]</div>'
+    '<a class="number" href="#X">X</a></div><div class="leads container">'
+    '<a class="source" href="index.html#L1">f</a></div>',
     "script:": "<script>throw new Error('broken')</script>",
 }
 
@@ -208,6 +208,7 @@ def blind_to(browser: Browser) -> Iterator[str]:
             (book / "index.html").write_text(chapter.replace("BROKEN", body), encoding="utf-8")
             found = [*faults(book, ["index.html"], browser)]
             found += [dead for dead in dead_links(book) if "nowhere" in dead]
+            found += lost_backlinks(book)
             if not any(fault in line for line in found):
                 yield fault
 
@@ -223,7 +224,7 @@ def main() -> int:
     pages += [page for page in everything if page.startswith("source/")][:5]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        wrong = [*dead_links(BOOK), *faults(BOOK, pages, browser)]
+        wrong = [*dead_links(BOOK), *lost_backlinks(BOOK), *faults(BOOK, pages, browser)]
         wrong += [f"the check is blind to: {fault}" for fault in blind_to(browser)]
         browser.close()
     print("\n".join(wrong))

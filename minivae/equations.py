@@ -6,8 +6,9 @@ r"""The book's equations, the functions that compute them and the tests that che
 - `locate`: the object of a source file that a page links to.
 
 There is no list to keep: an equation is a fence with a ``\tag`` in ``derivations/``, a function is
-one whose docstring or comment cites the label, a test is one with the marker ``equation``. The form
-of a page is in ``derivations/README.md``.
+one whose docstring or comment cites the label, a test is one with the marker ``equation``; with
+``evaluated=True``, one that reads the equation's TeX and evaluates it. The form of a page is in
+``derivations/README.md``.
 """
 
 import ast
@@ -73,7 +74,10 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Equation:
-    """A numbered equation; nothing computes a ``definition``."""
+    """A numbered equation; nothing computes a ``definition``.
+
+    If no test reads its TeX and evaluates it, ``unread`` says why.
+    """
 
     label: str
     tex: str
@@ -82,6 +86,7 @@ class Equation:
     line: int
     chapter: str
     section: str
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,13 +121,23 @@ class Citation(NamedTuple):
 
 @dataclass(frozen=True)
 class Registry:
-    """Equations in the order of the book; by label, what computes, checks and draws them."""
+    """Equations in the order of the book; by label, what computes, checks and draws them.
+
+    ``evaluated`` are those whose TeX a test reads and evaluates on numbers.
+    """
 
     equations: tuple[Equation, ...]
     functions: Mapping[str, tuple[Place, ...]]
     tests: Mapping[str, tuple[Place, ...]]
     figures: Mapping[str, tuple[Place, ...]]
     citations: tuple[Citation, ...]
+    evaluated: frozenset[str] = frozenset()
+
+    def kind(self, equation: Equation) -> str:
+        """``"definition"``, ``"evaluated"``, or ``"unread"`` with the reason."""
+        if equation.definition:
+            return "definition"
+        return "evaluated" if equation.label in self.evaluated else f"unread: {equation.unread}"
 
 
 def find_sources() -> Sources:
@@ -164,6 +179,7 @@ def read_registry(sources: Sources | None = None) -> Registry:
         citations += [Citation(label, path, line) for label, line in _cited(prose(text))]
     functions: dict[str, list[Place]] = {}
     figures: dict[str, list[Place]] = {}
+    evaluated: set[str] = set()
     tests: dict[str, list[Place]] = {}
     for name, folder in [*sources.packages.items(), ("examples", sources.examples)]:
         for module in _modules(name, folder):
@@ -175,12 +191,15 @@ def read_registry(sources: Sources | None = None) -> Registry:
                     _add(figures, label, place)
     for module in _modules("tests", sources.tests):
         citations += [Citation(label, module.path, line) for label, line, _ in module.citations()]
-        for label, line, place in module.marks():
+        for label, line, place, reads in module.marks():
             citations.append(Citation(label, module.path, line))
             _add(tests, label, place)
+            if reads:
+                evaluated.add(label)
     return Registry(
-        tuple(equations), _frozen(functions), _frozen(tests), _frozen(figures), tuple(citations)
-    )
+        tuple(equations), _frozen(functions), _frozen(tests), _frozen(figures), tuple(citations),
+        frozenset(evaluated),
+    )  # fmt: skip
 
 
 def _add(table: dict[str, list[Place]], label: str, place: Place) -> None:
@@ -246,11 +265,13 @@ def _equations(path: Path, text: str) -> Iterator[Equation]:
         if fence.language != "math":
             continue
         lines = fence.body.splitlines()
-        definition = bool(lines) and lines[0].strip() == "% definition"
+        first = lines[0].strip() if lines else ""
+        definition, unread = first == "% definition", first.startswith("% unread: ")
         section = next((title for n, _, title in reversed(headings) if n < fence.line), chapter)
-        tex = _TAG.sub("", "\n".join(lines[definition:])).strip()
+        tex = _TAG.sub("", "\n".join(lines[definition or unread :])).strip()
+        reason = first.removeprefix("% unread: ") if unread else ""
         for label in _TAG.findall(fence.body):
-            yield Equation(label, tex, definition, path, fence.line, chapter, section)
+            yield Equation(label, tex, definition, path, fence.line, chapter, section, reason)
 
 
 # Sources -----------------------------------------------------------------------------------------
@@ -303,13 +324,14 @@ class _Module:
                     around = [place for place, _ in self.places if place.line <= line <= place.end]
                     yield label, line, max(around, key=lambda place: (place.line, -place.end))
 
-    def marks(self) -> Iterator[tuple[str, int, Place]]:
-        """Each ``@pytest.mark.equation("LABEL")``, its line, and the test."""
+    def marks(self) -> Iterator[tuple[str, int, Place, bool]]:
+        """Each ``@pytest.mark.equation("LABEL")``, its line, the test, and if it is evaluated."""
         for place, node in self.places[1:]:
             for mark in getattr(node, "decorator_list", []):
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
+                    reads = any(keyword.arg == "evaluated" for keyword in mark.keywords)
                     for argument in mark.args:
-                        yield ast.literal_eval(argument), mark.lineno, place
+                        yield ast.literal_eval(argument), mark.lineno, place, reads
 
 
 def _modules(name: str, folder: Path) -> Iterator[_Module]:

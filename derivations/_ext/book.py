@@ -177,6 +177,8 @@ def leads(known: Equation) -> nodes.container:
     found = nodes.container(classes=["leads"])
     if known.definition:
         found += nodes.inline(text="not computed", classes=["definition"])
+    elif known.unread:
+        found += nodes.inline(text=f"not evaluated: {known.unread}", classes=["definition"])
     for what, table in (
         ("computed by", registry().functions),
         ("checked by", registry().tests),

@@ -16,6 +16,12 @@ from minivae.equations import Equation, Place, Registry, find_sources, read_regi
 
 __all__ = ["register"]
 
+KINDS = {
+    "definition": "A definition: there is nothing to evaluate.",
+    "evaluated": "Its TeX is read and evaluated on random numbers.",
+    "unread": "Its TeX is read by nobody but you: ",
+}
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
@@ -39,6 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     functions = registry.functions.get(equation.label, ())
     tests = registry.tests.get(equation.label, ())
     print(_shown(equation, functions))
+    print(f"\n{KINDS[registry.kind(equation).partition(':')[0]]}{equation.unread}")
     if not tests:
         print(
             "\nNo test checks it, for nothing computes it." if equation.definition else "\nNo test."
@@ -58,7 +65,9 @@ def listing(registry: Registry) -> str:
         if equation.chapter != chapter:
             chapter = equation.chapter
             lines += ["", chapter]
-        lines.append(table([(f"{equation.label:8}", _formula(equation).splitlines()[0])]))
+        kind = registry.kind(equation).partition(":")[0]
+        begin = f"{equation.label:8}  {kind:10}"
+        lines.append(table([(begin, _formula(equation).splitlines()[0])]))
     if not lines:
         return "The book has no numbered equation."
     return "\n".join(lines[1:])

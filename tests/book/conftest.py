@@ -75,7 +75,7 @@ FILES = {
     # what an installed package carries: no part of its code
     "minivae/_book/tests/test_sums.py": 'def test_mean():\n    """Eq. SUM.2."""\n',
     "examples/bars.py": '"""Bars, Eq. SUM.2."""\n',
-    "tests/test_sums.py": 'import pytest\n\n\n@pytest.mark.equation("SUM.2")\n'
+    "tests/test_sums.py": 'import pytest\n\n\n@pytest.mark.equation("SUM.2", evaluated=True)\n'
     "def test_the_mean_of_three():\n    pass\n",
 }
 

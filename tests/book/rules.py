@@ -62,6 +62,19 @@ def without_code(book: Book) -> Iterator[str]:
             yield f"{where} has no test: none is marked equation({equation.label!r})"
 
 
+def unread(book: Book) -> Iterator[str]:
+    """Computed equations that no test evaluates and that do not say why, or that do both."""
+    for equation in book.registry.equations:
+        where = f"{equation.path.name}:{equation.line}: {equation.label}"
+        evaluated = equation.label in book.registry.evaluated
+        if equation.definition and (evaluated or equation.unread):
+            yield f"{where} is a definition, and is evaluated or says why not"
+        elif evaluated and equation.unread:
+            yield f"{where} is evaluated, and says why not: {equation.unread}"
+        elif not (equation.definition or evaluated or equation.unread):
+            yield f"{where} is not evaluated and does not say why: '% unread: ...'"
+
+
 def dead_citations(book: Book) -> Iterator[str]:
     """Citations of equations that the book does not have."""
     labels = {equation.label for equation in book.registry.equations}
@@ -378,7 +391,7 @@ def undocumented_modules(book: Book) -> Iterator[str]:
 
 
 RULES = [
-    without_code, dead_citations, uncited_labels, tags, unknown_symbols, moved_objects, listings,
-    dead_links, without_reference, numbered_chapters, form,
-    tex_for_github, unprinted_numbers, undocumented_modules,
+    without_code, unread, dead_citations, uncited_labels, tags, unknown_symbols, moved_objects,
+    listings, dead_links, without_reference, numbered_chapters, form, tex_for_github,
+    unprinted_numbers, undocumented_modules,
 ]  # fmt: skip

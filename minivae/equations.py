@@ -2,6 +2,7 @@ r"""The book's equations, the functions that compute them and the tests that che
 
 - `read_registry`: all of it, read from the files themselves;
 - `find_sources`: where those files are, in a checkout or in an installed package;
+- `read_terms`, `find`: the glossary's terms, in English and Chinese, and what a word leads to;
 - `fences`, `prose`, `links`: the parts of a page that are read by rule;
 - `locate`: the object of a source file that a page links to.
 
@@ -30,12 +31,15 @@ __all__ = [
     "Place",
     "Registry",
     "Sources",
+    "Term",
     "fences",
+    "find",
     "find_sources",
     "links",
     "locate",
     "prose",
     "read_registry",
+    "read_terms",
 ]
 
 _CARRIED = "_book"  # where an installed package keeps the book, its examples and its tests
@@ -117,6 +121,15 @@ class Citation(NamedTuple):
     label: str
     path: Path
     line: int
+
+
+class Term(NamedTuple):
+    """An entry of the glossary: its name, the same in Chinese, what it means, what it cites."""
+
+    name: str
+    chinese: tuple[str, ...]
+    text: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -251,6 +264,51 @@ def links(text: str) -> Iterator[Link]:
     readable = prose(text)
     for match in LINK.finditer(readable):
         yield Link(match[1], match[2], readable.count("\n", 0, match.start()) + 1)
+
+
+def read_terms(sources: Sources | None = None) -> list[Term]:
+    """The terms of the glossary: the items ``- **Name** (名): what it means``."""
+    sources = find_sources() if sources is None else sources
+    item = re.compile(r"(?m)^- \*\*([^*]+)\*\*\s+\(([^)]+)\):(.*(?:\n  \S.*)*)")
+    found = []
+    for path in sorted(sources.book.glob("[0-9][0-9]_glossary.md")):
+        for name, chinese, text in item.findall(prose(path.read_text(encoding="utf-8"))):
+            text = " ".join(text.split())
+            labels = tuple(label for label, _ in _cited(text))
+            forms = tuple(form.strip() for form in chinese.split(","))
+            found.append(Term(" ".join(name.split()), forms, text, labels))
+    return found
+
+
+def find(word: str, registry: Registry, terms: list[Term]) -> tuple[list[Term], list[Equation]]:
+    """What a word leads to.
+
+    Parameters
+    ----------
+    word
+        In English or Chinese; capitals do not matter.
+    registry, terms
+        What is searched.
+
+    Returns
+    -------
+    list of Term
+        Those whose name has the word; if there are none, those whose text has it.
+    list of Equation
+        Those that the terms cite, and those of sections whose heading has the word.
+    """
+    wanted = word.strip().casefold()
+    if not wanted:
+        raise ValueError("find: the word is empty; such as 'bound' or '证据下界'")
+    named = [t for t in terms if any(wanted in each.casefold() for each in (t.name, *t.chinese))]
+    found = named or [term for term in terms if wanted in term.text.casefold()]
+    labels = {label for term in found for label in term.labels}
+    return found, [
+        equation
+        for equation in registry.equations
+        if equation.label in labels
+        or any(wanted in title.casefold() for title in (equation.chapter, equation.section))
+    ]
 
 
 def _equations(path: Path, text: str) -> Iterator[Equation]:

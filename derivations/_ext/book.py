@@ -6,7 +6,8 @@ A page's form is in ``derivations/README.md``; what computes and checks an equat
 - the reading of a chapter: its fences, ``Listing:`` and ``Figure:`` paragraphs become directives;
 - the domain that makes ``Eq. LABEL`` a link, in chapters and in docstrings alike;
 - the two columns, text and listings;
-- a page for each source file that something points to, with a link back at each label.
+- a page for each source file that something points to, with a link back at each label;
+- links from a chapter's first use of a term to the glossary, which is searched in Chinese, too.
 """
 
 import html
@@ -33,11 +34,13 @@ from minivae.equations import (
     Link,
     Place,
     Registry,
+    Term,
     fences,
     find_sources,
     locate,
     prose,
     read_registry,
+    read_terms,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,12 @@ def registry() -> Registry:
 def by_label() -> dict[str, Equation]:
     """The equations by label."""
     return {equation.label: equation for equation in registry().equations}
+
+
+@cache
+def terms() -> dict[str, Term]:
+    """The glossary's terms by their anchors."""
+    return {f"term-{re.sub('[^a-z]+', '-', t.name.lower())}": t for t in read_terms(SOURCES)}
 
 
 # A chapter's Markdown ----------------------------------------------------------------------------
@@ -242,7 +251,10 @@ class EquationDomain(Domain):
 
     name = "eq"
     label = "Equation"
-    object_types = {"equation": ObjType("equation", "eq")}  # noqa: RUF012
+    object_types = {  # noqa: RUF012
+        "equation": ObjType("equation", "eq"),
+        "term": ObjType("term", "term"),
+    }
 
     def resolve_xref(
         self,
@@ -254,7 +266,10 @@ class EquationDomain(Domain):
         node: pending_xref,
         contnode: nodes.Element,
     ) -> nodes.reference | None:
-        """Link to the equation, or None, which -n makes an error."""
+        """Link to the equation or term, or None, which -n makes an error."""
+        if typ == "term":
+            title = ", ".join(terms()[target].chinese)
+            return make_refnode(builder, fromdocname, glossary(), target, contnode, title)
         known = by_label().get(target)
         if known is None:
             return None
@@ -264,6 +279,10 @@ class EquationDomain(Domain):
         """What the search offers."""
         for known in registry().equations:
             yield known.label, known.label, "equation", known.path.stem, known.label, 1
+        for anchor, term in terms().items():
+            for name in (term.name, *term.chinese):
+                shown = f"{term.name} ({', '.join(term.chinese)})"
+                yield name, shown, "term", glossary(), anchor, 1
 
     def resolve_any_xref(self, *where: Any) -> list[Any]:
         """Nothing: a label is cited as ``Eq. LABEL`` and in no other way."""
@@ -293,6 +312,50 @@ def link_citations(app: Sphinx, doctree: nodes.document) -> None:
             new.append(reference)
         new.append(nodes.Text(parts[-1]))
         parent.replace(text, new)
+
+
+def glossary() -> str:
+    """The name of the glossary's page."""
+    return next(path.stem for path in SOURCES.book.glob("[0-9][0-9]_glossary.md"))
+
+
+def link_terms(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the glossary's entries anchors, and make a chapter's first use of each a link."""
+    if app.env.docname == glossary():
+        for item in doctree.findall(nodes.list_item):
+            name = item.next_node(nodes.strong)
+            for anchor, term in terms().items():
+                if name is not None and name.astext() == term.name:
+                    item["ids"].append(anchor)
+    elif CHAPTER.fullmatch(app.env.docname):
+        waiting = {}
+        for anchor, term in sorted(terms().items(), key=lambda each: -len(each[1].name)):
+            words = r"\s+".join(map(re.escape, term.name.split()))
+            waiting[anchor] = re.compile(rf"\b{words}s?\b", re.IGNORECASE)
+        closed = (nodes.title, nodes.literal, nodes.literal_block, nodes.math, nodes.reference)
+        closed += (nodes.math_block, nodes.caption, nodes.table, pending_xref)
+        for text in list(doctree.findall(nodes.Text)):
+            if not any(isinstance(a, closed) for a in ancestors(text)):
+                text.parent.replace(text, [*with_terms(str(text), waiting, app.env.docname)])
+
+
+def with_terms(
+    text: str, waiting: dict[str, re.Pattern[str]], docname: str
+) -> Iterator[nodes.Node]:
+    """A text in pieces; the first use of each term that waits is a link, and waits no more."""
+    found = ((anchor, pattern.search(text)) for anchor, pattern in waiting.items())
+    anchor, match = next((each for each in found if each[1]), ("", None))
+    if match is None:
+        yield nodes.Text(text)
+        return
+    del waiting[anchor]
+    yield from with_terms(text[: match.start()], waiting, docname)
+    reference = pending_xref(
+        "", refdomain="eq", reftype="term", reftarget=anchor, refwarn=True, refdoc=docname
+    )
+    reference += nodes.inline(text=match[0], classes=["term"])
+    yield reference
+    yield from with_terms(text[match.end() :], waiting, docname)
 
 
 def keep_together(app: Sphinx, doctree: nodes.document) -> None:
@@ -501,6 +564,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", check_labels)
     app.connect("source-read", read_chapter)
     app.connect("doctree-read", link_citations)
+    app.connect("doctree-read", link_terms)
     app.connect("doctree-read", keep_together)
     app.connect("doctree-read", two_columns)
     app.connect("html-collect-pages", source_pages)

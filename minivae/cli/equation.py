@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,15 @@ from typing import Any
 
 from minivae.cli.terminal import closest, say, table
 from minivae.cli.tex import render
-from minivae.equations import Equation, Place, Registry, find_sources, read_registry
+from minivae.equations import (
+    Equation,
+    Place,
+    Registry,
+    find,
+    find_sources,
+    read_registry,
+    read_terms,
+)  # fmt: skip
 
 __all__ = ["register"]
 
@@ -32,12 +41,18 @@ def register(commands: Any) -> None:
         "equation and the functions that compute it, and run the tests that check it.",
     )
     parser.add_argument("label", metavar="LABEL", nargs="?", help="such as ELBO.3")
+    parser.add_argument(
+        "--find", metavar="WORD", help="what the glossary says of a word, in English or Chinese"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """List the equations, or show one and run its tests."""
     registry = read_registry()
+    if arguments.find is not None:
+        print(found(arguments.find, registry))
+        return
     if arguments.label is None:
         print(listing(registry))
         return
@@ -57,11 +72,23 @@ def run(arguments: argparse.Namespace) -> None:
     _run_tests(tests)
 
 
-def listing(registry: Registry) -> str:
-    """The equations by chapter, each with the first line of its formula."""
+def found(word: str, registry: Registry) -> str:
+    """The entries of the glossary that have a word, and the equations that they cite."""
+    terms, equations = find(word, registry, read_terms())
+    if not terms and not equations:
+        raise ValueError(f"neither the glossary nor a heading has {word!r}; 'minivae eq' lists all")
+    lines = []
+    for term in terms:
+        text = re.sub(r"\$([^$]+)\$", lambda tex: render(tex[1]) or tex[1], term.text)
+        lines += [f"{term.name} ({', '.join(term.chinese)}): {text}", ""]
+    return "\n".join([*lines, listing(registry, equations)]).strip()
+
+
+def listing(registry: Registry, equations: Sequence[Equation] | None = None) -> str:
+    """Some equations or all by chapter, each with the first line of its formula."""
     lines: list[str] = []
     chapter = None
-    for equation in registry.equations:
+    for equation in registry.equations if equations is None else equations:
         if equation.chapter != chapter:
             chapter = equation.chapter
             lines += ["", chapter]
@@ -69,7 +96,7 @@ def listing(registry: Registry) -> str:
         begin = f"{equation.label:8}  {kind:10}"
         lines.append(table([(begin, _formula(equation).splitlines()[0])]))
     if not lines:
-        return "The book has no numbered equation."
+        return "The book has no numbered equation." if equations is None else ""
     return "\n".join(lines[1:])
 
 

@@ -1,9 +1,12 @@
 """Look at the built book in headless Chromium, and check that the look finds what is wrong.
 
 Every page is opened at the width of a laptop and of a phone. No formula may be in error, cover its
-number or stick out; no page may scroll sideways or ask another host for anything; every link must
-lead to a page and an anchor that are there, and each source that an equation leads to must lead
-back to it. A page with each of these faults is opened too.
+number or stick out. What is narrower than the text stands within it, what is wider than a phone
+says so, tables fit, long listings are folded there, and captions stand with their own picture.
+Pictures are dark in the dark. The search finds a Chinese term. No page may scroll sideways or ask
+another host for anything. Every link must lead to a page and an anchor that are there, and each
+source that an equation leads to must lead back to it. A page with each of these faults is opened
+too.
 """
 
 import functools
@@ -15,18 +18,23 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import Browser, Route, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Route, TimeoutError, sync_playwright
 
 BOOK = Path(__file__).parents[1] / "build" / "book"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = (1280, 390)
+GLARE = 96  # the mean of a picture's grey levels, of 255, above which it is no picture for the dark
 
 LOOK = """
 async () => {
   if (window.MathJax) await MathJax.startup.promise;
+  for (let i = 0; i < 100 && !document.documentElement.dataset.fitted; i++)
+    await new Promise(done => setTimeout(done, 20));
   const faults = [];
   const wide = innerWidth > 1000;
   document.querySelectorAll('[data-mml-node="merror"], mjx-merror').forEach(error =>
@@ -54,6 +62,44 @@ async () => {
   if (wide) document.querySelectorAll('pre').forEach(block => {
     if (block.scrollWidth > block.clientWidth + 1)
       faults.push('block sticks out: ' + block.textContent.slice(0, 60));
+  });
+  const visible = part => part && part.getBoundingClientRect().width > 0 &&
+    part.getBoundingClientRect().left < innerWidth;
+  if (document.querySelectorAll('article h2').length > 1 &&
+      !visible(document.querySelector('.on-page')) && !visible(document.querySelector('.toc-tree')))
+    faults.push('no contents of the page');
+  document.querySelectorAll('article .math-wrapper, article figure img').forEach(part => {
+    const beside = part.closest('.words') || part.closest('section');
+    const text = beside && [...beside.children].find(child => child.tagName === 'P');
+    if (!text) return;
+    const drawn = part.querySelector('svg') || part;
+    const box = drawn.getBoundingClientRect(), column = text.getBoundingClientRect();
+    const off = (box.left + box.right - column.left - column.right) / 2;
+    const out = Math.max(column.left - box.left, box.right - column.right);
+    if (wide && (Math.abs(off) > 40 || out > 2))
+      faults.push('outside the column by ' + Math.round(Math.max(Math.abs(off), out)) + ' px: ' +
+        (part.closest('[id]') || part).id);
+  });
+  document.querySelectorAll('.table-wrapper').forEach(wrapper => {
+    if (wrapper.scrollWidth > wrapper.clientWidth + 1)
+      faults.push('table wider than the page: ' + wrapper.textContent.trim().slice(0, 40));
+  });
+  document.querySelectorAll('div.math, article pre').forEach(part => {
+    if (part.scrollWidth > part.clientWidth + 2 && part.clientWidth &&
+        !getComputedStyle(part).maskImage.includes('gradient'))
+      faults.push('goes on to the right without a cue: ' + part.textContent.slice(0, 40));
+  });
+  if (!wide) document.querySelectorAll('details.listing[open]').forEach(listing => {
+    if (listing.querySelectorAll('.row').length > 15)
+      faults.push('a long listing is not folded: ' + listing.textContent.slice(0, 40));
+  });
+  document.querySelectorAll('article figure').forEach(figure => {
+    const caption = figure.querySelector('figcaption'), picture = figure.querySelector('img');
+    const next = figure.nextElementSibling;
+    if (!caption || !picture || !next) return;
+    const [a, b, c] = [picture, caption, next].map(part => part.getBoundingClientRect());
+    if (c.top - b.bottom < 2 * (b.top - a.bottom))
+      faults.push('a caption is as near to what follows: ' + caption.textContent.slice(0, 40));
   });
   [document.documentElement, document.querySelector('div.content')].forEach(part => {
     const over = part ? part.scrollWidth - part.clientWidth : 0;
@@ -164,19 +210,60 @@ class Watched:
         return list(dict.fromkeys([*self.page.evaluate(LOOK), *self.noted]))
 
 
+def dark_faults(home: str, pages: list[str], browser: Browser) -> Iterator[str]:
+    """Pictures that glare from a dark page."""
+    context = browser.new_context(
+        viewport={"width": WIDTHS[0], "height": 900}, color_scheme="dark", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    for name in pages:
+        page.goto(home + name)
+        for picture in page.query_selector_all("article figure img"):
+            picture.scroll_into_view_if_needed()
+            with Image.open(BytesIO(picture.screenshot())) as shot:
+                grey = shot.convert("L").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+            if grey > GLARE:
+                yield f"{name} in the dark: a picture glares ({grey} of 255)"
+    context.close()
+
+
+def search_faults(home: str, browser: Browser) -> Iterator[str]:
+    """Words of the glossary that the page's search does not find."""
+    page = browser.new_page()
+    for word in ("证据下界", "后验坍缩", "responsibility"):
+        page.goto(f"{home}search.html?q={word}")
+        try:
+            page.wait_for_selector("ul.search a[href*=glossary]", timeout=10_000)
+        except TimeoutError:
+            yield f"the search does not find {word}"
+    page.close()
+
+
 def faults(book: Path, pages: list[str], browser: Browser) -> Iterator[str]:
     """What is wrong with the pages as a browser shows them."""
     handler = functools.partial(Quiet, directory=str(book))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{server.server_port}/"
     for width in WIDTHS:
-        watched = Watched(browser, width, f"http://127.0.0.1:{server.server_port}/")
+        watched = Watched(browser, width, home)
         for name in pages:
             yield from (f"{name} at {width} px: {fault}" for fault in watched.look(name))
         watched.page.close()
+    chapters = [page for page in pages if not page.startswith("source/")]
+    yield from dark_faults(home, chapters, browser)
+    if (book / "search.html").is_file():
+        yield from search_faults(home, browser)
     server.shutdown()
 
 
+WHITE = (
+    '<img alt="" width="300" height="200" src="data:image/svg+xml,%3Csvg '
+    "xmlns='http://www.w3.org/2000/svg' width='300' height='200'%3E%3Crect width='300' "
+    "height='200' fill='white'/%3E%3C/svg%3E\">"
+)
+GLARING = '<img style="filter:none"'
+ROWS = '<span class="row">line</span>' * 20
 BROKEN = {
     "TeX in error: Undefined": r'<div class="math">\[\undefined\]</div>',
     "TeX in error: Extra": r'<div class="math">\[\left( x\]</div>',
@@ -190,6 +277,19 @@ BROKEN = {
     "not typeset": '<div class="math">no formula</div>',
     "leads nowhere": '<a href="nowhere.html">nowhere</a>',
     "has no such anchor": '<a href="#nowhere">nowhere</a>',
+    "no contents of the page": "<section><h2>One</h2></section><section><h2>Two</h2></section>",
+    "outside the column": '<section><p>A line of text.</p><figure style="margin:0 0 0 400px">'
+    f"{WHITE}</figure></section>",
+    "table wider than the page": '<div class="table-wrapper" style="overflow-x:auto">'
+    '<table style="width:2000px"><tbody><tr><td>wide</td></tr></tbody></table></div>',
+    "without a cue": r'<div class="math" style="width:3rem;overflow-x:auto;mask-image:none">'
+    r"\[a + b + c + d + e + f\]</div>",
+    "not folded": f'<details class="listing" open><summary>f</summary>{ROWS}</details><script>'
+    "Object.defineProperty(document.querySelector('details.listing'), 'open', {value: true});"
+    "</script>",
+    "as near to what follows": f'<figure style="margin:0">{WHITE}<figcaption>A caption.</figcaption>'
+    "</figure><p>Text.</p>",
+    "a picture glares": f'<figure style="filter:none">{WHITE.replace("<img", GLARING)}</figure>',
     "does not lead back": r'<div class="equation" id="X"><div class="formula math">\[a\]</div>'
     '<a class="number" href="#X">X</a></div><div class="leads container">'
     '<a class="source" href="index.html#L1">f</a></div>',

@@ -417,9 +417,9 @@ def visit_listing(self: Any, node: listing) -> None:
         line = re.sub(rf"^((?:<span[^>]*>)?) {{{indent}}}", r"\1", line) if indent else line
         rows.append(numbered(number, line, f"{uri}#L{number}"))
     self.body.append(
-        f'<div class="listing"><div class="title"><a class="source" href="{uri}#L{place.line}">'
-        f"<code>{html.escape(place.name)}</code></a></div>"
-        f'<div class="highlight"><pre>{"".join(rows)}</pre></div></div>\n'
+        f'<details class="listing" open><summary class="title"><a class="source" '
+        f'href="{uri}#L{place.line}"><code>{html.escape(place.name)}</code></a></summary>'
+        f'<div class="highlight"><pre>{"".join(rows)}</pre></div></details>\n'
     )
 
 
@@ -466,7 +466,21 @@ class ExampleDirective(SphinxDirective):
         return [figure]
 
 
-# Two columns -------------------------------------------------------------------------------------
+# The page's contents and its two columns ----------------------------------------------------------
+
+
+def on_page(app: Sphinx, doctree: nodes.document) -> None:
+    """List the sections below a page's title."""
+    page = doctree.next_node(nodes.section)
+    sections = [part for part in page.children if isinstance(part, nodes.section)] if page else []
+    if len(sections) < 2:
+        return
+    contents = nodes.paragraph(classes=["on-page"])
+    for section in sections:
+        link = nodes.reference(refid=section["ids"][0], internal=True)
+        link += [child.deepcopy() for child in section.next_node(nodes.title).children]
+        contents += [link, nodes.Text(" ")]
+    page.insert(1, contents)
 
 
 def two_columns(app: Sphinx, doctree: nodes.document) -> None:
@@ -566,6 +580,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", link_citations)
     app.connect("doctree-read", link_terms)
     app.connect("doctree-read", keep_together)
+    app.connect("doctree-read", on_page)
     app.connect("doctree-read", two_columns)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", copy_mathjax)

@@ -287,8 +287,8 @@ BROKEN = {
     "not folded": f'<details class="listing" open><summary>f</summary>{ROWS}</details><script>'
     "Object.defineProperty(document.querySelector('details.listing'), 'open', {value: true});"
     "</script>",
-    "as near to what follows": f'<figure style="margin:0">{WHITE}<figcaption>A caption.</figcaption>'
-    "</figure><p>Text.</p>",
+    "as near to what follows": f'<figure style="margin:0">{WHITE}<figcaption>A caption.'
+    "</figcaption></figure><p>Text.</p>",
     "a picture glares": f'<figure style="filter:none">{WHITE.replace("<img", GLARING)}</figure>',
     "does not lead back": r'<div class="equation" id="X"><div class="formula math">\[a\]</div>'
     '<a class="number" href="#X">X</a></div><div class="leads container">'

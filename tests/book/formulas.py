@@ -22,7 +22,7 @@ from functools import cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import comb
+from scipy.special import comb, factorial
 
 from minivae.equations import read_registry
 
@@ -227,7 +227,10 @@ class Parser:
 
     def powers(self, node: Node) -> Node:
         """The node with what is raised or hung on to it."""
-        while self.peek() in ("^", "_"):
+        while self.peek() in ("^", "_", "!"):
+            if self.peek() == "!":
+                node = (self.take(), node)
+                continue
             if self.peek() == "_":
                 node = ("index", node, self.indices(self.argument("_")))
                 continue
@@ -490,7 +493,8 @@ DOES: dict[str, Callable[..., Any]] = {
     "+": lambda a, b: a + b, "-": lambda a, b: a - b, "": times, r"\cdot": times,
     "/": lambda a, b: a / b, r"\odot": lambda a, b: a * b, "^": power, "size": size,
     "negative": lambda a: -a, "positive": lambda a: a, "transposed": np.transpose,
-    "inner": lambda a, b: float(np.sum(a * b)), "binomial": comb, "dots": lambda: 0.0,
+    "inner": lambda a, b: float(np.sum(a * b)), "binomial": comb,
+    "!": factorial, "dots": lambda: 0.0,
 }  # fmt: skip
 
 

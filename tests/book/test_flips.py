@@ -53,6 +53,7 @@ VALUES = {
         (r"\sigma_w^2", 25.0),
         (r"m_{i-1, i}", 7.0),
         (r"\max(a, b, -1) + \binom{4}{a}", 9.0),
+        (r"b!^a + \log x_2!", 36 + math.log(24)),
         (r"\langle v, v \rangle", 5.0),
         (r"\sum_{j \le 2} x_j + \cdots", 5.0),
     ],

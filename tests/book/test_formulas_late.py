@@ -12,7 +12,12 @@ from book.formulas import Of, check
 from book.test_formulas_early import column, columns, density, linear
 from examples import elbo_gap, linear_vae, pathwise_and_score
 from minivae import GaussianMixture, ops
-from minivae.distributions import ContinuousBernoulli, Gaussian
+from minivae.distributions import (
+    CategoricalLikelihood,
+    ContinuousBernoulli,
+    Gaussian,
+    Poisson,
+)  # fmt: skip
 from minivae.gmm.parameters import constrained
 from minivae.objectives import effective_sample_size, importance_weighted_bound
 
@@ -148,6 +153,27 @@ def test_counts():
 
     check("LIK.1", bind(1))
     check("LIK.2", bind(5))
+
+
+@pytest.mark.equation("LIK.7", evaluated=True)
+def test_counts_without_a_ceiling():
+    def bind(rng, trial):
+        r, x = rng.standard_normal((1, 4)), 1.0 * rng.poisson(2, size=(1, 4))
+        ours = Poisson().log_prob((r,), x)[0]
+        return {"p(x|z)": math.exp(ours), "x": [*x[0]], "r": [*r[0]], "ranges": {"d": 4}}
+
+    check("LIK.7", bind)
+
+
+@pytest.mark.equation("LIK.8", evaluated=True)
+def test_classes():
+    def bind(rng, trial):
+        logits, x = rng.standard_normal((1, 12)), 1.0 * rng.integers(3, size=(1, 4))
+        ours = CategoricalLikelihood(3).log_prob((logits,), x)[0]
+        table = {(d + 1, c): logits[0, 3 * d + c] for d in range(4) for c in range(3)}
+        return {"p(x|z)": math.exp(ours), "x": [*x[0]], "l": table, "C": 3, "ranges": {"d": 4}}
+
+    check("LIK.8", bind)
 
 
 @pytest.mark.equation("LIK.4", evaluated=True)

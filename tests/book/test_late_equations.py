@@ -11,7 +11,7 @@ from scipy.stats import chi2, multivariate_normal, norm
 from exact import model_of, normal_rule
 from examples import elbo_gap, iwae, linear_vae, pathwise_and_score, quantile_grid
 from minivae import ops
-from minivae.distributions import Bernoulli, ContinuousBernoulli, DiagonalGaussian, Gaussian
+from minivae.distributions import ContinuousBernoulli, DiagonalGaussian, Gaussian
 from minivae.objectives import importance_weighted_bound, sample_terms
 
 means = st.floats(-2.0, 2.0)
@@ -264,7 +264,7 @@ def test_how_far_a_hundred_samples_go_depends_on_q():
     for name, (mu, sigma) in iwae.encoders.items():
         q = DiagonalGaussian(np.full((1, 1), mu), np.full((1, 1), 2 * math.log(sigma)))
         eps = np.random.default_rng(0).standard_normal((400_000, 1, 1))
-        terms = sample_terms(model_of(iwae.decode, Bernoulli()), q, iwae.x, eps)
+        terms = sample_terms(iwae.model, q, iwae.x, eps)
         log_w = np.asarray(terms.log_weights)
         gap = iwae.log_p - log_w.mean()
         bounds = np.asarray(importance_weighted_bound(log_w.reshape(100, -1)))

@@ -9,9 +9,24 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, multivariate_normal, norm
 
 from exact import model_of, normal_rule
-from examples import elbo_gap, iwae, linear_vae, pathwise_and_score, quantile_grid
+from examples import (
+    elbo_bar,
+    elbo_gap,
+    iwae,
+    likelihoods,
+    linear_vae,
+    pathwise_and_score,
+    quantile_grid,
+    two_hills,
+)  # fmt: skip
 from minivae import ops
-from minivae.distributions import ContinuousBernoulli, DiagonalGaussian, Gaussian
+from minivae.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    DiagonalGaussian,
+    Gaussian,
+    Poisson,
+)  # fmt: skip
 from minivae.objectives import importance_weighted_bound, sample_terms
 
 means = st.floats(-2.0, 2.0)
@@ -249,6 +264,31 @@ def test_moving_by_a_factor_and_by_a_difference_cost_differently():
 
     assert gap(4.0) > 2 * gap(1 / 4)  # too wide by a factor costs more than too narrow by it
     assert gap(1 + 0.9) < 0.5 * gap(1 - 0.9)  # by a difference, less
+
+
+def test_each_divergence_has_its_own_best_gaussian_for_two_hills():
+    mu, sigma = two_hills.best(two_hills.exclusive, (1.0, 0.0))
+    assert (mu, sigma) == pytest.approx((2.0, 0.5), abs=1e-2)  # one hill
+    mu, sigma = two_hills.best(two_hills.inclusive, (1.0, 0.0))
+    assert (mu, sigma) == pytest.approx((0.0, math.sqrt(4 + 0.25)), abs=1e-2)  # p's own moments
+    # half of the mass is missed, at the price of log 2
+    assert two_hills.exclusive(2.0, 0.5) == pytest.approx(math.log(2), abs=1e-3)
+
+
+def test_the_bars_end_at_log_p():
+    x, w, sigma = elbo_bar.x, elbo_bar.w, elbo_bar.sigma
+    for name, (mu, log_var) in elbo_bar.guides().items():
+        reconstruction, kl = elbo_bar.parts(mu, log_var)
+        gap = elbo_gap.kl_of_gaussians(mu, log_var, *elbo_gap.posterior(x, w, sigma))
+        assert reconstruction - kl + gap == pytest.approx(elbo_bar.log_p, rel=1e-9), name
+    assert elbo_bar.log_p == pytest.approx(norm.logpdf(x, 0, math.hypot(w, sigma)), rel=1e-12)
+
+
+def test_the_bars_of_a_likelihood_sum_to_one():
+    counts = np.arange(200)
+    assert likelihoods.curve(Poisson(), (math.log(4),), counts).sum() == pytest.approx(1, rel=1e-9)
+    both = likelihoods.curve(Bernoulli(), (likelihoods.logit(0.3),), [0, 1])
+    np.testing.assert_allclose(both, [0.7, 0.3], rtol=1e-12)
 
 
 def test_more_than_half_of_the_grid_is_outside_the_priors_disc():

@@ -25,7 +25,9 @@
     document.querySelectorAll(".table-wrapper table").forEach(function (table) {
       const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
       table.querySelectorAll("tbody tr").forEach(function (row) {
-        [...row.cells].forEach((cell, i) => names[i] && (cell.dataset.column = names[i]));
+        [...row.cells].forEach(function (cell, i) {
+          if (names[i] && cell.textContent.trim()) cell.dataset.column = names[i];
+        });
       });
     });
     if (matchMedia("(max-width: 600px)").matches) {

@@ -18,7 +18,7 @@ from examples import (
     pathwise_and_score,
     quantile_grid,
     two_hills,
-)  # fmt: skip
+)
 from minivae import ops
 from minivae.distributions import (
     Bernoulli,
@@ -26,7 +26,7 @@ from minivae.distributions import (
     DiagonalGaussian,
     Gaussian,
     Poisson,
-)  # fmt: skip
+)
 from minivae.objectives import importance_weighted_bound, sample_terms
 
 means = st.floats(-2.0, 2.0)

@@ -12,6 +12,7 @@ from exact import model_of, normal_rule
 from examples import (
     elbo_bar,
     elbo_gap,
+    em_steps,
     iwae,
     likelihoods,
     linear_vae,
@@ -282,6 +283,15 @@ def test_the_bars_end_at_log_p():
         gap = elbo_gap.kl_of_gaussians(mu, log_var, *elbo_gap.posterior(x, w, sigma))
         assert reconstruction - kl + gap == pytest.approx(elbo_bar.log_p, rel=1e-9), name
     assert elbo_bar.log_p == pytest.approx(norm.logpdf(x, 0, math.hypot(w, sigma)), rel=1e-12)
+
+
+def test_the_bounds_of_em_touch_the_likelihood_and_the_m_step_is_their_top():
+    r, top = em_steps.responsibilities(2.6), em_steps.m_step(em_steps.responsibilities(2.6))
+    assert em_steps.bound(r, 2.6) == pytest.approx(em_steps.log_likelihood(2.6), rel=1e-12)
+    for mean in np.linspace(-3, 3, 13):
+        assert em_steps.bound(r, mean) <= em_steps.log_likelihood(mean) + 1e-9
+        assert em_steps.bound(r, mean) <= em_steps.bound(r, top)
+    assert em_steps.log_likelihood(top) > em_steps.bound(r, top) > em_steps.log_likelihood(2.6)
 
 
 def test_the_bars_of_a_likelihood_sum_to_one():

@@ -1,4 +1,4 @@
-"""Chapter 13: its tables of conventions are those that the engine is tested against."""
+"""The glossary: its tables are those that the engine is tested against, its terms are found."""
 
 import re
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from engine.test_conventions import CONVENTIONS, EDGES
-from minivae.equations import find_sources
+from minivae.cli import main
+from minivae.equations import find, find_sources, read_registry, read_terms
 
 PAGE = find_sources().book / "13_glossary.md"
 
@@ -48,6 +49,48 @@ def rows(heading):
 def test_the_page_and_the_tested_table_are_one(heading, data, line):
     expected = [line(row) for row in data]
     assert [row[: len(expected[0])] for row in rows(heading)] == expected
+
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def test_each_term_has_its_chinese_name_and_its_place_in_the_alphabet():
+    terms = read_terms()
+    page = PAGE.read_text(encoding="utf-8").partition("## Terms\n")[2].partition("\n## ")[0]
+    assert len(terms) == page.count("\n- ")  # none is left out for its form
+    names = [term.name for term in terms]
+    assert names == sorted(names, key=str.casefold)
+    assert len({*names}) == len(names)
+    assert [t.name for t in terms if not all(HAN.search(form) for form in t.chinese)] == []
+    labels = {equation.label for equation in read_registry().equations}
+    assert {label for term in terms for label in term.labels} <= labels
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "labels"),
+    [
+        ("证据下界", "Evidence lower bound", {"ELBO.2", "ELBO.3", "ELBO.5"}),
+        ("隐变量", "Latent variable", {"LVM.1"}),
+        ("responsib", "Responsibility", {"GMM.2"}),
+        ("后验坍缩", "Posterior collapse", {"PPCA.6"}),
+        ("MINIBATCH", "Minibatch", {"MB.2", "MB.3"}),  # and those of the chapter of that title
+    ],
+)
+def test_a_word_leads_to_its_entry_and_equations(word, name, labels, capsys):
+    terms, equations = find(word, read_registry(), read_terms())
+    assert name in [term.name for term in terms]
+    assert labels <= {equation.label for equation in equations}
+    main(["eq", "--find", word])
+    shown = capsys.readouterr().out
+    assert f"{name} (" in shown
+    assert all(label in shown for label in labels)
+
+
+def test_a_word_that_is_nowhere_is_refused(capsys):
+    assert main(["eq", "--find", "xyzzy"]) != 0
+    assert "neither the glossary nor a heading has 'xyzzy'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="the word is empty"):
+        find(" ", read_registry(), read_terms())
 
 
 def test_a_row_that_is_wrong_is_seen():

@@ -11,14 +11,14 @@ from scipy.stats import binom, multivariate_normal, norm
 from book.formulas import Of, check
 from book.test_formulas_early import column, columns, density, linear
 from examples import elbo_gap, linear_vae, pathwise_and_score
-from minivae import GaussianMixture, ops
+from minivae import BernoulliMixture, GaussianMixture, ops
 from minivae.distributions import (
     CategoricalLikelihood,
     ContinuousBernoulli,
     Gaussian,
     Poisson,
 )  # fmt: skip
-from minivae.gmm.parameters import constrained
+from minivae.distributions.mixture import constrained
 from minivae.objectives import effective_sample_size, importance_weighted_bound
 
 # Reparameterisation ------------------------------------------------------------------------------
@@ -442,6 +442,27 @@ def test_the_m_step():
 
     for label in ("GMM.4", "GMM.5", "GMM.6"):
         check(label, bind)
+
+
+@pytest.mark.equation("GMM.11", evaluated=True)
+@pytest.mark.equation("GMM.12", evaluated=True)
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+def test_a_mixture_of_bernoullis():
+    def bind(rng, trial):
+        X = 1.0 * (rng.random((15, 3)) < rng.random((2, 3)).repeat([7, 8], axis=0))
+        begin, after = (
+            BernoulliMixture(2, max_iter=n, tol=0, floor=0.2, random_state=trial).fit(X)
+            for n in (0, 1)
+        )
+        r = begin.predict_proba(X)
+        return {
+            "K": 2, "D": 3, r"\pi": [*after.weights_], r"\mu": after.means_, "r": r, r"\tau": 0.2,
+            "x_i": [*X[0]], "p(x)": math.exp(after.score_samples(X[:1])[0]), "x": X,
+            "N_k": [*r.sum(axis=0)], "ranges": {"k": 2, "i": 3, "n": 15},
+        }  # fmt: skip
+
+    check("GMM.11", bind)
+    check("GMM.12", bind, trials=12)
 
 
 @pytest.mark.equation("GMM.7", evaluated=True)

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 FORMAT = "minivae-checkpoint"
-VERSION = 1
+VERSION = 2  # 1 named the heads of a VAE after its decoder, and its run after its loop
 
 _METADATA_MEMBER = "metadata.json"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -299,6 +299,12 @@ def _read_header(name: str, archive: zipfile.ZipFile, size: int) -> dict[str, An
         raise CheckpointError(
             f"{name} has checkpoint format version {shown(version)}, and this minivae reads up to "
             f"version {VERSION}: upgrade minivae to read it"
+        )
+    if isinstance(version, int) and not isinstance(version, bool) and 0 < version < VERSION:
+        raise CheckpointError(
+            f"{name} has checkpoint format version {version}, of an earlier minivae, and this one "
+            f"reads version {VERSION}: fit the model again, or read it with the minivae that wrote "
+            "it"
         )
     if version != VERSION:
         raise ValueError(f"there is no checkpoint format version {version!r}")

@@ -291,9 +291,15 @@ def test_pickled_members(tmp_path):
         load_checkpoint(tmp_path / "c.npz")
 
 
+def test_an_older_version_is_told_what_to_do(tmp_path):
+    write_archive(tmp_path / "c.npz", header_of(version=1))
+    with pytest.raises(CheckpointError, match=r"version 1, of an earlier.*fit the model again"):
+        load_checkpoint(tmp_path / "c.npz")
+
+
 def test_a_newer_version(tmp_path):
     write_archive(tmp_path / "c.npz", header_of(version=checkpoint.VERSION + 1))
-    message = "format version 2, and this minivae reads up to version 1: upgrade"
+    message = "format version 3, and this minivae reads up to version 2: upgrade"
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "c.npz")
 
@@ -307,7 +313,7 @@ def test_a_newer_version(tmp_path):
         header_of("missing"),
         header_of("a", "a"),
         header_of(),
-        {"format": checkpoint.FORMAT, "version": 1},
+        {"format": checkpoint.FORMAT, "version": checkpoint.VERSION},
         '{"format": "minivae-ch',
     ],
 )

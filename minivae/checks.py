@@ -23,7 +23,7 @@ def is_whole(value: Any) -> bool:
 
 
 def require_whole(operation: str, name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number from ``least``.
+    """Refuse what is not a whole number from ``least``.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _as_array(X: Any, operation: str, name: str) -> Array:
         array = np.asarray(X)
     except ValueError as error:
         raise ShapeError(
-            f"{operation}: {name} is no array; all its rows must have one length"
+            f"{operation}: {name} is not an array; all its rows must have one length"
         ) from error
     if array.dtype.kind not in "iufb":
         kind = f"{array.dtype} data" if array.ndim else f"a {type(X).__name__}"

@@ -396,7 +396,7 @@ def _modules(name: str, folder: Path) -> Iterator[_Module]:
     """The source files under a folder that cite or mark an equation."""
     for path in sorted(folder.rglob("*.py")):
         if _CARRIED in path.relative_to(folder).parts:
-            continue  # the book in an installed package is no part of its code
+            continue  # the book in an installed package is not part of its code
         text = path.read_text(encoding="utf-8")
         if "Eq." in text or "mark.equation" in text:
             yield _read(_module_name(name, path.relative_to(folder)), path, text)

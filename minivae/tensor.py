@@ -139,8 +139,8 @@ class Tensor(Doors):
         Raises
         ------
         GradientError
-            If nothing here needs a gradient, or the tensor is no single number and no cotangent is
-            given.
+            If nothing here needs a gradient, or the tensor is not a single number and there is no
+            cotangent.
         ShapeError
             If the cotangent has another shape.
         """
@@ -343,7 +343,7 @@ def cotangent_for(out: Tensor, gradient: Any, operation: str) -> Value:
     """The cotangent a walk starts from: 1 for a single number, else what the caller gives."""
     if gradient is None:
         if out.size != 1:
-            given = f"the output of shape {out.shape} is no single number"
+            given = f"the output of shape {out.shape} is not a single number"
             raise GradientError(f"{operation}: {given}; sum or average it, or give a cotangent")
         return np.ones(out.shape, out.dtype)
     seed = gradient if isinstance(gradient, Tensor) else as_array(operation, gradient)

@@ -253,7 +253,7 @@ class Run:
                 hook.restore(position["hooks"][hook.name], without_prefix(f"{hook.name}.", arrays))
         self.epoch, self.batch = position["epoch"], position["batch"]
         if not (0 <= self.epoch <= self.epochs and 0 <= self.batch < self.batches):
-            raise ValueError(f"epoch {self.epoch}, batch {self.batch} is no place in this run")
+            raise ValueError(f"epoch {self.epoch}, batch {self.batch} is not a place in this run")
         self.sums = {name: float(value) for name, value in position["sums"].items()}
         self.order = restore_generator(position["order"])
         self.noise = restore_generator(position["noise"])

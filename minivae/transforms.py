@@ -98,7 +98,7 @@ def value_and_grad(
     Raises
     ------
     GradientError
-        When called, if the value is no single number or ``argnums`` names no argument.
+        When called, if the value is not a single number or ``argnums`` names no argument.
     DtypeError
         When called, if the argument is not floating-point.
     """

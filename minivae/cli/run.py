@@ -183,7 +183,7 @@ class RunFolder:
         return frames
 
     def _frames(self) -> list[tuple[int, Path]]:
-        """The files of the frames, by epoch; what is called otherwise is no frame."""
+        """The files of the frames, by epoch; what is called otherwise is not a frame."""
         entries = self.frames.iterdir() if self.frames.is_dir() else ()
         named = [(_FRAME.fullmatch(path.name), path) for path in entries if path.is_file()]
         return sorted((int(match[1]), path) for match, path in named if match)
@@ -303,7 +303,7 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     history = metadata["history"]
     columns = list(history.values())
     if any(type(value) not in (int, float) for column in columns for value in column):
-        raise ValueError("its history holds what is no number")
+        raise ValueError("its history holds what is not a number")
     if len({len(column) for column in columns}) > 1:
         raise ValueError("its history has columns of several lengths")
     if history and not {"epoch", "elbo", "reconstruction", "kl"} <= history.keys():

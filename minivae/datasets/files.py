@@ -93,7 +93,7 @@ def _check_expansion(n_packed: int, announced: int, name: str) -> None:
     if announced > max(_EXPANDED_ON_TRUST, _MOST_EXPANSION * n_packed):
         raise DatasetError(
             f"{name} announces {announced} bytes, compressed to {n_packed}, and is not unpacked: "
-            "if it is no trap, store it uncompressed"
+            "if it is not a trap, store it uncompressed"
         )
 
 

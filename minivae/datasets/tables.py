@@ -60,7 +60,7 @@ def parse_table(content: bytes, name: str) -> dict[str, np.ndarray]:
     Raises
     ------
     DatasetError
-        If a line has another number of columns, or something that is no number; the line is named.
+        If a line has another number of columns, or something that is not a number; it is named.
         If it cannot be told whether the first line, or the first column, is data.
     """
     with refused(DatasetError, name, "not a table of text in UTF-8", "save it as CSV in UTF-8"):
@@ -154,7 +154,7 @@ def _has_names(first: _Line, others: Sequence[_Line], separator: str | None, nam
         return False
     for cell in cells:
         if _SLIP.fullmatch(cell) and not _is_number(cell):
-            what = f"{shown(cell, 40)!r} is no number: correct it, or {_PUT_A_MARK}"
+            what = f"{shown(cell, 40)!r} is not a number: correct it, or {_PUT_A_MARK}"
             raise _fault(name, first, what)
         if _is_number(cell) and not _is_title(first, others, separator):
             what = f"there are words, and numbers such as {shown(cell, 40)}"
@@ -259,7 +259,7 @@ def _number(cell: str, i: int, line: _Line, names: Sequence[str], name: str) -> 
     if _THOUSANDS.fullmatch(cell):
         mend = "write thousands without a separator, and decimals with a point"
     column = f"column {shown(names[i], 40)!r}" if names else f"column {i + 1}"
-    what = f"{shown(cell, 40)!r} is no number"
+    what = f"{shown(cell, 40)!r} is not a number"
     raise DatasetError(f"{name}, line {line.number}, {column}: {what}: {mend}")
 
 

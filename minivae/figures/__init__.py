@@ -16,7 +16,7 @@
 
 Nothing here touches ``pyplot``: each call makes its own figure on its own Agg canvas, so pictures
 can be drawn without a display and from several threads, and nobody's settings change. An
-`image_shape` of None means that the data are no images: rows are then drawn as curves. An array of
+`image_shape` of None means that the data are not images: rows are then drawn as curves. An array of
 the wrong shape, empty, or with NaN or infinity in it is refused with a `ShapeError`.
 """
 

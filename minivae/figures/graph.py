@@ -47,7 +47,7 @@ def draw_graph(root: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph
 
     Operations are white, tensors that ask for gradients green and constants grey. A constant that
     an operation calls ``eps`` is noise, and orange: after reparameterisation it is a leaf, and all
-    randomness has moved there. Numbers that are no arrays are left out.
+    randomness has moved there. Numbers that are not arrays are left out.
 
     Parameters
     ----------

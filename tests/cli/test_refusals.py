@@ -235,7 +235,7 @@ def test_what_a_record_says_is_shown_on_a_line_of_bounded_length(minivae, small_
 @pytest.mark.parametrize(
     ("history", "complaint"),
     [
-        ({"elbo": ["a", "b"]}, "its history holds what is no number"),
+        ({"elbo": ["a", "b"]}, "its history holds what is not a number"),
         ({"elbo": [1.0, 2.0], "epoch": [1]}, "its history has columns of several lengths"),
         (5, "'int' object has no attribute 'values'"),
         ({"epoch": None}, "'NoneType' object is not iterable"),

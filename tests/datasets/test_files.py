@@ -137,7 +137,7 @@ def test_what_grows_out_of_all_proportion_is_not_unpacked(monkeypatch):
         parse_idx(trap, "x.gz")
     monkeypatch.setattr(files, "_EXPANDED_ON_TRUST", 1000)
     assert parse_idx(gzip.compress(idx_bytes(np.zeros(992, np.uint8))), "x.gz").shape == (992,)
-    with pytest.raises(DatasetError, match="if it is no trap, store it uncompressed"):
+    with pytest.raises(DatasetError, match="if it is not a trap, store it uncompressed"):
         parse_idx(gzip.compress(idx_bytes(np.zeros(5000, np.uint8))), "x.gz")
     assert parse_idx(gzip.compress(idx_bytes(np.arange(5000.0))), "x.gz").shape == (5000,)
 

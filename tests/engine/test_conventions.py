@@ -15,7 +15,7 @@ inf, nan = math.inf, math.nan
 class Rule(NamedTuple):
     """A function of one array, a point, its value there and its gradient.
 
-    Where the value is no single number, the gradient is that of its sum.
+    Where the value is not a single number, the gradient is that of its sum.
     """
 
     what: str

@@ -484,7 +484,11 @@ def _case(problem: Problem, run: _Run, k: int) -> Case:
         if e.k == k and e.smooth:
             numeric[e.at] = e.slope.value
             slack[e.at] = MARGIN * (e.slope.error + run.jitter[k][e.at])
-    return Case(problem.names[k], x, run.analytic[k], numeric, slack, run.g, run.out)
+    return Case(
+        found=run.analytic[k], expected=numeric, slack=slack, name=problem.names[k],
+        inputs=dict([(problem.names[k], x), *zip(problem.names, problem.arrays, strict=True)]),
+        x=x, g=run.g, out=run.out,
+    )  # fmt: skip
 
 
 def _jacobian(problem: Problem, run: _Run, k: int) -> Array | None:

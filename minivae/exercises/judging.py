@@ -3,20 +3,25 @@
 - ``check_vjp``: a VJP, by finite differences;
 - ``check_function``: a function, against the right one;
 - ``check_value``: one value that came of the student's functions;
-- ``call``: a student's function, whatever it does;
+- ``call``: a student's function, whatever it does; ``named``: what it is called;
 - ``combined``: wrong answers foreseen, from the ways in which parts of one go wrong;
 - ``fail``: say that the answer is wrong, and how;
-- ``draw``: numbers to check with.
+- ``draw``: numbers to check with; ``other_numbers``: others than at first.
 
-A check returns if all is right and raises :class:`Mistake` if not.
+A check returns if all is right and raises :class:`Mistake` if not. What is right for the numbers
+that the author chose is tried elsewhere too: with zeros in each input, with one datum and with many
+(:func:`variations`), and where the author says.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
@@ -40,6 +45,9 @@ __all__ = [
     "combined",
     "draw",
     "fail",
+    "named",
+    "other_numbers",
+    "variations",
 ]
 
 Array = NDArray[Any]
@@ -47,6 +55,8 @@ Function = Callable[..., Any]
 
 RATIO = "yours / expected"
 SINGLE = 2e-4  # the relative error of an answer in float32
+TOLERANCE = 1e-9  # the relative error of any other right answer
+SALT: ContextVar[int] = ContextVar("salt", default=0)  # which numbers are drawn
 
 
 class Mistake(Exception):
@@ -74,10 +84,31 @@ def draw(*shape: int, seed: int = 0, low: float | None = None, high: float | Non
 
     Arrays of one shape need different seeds to differ.
     """
-    random = np.random.default_rng((seed, *shape))
+    salt = SALT.get()
+    random = np.random.default_rng((salt, seed, *shape) if salt else (seed, *shape))
     if low is None or high is None:
         return random.normal(size=shape)
     return random.uniform(low, high, size=shape)
+
+
+@contextlib.contextmanager
+def other_numbers(salt: int) -> Iterator[None]:
+    """Let ``draw`` draw other numbers than those that an author has looked at."""
+    token = SALT.set(salt)
+    try:
+        yield
+    finally:
+        SALT.reset(token)
+
+
+def named(name: str) -> Callable[[Function], Function]:
+    """Call a function that stands for a student's by the name that the student knows."""
+
+    def rename(function: Function) -> Function:
+        function.__name__ = name
+        return function
+
+    return rename
 
 
 def call(function: Function, *arguments: Any, **named: Any) -> Any:
@@ -97,8 +128,9 @@ def call(function: Function, *arguments: Any, **named: Any) -> Any:
     names = _names(function, len(arguments))
     before = [*zip(names, arguments, strict=True), *named.items()]
     for (name, x), y in zip(before, [*copies, *kept.values()], strict=True):
-        if isinstance(x, np.ndarray) and not np.array_equal(x, y, equal_nan=x.dtype.kind == "f"):
-            fail(f"{_called(function)} changes its argument {name} in place; work on a new array")
+        if not _unchanged(x, y):
+            new = "array" if isinstance(x, np.ndarray) else type(x).__name__
+            fail(f"{_called(function)} changes its argument {name} in place; work on a new {new}")
     if found is None:
         fail(f"{_called(function)} returns None: the line with return is missing, or empty")
     return found
@@ -118,22 +150,35 @@ def combined(
     parts
         For each part its choices by the sentence that says what is wrong; "" for the right one.
     """
-    chosen = itertools.product(*(choices.items() for choices in parts.values()))
-    by_count = sorted(chosen, key=lambda some: sum(sentence != "" for sentence, _ in some))
+    choices = [list(part.items()) for part in parts.values()]
+    right = [next(i for i, (said, _) in enumerate(part) if not said) for part in choices]
+    places: list[tuple[int, ...]] = []
+    for count in range(1, at_most + 1):
+        found = []
+        for some in itertools.combinations(range(len(choices)), count):
+            others = ([i for i in range(len(choices[k])) if i != right[k]] for k in some)
+            for picked in itertools.product(*others):
+                place = list(right)
+                for k, i in zip(some, picked, strict=True):
+                    place[k] = i
+                found.append(tuple(place))
+        places += sorted(found)
     suspects: dict[str, Function] = {}
-    for some in by_count:
-        wrong = [sentence for sentence, _ in some if sentence]
-        if 1 <= len(wrong) <= at_most:
-            choice = dict(zip(parts, (value for _, value in some), strict=True))
-            suspects["; ".join(wrong)] = partial(build, **choice)
+    for place in places:
+        chosen = [part[i] for part, i in zip(choices, place, strict=True)]
+        choice = dict(zip(parts, (value for _, value in chosen), strict=True))
+        suspects["; ".join(said for said, _ in chosen if said)] = partial(build, **choice)
     return suspects
 
 
 def check_vjp(
     vjp: Function,
     forward: Function,
+    right: Function,
     /,
     suspects: Mapping[str, Function] | None = None,
+    elsewhere: Mapping[str, Mapping[str, Any]] | None = None,
+    fixed: Sequence[str] = (),
     **inputs: Any,
 ) -> None:
     """Judge a VJP, ``(g, out, *inputs) -> cotangents``, by finite differences of its forward.
@@ -142,10 +187,14 @@ def check_vjp(
     ----------
     vjp
         The student's.
-    forward
-        The right forward, the author's own.
+    forward, right
+        The right forward and the right VJP, the author's own.
     suspects
         Wrong VJPs, by the sentence that says what is wrong with them.
+    elsewhere
+        Other inputs to try, by a sentence that goes on from "Right at first, and wrong".
+    fixed
+        Inputs that are not to be made zero.
     inputs
         Where, by name and in order.
     """
@@ -153,31 +202,53 @@ def check_vjp(
     _refuse_equal(inputs)
     shapes = _shapes(_called(vjp), inputs)
     out = np.asarray(forward(*arrays), dtype=np.float64)
+    g = cotangent(out.shape, np.random.default_rng(SALT.get()))
     single = False
 
+    @named(_called(vjp))
     def numbers(g: Any, out: Any, *values: Any) -> Any:
         nonlocal single
         found = _cotangents(call(vjp, g, out, *values), list(inputs), shapes)
         single = single or any(c.dtype == np.float32 for c in found)
-        return tuple(np.array(c, dtype=np.float64) for c in found)
+        return tuple(found)
 
-    g = cotangent(out.shape, np.random.default_rng(0))
+    def exact(g: Any, out: Any, *values: Any) -> Any:
+        found = right(g, out, *values)
+        return found if isinstance(found, tuple) else (found,)
+
+    def with_out(changed: Mapping[str, Any]) -> Mapping[str, Any]:
+        own = [changed[name] for name in inputs]
+        return {**changed, "out": np.asarray(forward(*own))}
+
     found = numbers(g, out, *arrays)
-    if single:
-        return _check_single(numbers, forward, arrays, shapes)
-    # The names of the inputs, which the report uses, are read from the signature of the forward.
-    report = gradcheck(primitive(forward, numbers), *arrays)
-    if report:
-        return None
+    _refuse_noise(found, numbers(g, out, *arrays), shapes)
+    if not single and not SALT.get():
+        # The names of the inputs, which the report uses, are read from the signature of forward.
+        report = gradcheck(primitive(forward, numbers), *arrays)
+        if not report:
+            _explain_report(report, found, suspects or {}, (g, out, *arrays), shapes)
+    check_function(
+        numbers, exact, names=[f"the cotangent of {name}" for name in inputs], elsewhere=elsewhere,
+        fixed=fixed, repair=with_out, g=g, out=out, **inputs,
+    )  # fmt: skip
+
+
+def _explain_report(
+    report: Any,
+    found: Sequence[Array],
+    suspects: Mapping[str, Function],
+    arguments: Sequence[Any],
+    shapes: str,
+) -> NoReturn:
     rows = [
         Row(f"gradient of {element(r.name, r.index)}", r.analytic, r.numeric) for r in report.table
     ]
     wrong_rows = [
         row for row, r in zip(rows, report.table, strict=True) if not r.relative_error <= 1e-6
     ]
-    for sentence, suspect in (suspects or {}).items():
+    for sentence, suspect in suspects.items():
         with np.errstate(all="ignore"):
-            wrong = suspect(g, out, *arrays)
+            wrong = suspect(*arguments)
         wrong = wrong if isinstance(wrong, tuple) else (wrong,)
         if all(_same(a, b) for a, b in zip(found, wrong, strict=True)):
             raise Mistake(_capital(sentence), shapes, wrong_rows)
@@ -192,10 +263,13 @@ def check_function(
     names: Sequence[str] = (),
     terms: Function | None = None,
     suspects: Mapping[str, Function] | None = None,
-    tolerance: float = 1e-7,
+    tolerance: float = TOLERANCE,
+    elsewhere: Mapping[str, Mapping[str, Any]] | None = None,
+    fixed: Sequence[str] = (),
+    repair: Function | None = None,
     **inputs: Any,
 ) -> None:
-    """Judge a function against the right one at one choice of inputs.
+    """Judge a function against the right one, at one choice of inputs and then at others.
 
     Parameters
     ----------
@@ -210,36 +284,102 @@ def check_function(
     suspects
         Wrong functions of the same inputs, by the sentence that says what is wrong with them.
     tolerance
-        The relative error that is allowed, of the largest element; 2e-4 for answers in float32.
+        The relative error that is allowed, of the largest element.
+    elsewhere
+        Other inputs to try, each as a dict of those that are not the same, by a sentence that goes
+        on from "Right at first, and wrong": where, and after a colon why that may be.
+    fixed
+        Inputs that are not to be made zero.
+    repair
+        Takes inputs by name that have been varied, and makes them possible ones: rows that sum to
+        1, say.
     inputs
         The inputs, by name and in order.
     """
-    values = list(inputs.values())
     _refuse_equal(inputs)
     wanted = [name for name in _names(reference, len(inputs)) if name in inputs]
     if wanted != [name for name in inputs if name in wanted]:
         raise ValueError(f"the check's inputs come in the order {', '.join(wanted)}")
-    shapes = _shapes(_called(function), inputs)
-    with np.errstate(all="ignore"):
-        expected = reference(*values)
-    found = call(function, *values)
-    if isinstance(expected, tuple):
+
+    def judge(
+        inputs: Mapping[str, Any], expected: Any, tolerance: float, floors: Sequence[float]
+    ) -> None:
+        values = list(inputs.values())
+        shapes = _shapes(_called(function), inputs)
+        found = call(function, *values)
         parts = _parts(found, expected, names, shapes)
-        _refuse_exchanged(parts, shapes)
-    else:
-        parts = [(names[0] if names else "the result", found, expected)]
-    for position, (name, part, right) in enumerate(parts):
-        several = position if isinstance(expected, tuple) else None
-        setting = Setting(name, inputs, reference, terms, suspects or {}, several)
-        _judge(setting, part, right, tolerance, shapes)
-    again = call(function, *values)
-    for a, b in zip(_flat(found), _flat(again), strict=True):
-        if not np.array_equal(a, b, equal_nan=True):
-            fail(
-                "Two calls with the same inputs differ: it must depend on nothing but its "
-                "arguments; noise is one of them",
-                shapes,
-            )
+        _refuse_noise(found, call(function, *values), shapes)
+        if isinstance(expected, tuple):
+            _refuse_exchanged(parts, shapes)
+        for position, (name, part, right) in enumerate(parts):
+            setting = Setting(
+                name, inputs, reference, terms, suspects or {},
+                position if isinstance(expected, tuple) else None, function,
+            )  # fmt: skip
+            _judge(setting, part, right, tolerance, shapes, floors[position] if floors else 0.0)
+
+    def possible(changed: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any] | None:
+        """The inputs, mended, and the right answer; None if there is none, or no finite one."""
+        try:
+            with np.errstate(all="ignore"):
+                changed = repair(changed) if repair else changed
+                right = reference(*changed.values())
+        except Exception:  # an index may be out of range, or a matrix singular
+            return None
+        return (changed, right) if all(np.isfinite(part).all() for part in _flat(right)) else None
+
+    at_first = possible(inputs)
+    if at_first is None:
+        raise ValueError(f"the right answer is not finite for the check of {_called(function)}")
+    judge(*at_first, tolerance, ())
+    floors = [_largest(right) for right in _flat(at_first[1])]
+    for where, changed in variations(at_first[0], fixed):
+        if found := possible(changed):
+            with _elsewhere(where):
+                judge(*found, 100 * tolerance, floors)
+    for sentence, other in (elsewhere or {}).items():
+        found = possible({**at_first[0], **other})
+        if found is None:
+            raise ValueError(f"the right answer is not finite {sentence}")
+        with _elsewhere(sentence):
+            judge(*found, 100 * tolerance, ())
+
+
+def variations(
+    inputs: Mapping[str, Any], fixed: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Other inputs, and what is special about them: zeros, one datum, many data with ties."""
+    arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
+    for name, x in arrays.items():
+        if name not in fixed and x.dtype.kind == "f":
+            yield f"where {name} is 0 everywhere", {**inputs, name: np.zeros_like(x)}
+            if x.size > 2:
+                half = np.where(np.arange(x.size).reshape(x.shape) % 3 == 1, 0.0, x)
+                yield f"where some elements of {name} are 0", {**inputs, name: half}
+    lengths = {n: (name, axis) for name, x in arrays.items() for axis, n in enumerate(x.shape)}
+    for n, (name, axis) in lengths.items():
+        more = next(m for m in itertools.count(2 * n + 1) if m not in lengths)
+        for m in (1, more):
+            resized = {
+                other: y[np.ix_(*(np.arange(m if k == n else k) % k for k in y.shape))]
+                for other, y in arrays.items()
+            }
+            yield f"where axis {axis} of {name} has length {m}", {**inputs, **resized}
+
+
+@contextlib.contextmanager
+def _elsewhere(where: str) -> Iterator[None]:
+    """Say where an answer is wrong that was right at first."""
+    where = where.replace("\n", " ")
+    try:
+        yield
+    except Mistake as mistake:
+        why = "" if ": " in where else f": {_small(mistake.diagnosis)}"
+        said = f"Right at first, and wrong {where}{why}"
+        raise Mistake(said, mistake.shapes, mistake.rows) from None
+    except Exception as error:
+        error.add_note(where.partition(":")[0])
+        raise
 
 
 def check_value(
@@ -252,20 +392,38 @@ def check_value(
 # ---- judging numbers ----
 
 
-def _judge(setting: Setting, found: Any, expected: Any, tolerance: float, shapes: str) -> None:
+def _judge(
+    setting: Setting,
+    found: Any,
+    expected: Any,
+    tolerance: float,
+    shapes: str,
+    floor: float = 0.0,
+) -> None:
+    """Judge one result; ``floor`` is the size of what rounding may leave where all cancels."""
     right = np.asarray(expected, dtype=np.float64)
     value = as_array(found, setting.name, shapes)
-    if value.dtype == np.float32:
-        tolerance = max(tolerance, SINGLE)
+    single = value.dtype == np.float32
     value = value.astype(np.float64)
     if value.shape != right.shape:
         fail(_capital(explain_shape(setting, value, right), setting), shapes)
     with np.errstate(all="ignore"):
         error = np.abs(value - right)
-        scale = np.max(np.abs(right), where=np.isfinite(right), initial=0.0)
-        allowed = tolerance * np.maximum(np.abs(right), 1e-3 * scale) + 1e-300
-        wrong = ~((error <= allowed) | (value == right) | (np.isnan(value) & np.isnan(right)))
+        scale = max(1e-3 * _largest(right), 1e-3 * floor)
+        size = np.maximum(np.abs(right), scale)
+
+        def off(tolerance: float) -> Any:
+            near = error <= tolerance * size + 1e-300
+            return ~(near | (value == right) | (np.isnan(value) & np.isnan(right)))
+
+        wrong = off(max(tolerance, SINGLE) if single else tolerance)
     if not wrong.any():
+        if single and off(tolerance).any():
+            fail(
+                f"{_capital(setting.name, setting)} is right to seven digits, and float32: keep "
+                "the dtype of the inputs, float64, which has sixteen",
+                shapes,
+            )
         return
     rank = np.where(
         wrong, np.where(np.isfinite(error), error / (np.abs(right) + 1e-300), np.inf), -1
@@ -279,13 +437,33 @@ def _judge(setting: Setting, found: Any, expected: Any, tolerance: float, shapes
     raise Mistake(_capital(explain(setting, value, right, wrong), setting), shapes, rows)
 
 
+def _largest(x: Any) -> float:
+    x = np.asarray(x, dtype=np.float64)
+    return float(np.max(np.abs(x), where=np.isfinite(x), initial=0.0))
+
+
+def _refuse_noise(found: Any, again: Any, shapes: str) -> None:
+    for a, b in zip(_flat(found), _flat(again), strict=False):
+        if a.shape != b.shape or not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
+            fail(
+                "Two calls with the same inputs differ: it must depend on nothing but its "
+                "arguments; noise is one of them",
+                shapes,
+            )
+
+
 def as_array(found: Any, name: str, shapes: str = "") -> Array:
     """The numbers that a student returned: an array, a number, a list of them, a tensor."""
     if isinstance(found, Tensor):
         found = found.numpy()
     if found is None or found is Ellipsis:
         fail(f"{_capital(name)} is {found}: nothing was computed", shapes)
-    if isinstance(found, str | bytes | dict | set) or callable(found):
+    if isinstance(found, dict):
+        keys = ", ".join(map(str, found))
+        fail(f"{_capital(name)} is a dict ({keys}): return the numbers themselves", shapes)
+    if hasattr(found, "__next__"):
+        fail(f"{_capital(name)} is a {type(found).__name__}: make an array of it", shapes)
+    if isinstance(found, str | bytes | set) or callable(found):
         fail(f"{_capital(name)} is {type(found).__name__}, not numbers", shapes)
     try:
         value = np.asarray(found)
@@ -298,10 +476,20 @@ def as_array(found: Any, name: str, shapes: str = "") -> Array:
     return value if value.dtype == np.float32 else np.asarray(value, dtype=np.float64)
 
 
-def _parts(found: Any, expected: tuple[Any, ...], names: Sequence[str], shapes: str) -> list[Any]:
+def _parts(found: Any, expected: Any, names: Sequence[str], shapes: str) -> list[Any]:
+    """The results one by one: what each is called, what was found, what is right."""
+    if not isinstance(expected, tuple):
+        name = names[0] if names else "the result"
+        if isinstance(found, tuple):
+            comma = ": is a comma behind it too many?" if len(found) == 1 else ": return one array"
+            fail(f"It returns a tuple of {len(found)} where {name} is asked for{comma}", shapes)
+        return [(name, found, expected)]
     count = len(expected)
     names = list(names) or [f"result {i + 1}" for i in range(count)]
-    wanted = f"{', '.join(names[:-1])} and {names[-1]}"
+    wanted = f"{', '.join(names[:-1])} and {names[-1]}" if count > 1 else names[0]
+    if isinstance(found, dict):
+        keys = ", ".join(map(str, found))
+        fail(f"It returns a dict ({keys}) where {count} results are asked for: {wanted}", shapes)
     if not isinstance(found, tuple | list):
         what = "one array" if isinstance(found, np.ndarray) else f"one {type(found).__name__}"
         fail(f"It returns {what} where {count} are asked for: {wanted}, with commas", shapes)
@@ -324,33 +512,11 @@ def _refuse_exchanged(parts: list[Any], shapes: str) -> None:
 
 
 def _cotangents(found: Any, names: list[str], shapes: str) -> list[Array]:
-    count = len(names)
-    if count == 1 and not (isinstance(found, tuple | list) and len(found) == 1):
+    """The cotangents one by one; a single one may come alone."""
+    if len(names) == 1 and not (isinstance(found, tuple | list) and len(found) == 1):
         found = (found,)
-    if not isinstance(found, tuple | list):
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        fail(f"It returns one array where {count} are asked for: those of {listed}", shapes)
-    if len(found) != count:
-        fail(f"It returns {len(found)} cotangents for {count} inputs: {', '.join(names)}", shapes)
-    return [
-        as_array(c, f"the cotangent of {name}", shapes)
-        for name, c in zip(names, found, strict=True)
-    ]
-
-
-def _check_single(numbers: Function, forward: Function, arrays: Sequence[Any], shapes: str) -> None:
-    """Judge cotangents in float32, too coarse for the check's tolerance, by random projections."""
-    out = np.asarray(forward(*arrays), dtype=np.float64)
-    g = cotangent(out.shape, np.random.default_rng(1))
-    found = numbers(g, out, *arrays)
-    for k, x in enumerate(arrays):
-        right = np.empty(np.shape(x))
-        for index in np.ndindex(right.shape):
-            step = np.zeros(right.shape)
-            step[index] = 1e-5
-            up, down = ([*arrays[:k], x + s, *arrays[k + 1 :]] for s in (step, -step))
-            right[index] = np.sum(g * (forward(*up) - forward(*down))) / 2e-5
-        _judge(Setting(f"cotangent {k + 1}", {}), found[k], right, SINGLE, shapes)
+    wanted = [f"the cotangent of {name}" for name in names]
+    return [as_array(c, name, shapes) for name, c, _ in _parts(found, tuple(names), wanted, shapes)]
 
 
 # ---- words ----
@@ -369,7 +535,7 @@ def _called(function: Function) -> str:
 
 def _refuse_equal(inputs: Mapping[str, Any]) -> None:
     """Two inputs that are equal would let pass an answer that exchanges them."""
-    arrays = [(name, x) for name, x in inputs.items() if isinstance(x, np.ndarray)]
+    arrays = [(n, x) for n, x in inputs.items() if isinstance(x, np.ndarray) and n != "out"]
     for (one, x), (other, y) in itertools.combinations(arrays, 2):
         if np.array_equal(x, y):
             raise ValueError(
@@ -386,15 +552,35 @@ def _names(function: Function, count: int) -> list[str]:
 
 
 def _copy(x: Any) -> Any:
-    return x.copy() if isinstance(x, np.ndarray) else x
+    return copy.copy(x) if isinstance(x, np.ndarray | dict | list | set) else x
+
+
+def _unchanged(x: Any, y: Any) -> bool:
+    if isinstance(x, np.ndarray):
+        return np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
+    return bool(x == y) if isinstance(x, dict | list | set) else True
 
 
 def _flat(found: Any) -> list[Array]:
-    return [np.asarray(x) for x in (found if isinstance(found, tuple | list) else [found])]
+    """The results of a function as arrays; nothing for what is not numbers."""
+    several = isinstance(found, tuple) or (
+        isinstance(found, list) and any(isinstance(x, np.ndarray) for x in found)
+    )
+    parts = found if several else (found,)
+    try:
+        return [np.asarray(x, dtype=np.float64) for x in parts]
+    except (TypeError, ValueError):
+        return []
 
 
 def _same(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)
+
+
+def _small(sentence: str) -> str:
+    """A sentence that goes on from another: without its capital, if that was one for the start."""
+    word = re.split(r"\W", sentence, maxsplit=1)[0]
+    return sentence[:1].lower() + sentence[1:] if word.istitle() else sentence
 
 
 def _capital(sentence: str, setting: Setting | None = None) -> str:

@@ -1,13 +1,16 @@
 """What kind of mistake a wrong value shows.
 
-Each hypothesis supposes one mistake, works out what would come of it, and compares that with the
-answer. It returns a sentence on what it found, or None. The table ``HYPOTHESES`` is read from the
-top: what authors foresaw first, then what needs the fewest assumptions; the last, which gradients
-share, always has something to say.
+Most mistakes show in the numbers and the inputs alone, and ``minivae.gradcheck.hypotheses`` has
+what is tried for those, and for gradients. A check knows more: what its author foresaw, the right
+function, the terms it sums, and the student's own function, which can be asked again. The table
+``HYPOTHESES`` is read from the top: what authors foresaw first, then what needs the fewest
+assumptions; the last always has something to say.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +19,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.gradcheck.diagnosis import Case, describe_shape, diagnose
+from minivae.gradcheck import hypotheses as shared
+from minivae.gradcheck.diagnosis import describe_shape
+from minivae.gradcheck.hypotheses import Comparison, broadcasts, first, replacements
 
 __all__ = ["Setting", "explain", "explain_shape"]
 
 Array = NDArray[Any]
-NEAR = 1e-5  # the relative error at which an answer is taken for a wrong value foreseen
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known about a value: its name, what it depends on, and how it is computed."""
+    """What is known about a value: its name, what it depends on, and how it is computed.
+
+    ``function`` is the student's, ``reference`` the right one.
+    """
 
     name: str
     inputs: Mapping[str, Any]
@@ -34,11 +41,15 @@ class Setting:
     terms: Callable[..., Mapping[str, Any]] | None = None
     suspects: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     position: int | None = None  # of this value, if the function returns several
+    function: Callable[..., Any] | None = None
 
-    def compute(self, function: Callable[..., Any], **replaced: Any) -> Array | None:
+    def compute(self, function: Callable[..., Any] | None, **replaced: Any) -> Array | None:
         """The value that a function gives, with some inputs replaced; None if it gives none."""
+        if function is None:
+            return None
         try:
-            found = function(*{**self.inputs, **replaced}.values())
+            with contextlib.redirect_stdout(io.StringIO()):
+                found = function(*map(_copy, {**self.inputs, **replaced}.values()))
             if self.position is not None:
                 found = found[self.position]
             return np.asarray(found, dtype=np.float64)
@@ -54,51 +65,61 @@ class Setting:
             if isinstance(x, np.ndarray | float) and np.asarray(x).dtype.kind in "fiu"
         }
 
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The inputs that are whole numbers, or arrays of them."""
+        return {
+            name: x
+            for name, x in self.inputs.items()
+            if np.asarray(x).dtype.kind in "iu" and not isinstance(x, bool)
+        }
 
-@dataclass(frozen=True)
-class Answer:
+
+def _copy(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Comparison):
     """A wrong value beside the right one."""
 
     setting: Setting
-    found: Array
-    expected: Array
-    wrong: Array  # a mask
+    where: Array  # it is wrong
 
-    def is_(self, candidate: Any) -> bool:
-        """Whether the answer is ``candidate``, and not merely near the right value."""
-        if candidate is None or np.shape(candidate) != self.found.shape:
-            return False
-        error = np.abs(candidate - self.found)
-        gap = np.abs(self.expected - self.found)
-        size = np.max(np.abs(self.found), where=np.isfinite(self.found), initial=0.0)
-        allowed = np.maximum(NEAR * np.abs(self.found), 1e-9 * size)
-        allowed = np.where(self.wrong, np.minimum(allowed, 0.1 * gap), allowed)
-        same = (error <= allowed) & np.isfinite(self.found)
-        same |= np.isnan(candidate) & np.isnan(self.found)
-        return bool(np.all(same | (candidate == self.found)))
+    @property
+    def wrong(self) -> Array:  # type: ignore[override]
+        """Where it is wrong, by the check's own tolerance."""
+        return self.where
 
-    def mended(self, candidate: Any) -> bool:
-        """Whether ``candidate``, made from the answer, is the right value."""
-        if candidate is None or np.shape(candidate) != self.expected.shape:
-            return False
-        size = np.max(np.abs(self.expected), where=np.isfinite(self.expected), initial=0.0)
-        allowed = np.maximum(NEAR * np.abs(self.expected), 1e-9 * size)
-        return bool(np.all(np.abs(candidate - self.expected) <= allowed))
+    def ask(self, **replaced: Any) -> Array | None:
+        """What the student's function gives with some inputs replaced."""
+        return self.setting.compute(self.setting.function, **replaced)
+
+    def should_be(self, **replaced: Any) -> Array | None:
+        """What the right function gives with some inputs replaced."""
+        return self.setting.compute(self.setting.reference, **replaced)
 
 
 def explain(setting: Setting, found: Array, expected: Array, wrong: Array) -> str:
     """Say what kind of mistake a value of the right shape shows."""
-    answer = Answer(setting, found, expected, wrong)
-    with np.errstate(all="ignore"):
-        return next(said for h in HYPOTHESES if (said := h(answer)))
+    size = np.max(np.abs(expected), where=np.isfinite(expected), initial=0.0)
+    answer = Answer(
+        found=found, expected=expected, slack=np.full(expected.shape, 1e-9 * size),
+        name=setting.name.removeprefix("the "), inputs=setting.arrays,
+        counts={n: x for n, x in setting.whole.items() if isinstance(x, int)},
+        elsewhere=lambda replaced: setting.compute(setting.function, **replaced),
+        setting=setting, where=wrong,
+    )  # fmt: skip
+    said = first(HYPOTHESES, answer)
+    return said or f"{setting.name} {shared.no_pattern(answer)}"
 
 
-# ---- what was foreseen, and what is no number ----
+# ---- what was foreseen, and what is not a number ----
 
 
 def _suspects(a: Answer) -> str | None:
     for sentence, suspect in a.setting.suspects.items():
-        if a.is_(a.setting.compute(suspect)):
+        if a.given(a.setting.compute(suspect)):
             return sentence
     return None
 
@@ -110,16 +131,35 @@ def _not_finite(a: Answer) -> str | None:
     index = tuple(map(int, np.argwhere(bad)[0]))
     value = a.found[index]
     where = f" at index {list(index)}" if index else ""
-    large = max((float(np.max(np.abs(x), initial=0)) for x in a.setting.arrays.values()), default=0)
+    return f"{a.setting.name} is {value}{where}: {_why_not_finite(a, bool(np.isnan(value)))}"
+
+
+def _why_not_finite(a: Answer, nan: bool) -> str:
+    for name, x in a.inputs.items():
+        if np.any(x < 0) or np.any(np.abs(x) > 80):
+            for label, u, comment in itertools.islice(replacements(name, x), 8):
+                if a.mended(a.ask(**{name: u})):
+                    return f"it would be right with {label} in place of {name}{comment}"
+    for name, x in a.inputs.items():
+        if np.any(x < 0) and _is_finite(a.ask(**{name: np.abs(x) + 0.1})):
+            already = ", which is a logarithm already" if "log" in name else ""
+            return f"the log or the root of {name} is taken where it is negative{already}"
+    for name, x in a.inputs.items():
+        if np.any(x == 0) and _is_finite(a.ask(**{name: np.where(x == 0, 0.1, x)})):
+            return f"it is divided by {name}, or its log is taken, where it is 0"
+    large = max((float(np.max(np.abs(x), initial=0)) for x in a.inputs.values()), default=0)
     if large > 80:
         return (
-            f"{a.setting.name} is {value}{where}, where the inputs reach {large:g}: exp overflows "
-            "or underflows there; rewrite the formula so that no large number is exponentiated"
+            f"the inputs reach {large:g}, where exp overflows or underflows; rewrite the formula "
+            "so that no large number is exponentiated"
         )
-    why = "infinity minus infinity, 0/0, or the log or root of a negative number"
-    if np.isinf(value):
-        why = "the log of 0, or a division by 0"
-    return f"{a.setting.name} is {value}{where}: {why}"
+    if not nan:
+        return "the log of 0, or a division by 0"
+    return "infinity minus infinity, 0/0, or the log or root of a negative number"
+
+
+def _is_finite(found: Array | None) -> bool:
+    return found is not None and bool(np.isfinite(found).all())
 
 
 def _too_rough(a: Answer) -> str | None:
@@ -127,61 +167,13 @@ def _too_rough(a: Answer) -> str | None:
     error = np.max(np.abs(a.found - a.expected) / (np.abs(a.expected) + 1e-300))
     if not error < 2e-3:
         return None
+    said = f"{a.setting.name} is almost right, to a relative error of {error:.1e}"
+    if error < 1e-5 and np.allclose(a.found, np.float32(a.found), rtol=1e-12, atol=0):
+        return f"{said}: it was computed in float32, which has seven digits; the inputs are float64"
     return (
-        f"{a.setting.name} is almost right, to a relative error of {error:.1e}: a small constant "
-        "is added somewhere, values are clipped, or digits are lost by cancellation"
+        f"{said}: a small constant is added somewhere, values are clipped, or digits are lost, by "
+        "cancellation or in float32"
     )
-
-
-# ---- a simple change of the whole ----
-
-
-def _zeros(a: Answer) -> str | None:
-    if np.any(a.found):
-        return None
-    return f"{a.setting.name} is zero everywhere"
-
-
-def _sign(a: Answer) -> str | None:
-    return f"{a.setting.name} has the wrong sign" if a.mended(-a.found) else None
-
-
-def _ratio(a: Answer) -> float | None:
-    """The number that would mend the answer, if there is one."""
-    use = a.wrong & (a.found != 0)
-    if not use.any():
-        return None
-    r = float(np.median(a.expected[use] / a.found[use]))
-    return r if a.mended(r * a.found) else None
-
-
-def _factor(a: Answer) -> str | None:
-    r = _ratio(a)
-    if not r:
-        return None
-    sign = ", and its sign is wrong" if r < 0 else ""
-    size, name = abs(r), a.setting.name
-    if np.isclose(size, 2, rtol=1e-6):
-        why = "a factor 2 is missing, or a 1/2 is too many"
-        return f"{name} is half of what it should be{sign}: {why}"
-    if np.isclose(size, 0.5, rtol=1e-6):
-        why = "a factor 1/2 is missing, or a 2 is too many"
-        return f"{name} is twice what it should be{sign}: {why}"
-    for n, what in _sizes(a):
-        for r, small in ((size, True), (1 / size, False)):
-            much = "small" if small else "large"
-            why = "a mean, or a division by N, where the equation sums"
-            if not small:
-                why = "a sum where the equation takes a mean, or divides by N"
-            for times, text in ((n, "N"), (2 * n, "2 N"), (n / 2, "N / 2"), (n * n, "N squared")):
-                if np.isclose(r, times, rtol=1e-6):
-                    return f"{name} is {text} times too {much}{sign}: {why} (N = {n}, {what})"
-            if n > 1 and np.isclose(r, n / (n - 1), rtol=1e-6):
-                swapped = "N for N - 1" if small else "N - 1 for N"
-                return f"{name} is off by a factor of {r:.4g}{sign}: {swapped} (N = {n}, {what})"
-            if np.isclose(r, np.sqrt(n), rtol=1e-6):
-                return f"{name} is sqrt(N) times too {much}{sign} (N = {n}, {what})"
-    return None
 
 
 def _not_normalised(a: Answer) -> str | None:
@@ -201,55 +193,6 @@ def _not_normalised(a: Answer) -> str | None:
     return None
 
 
-def _constant_factor(a: Answer) -> str | None:
-    r = _ratio(a)
-    if not r or a.expected.size < 3:
-        return None
-    sign = ", and its sign is wrong" if r < 0 else ""
-    return f"{a.setting.name} is {_times(abs(r))}{sign}: a constant factor"
-
-
-def _times(r: float) -> str:
-    return f"{r:.4g} times too small" if r > 1 else f"{1 / r:.4g} times too large"
-
-
-def _sizes(a: Answer) -> Iterator[tuple[int, str]]:
-    """The numbers that a sum may be divided by, and what they count."""
-    seen = {1, 2}
-    for name, x in a.setting.inputs.items():
-        if isinstance(x, int) and not isinstance(x, bool) and x not in seen:
-            seen.add(x)
-            yield x, name
-    for count in range(1, 4):
-        for name, x in a.setting.arrays.items():
-            for axes in itertools.combinations(range(x.ndim), count):
-                n = int(np.prod([x.shape[i] for i in axes]))
-                if n not in seen:
-                    seen.add(n)
-                    which = "axis" if count == 1 else "axes"
-                    yield n, f"the length of {which} {', '.join(map(str, axes))} of {name}"
-
-
-CHANGES: Mapping[str, Callable[[Array], Array]] = {
-    "the exponential of what it should be: a log is missing": np.exp,
-    "the logarithm of what it should be: an exp is missing, or a log too many": np.log,
-    "the square of what it should be: sigma squared against sigma, or a root is missing": np.square,
-    "the root of what it should be: sigma against sigma squared, or a square is missing": np.sqrt,
-    "the reciprocal of what it should be: divided where it should be multiplied": np.reciprocal,
-    "1 minus what it should be": lambda x: 1 - x,
-    "minus the exponential of what it should be: a log is missing": lambda x: -np.exp(x),
-    "the log of one plus what it should be": np.log1p,
-}
-
-
-def _changed(a: Answer) -> str | None:
-    for what, change in CHANGES.items():
-        for sign, words in ((1, ""), (-1, ", with a wrong sign")):
-            if a.is_(change(sign * a.expected)):
-                return f"{a.setting.name} is {what}{words}"
-    return None
-
-
 # ---- a sum's terms ----
 
 
@@ -264,7 +207,7 @@ def _terms(a: Answer) -> str | None:
         [np.broadcast_to(np.asarray(found[name], np.float64), shape).ravel() for name in names], 1
     )
     for factors in _coefficients(a, columns):
-        if not a.is_((columns @ factors).reshape(shape)):
+        if not a.given((columns @ factors).reshape(shape)):
             continue
         said = [
             said
@@ -280,7 +223,7 @@ def _coefficients(a: Answer, columns: Array) -> Iterator[Array]:
     """Factors of the terms: one or two that are not 1, then whatever fits best."""
     count = columns.shape[1]
     usual = [0.0, -1.0, 2.0, 0.5, -0.5, -2.0]
-    for n, _ in _sizes(a):
+    for n, _ in a.sizes():
         usual += [float(n), 1 / n, -float(n), -1 / n]
     for number in range(1, min(count, 2) + 1):
         for some in itertools.combinations(range(count), number):
@@ -306,7 +249,7 @@ def _term(a: Answer, name: str, c: float) -> str | None:
         return f"the term {name} is counted twice{sign}: a factor 1/2 is missing"
     if np.isclose(size, 0.5):
         return f"the term {name} is halved{sign}: a factor 2 is missing, or a 1/2 is too many"
-    for n, what in _sizes(a):
+    for n, what in a.sizes():
         if np.isclose(size, 1 / n):
             return f"the term {name} is N times too small{sign}: a mean for a sum (N = {n}, {what})"
         if np.isclose(size, n):
@@ -317,192 +260,113 @@ def _term(a: Answer, name: str, c: float) -> str | None:
     return f"the term {name} has a factor {size:.4g}{sign}"
 
 
-# ---- an input that is taken for something else ----
-
-
-SCALES = ("sigma", "scale", "std")
+# ---- an input that is taken for something else, or not used ----
 
 
 def _replaced(a: Answer) -> str | None:
-    reference = a.setting.reference
-    if reference is None:
+    """The right function gives it, with another value of an input."""
+    if a.setting.reference is None:
         return None
-    arrays = a.setting.arrays
-    for (one, x), (other, y) in itertools.combinations(arrays.items(), 2):
+    for (one, x), (other, y) in itertools.combinations(a.inputs.items(), 2):
         if x.shape == y.shape:
-            if a.is_(a.setting.compute(reference, **{one: y, other: x})):
+            if a.given(a.should_be(**{one: y, other: x})):
                 return f"{one} and {other} are exchanged"
             for name, v in ((one, other), (other, one)):
-                if a.is_(a.setting.compute(reference, **{name: arrays[v]})):
+                if a.given(a.should_be(**{name: a.inputs[v]})):
                     return f"{v} is used where {name} should be"
-    for name, x in arrays.items():
-        for sign, words in ((1, ""), (-1, ", and the sign of the whole is wrong")):
-            for label, u, comment in _replacements(name, x):
-                if not np.isfinite(u).all() or np.array_equal(u, x):
-                    continue
-                value = a.setting.compute(reference, **{name: u})
-                if value is not None and a.is_(sign * value):
+    for name, x in a.inputs.items():
+        if name in a.setting.whole:
+            continue
+        for label, u, comment in replacements(name, x):
+            value = a.should_be(**{name: u}) if np.isfinite(u).all() else None
+            if value is None or np.array_equal(u, x):
+                continue
+            for sign, words in ((1, ""), (-1, ", and the sign of the whole is wrong")):
+                if a.given(sign * value):
                     if label in ("0", "1"):
                         verb = f"it comes out as if {name} were {label}"
                         return f"{name} is not used where it should be: {verb}{words}"
                     return f"{label} is used where {name} should be{comment}{words}"
+    for name, n in a.setting.whole.items():
+        for label, m in ((f"{name} + 1", n + 1), (f"{name} - 1", n - 1)):
+            if a.given(a.should_be(**{name: m})):
+                return f"{label} is used where {name} should be: off by one"
     return None
 
 
-def _replacements(name: str, x: Array) -> Iterator[tuple[str, Array, str]]:
-    """What an input may be taken for: how it is written, its value, and a comment."""
-    mixed = ": sigma against sigma squared"
-    if "log_var" in name or "logvar" in name:
-        yield f"2 {name}", 2 * x, f"{mixed}: the scale is exp({name} / 2), the variance exp({name})"
-        yield (
-            f"{name} / 2",
-            x / 2,
-            f"{mixed}: the variance is exp({name}), the scale exp({name} / 2)",
-        )
-        yield f"-{name}", -x, ": multiplied where it should be divided, or a sign in an exponent"
-        yield f"exp({name})", np.exp(x), ": it is a log-variance already"
-        yield f"log({name})", np.log(x), ": it is a log-variance already"
-    scale = mixed if any(word in name for word in (*SCALES, "var")) else ""
-    yield f"{name}**2", x * x, scale
-    yield f"sqrt({name})", np.sqrt(x), scale
-    yield f"-{name}", -x, ": its sign is wrong"
-    yield f"1 / {name}", 1 / x, ": multiplied where it should be divided, or the reverse"
-    yield f"exp({name})", np.exp(x), scale
-    yield f"exp({name} / 2)", np.exp(x / 2), scale
-    yield f"log({name})", np.log(x), ""
-    yield f"1 - {name}", 1 - x, ""
-    yield f"sigmoid({name})", 1 / (1 + np.exp(-x)), ""
-    yield f"2 {name}", 2 * x, ": a factor 2 too many, or a 1/2 missing"
-    yield f"{name} / 2", x / 2, ": a factor 1/2 too many, or a 2 missing"
-    yield f"|{name}|", np.abs(x), ": a sign is lost"
-    if x.ndim > 1:
-        yield f"{name} transposed", x.T, ""
-        yield f"{name} reshaped as its transpose", x.reshape(x.shape[::-1]).T, ""
-    yield "0", np.zeros_like(x), ""
-    yield "1", np.ones_like(x), ""
-
-
-# ---- a term or a factor that is missing ----
-
-
-def _constant(a: Answer) -> str | None:
-    difference = a.found - a.expected
-    if a.found.size < 3 or not np.isfinite(difference).all():
-        return None
-    c = float(np.median(difference))
-    if not a.is_(a.expected + c):
-        return None
-    verb = "too large" if c > 0 else "too small"
-    return (
-        f"{a.setting.name} is {verb} by the same number, {abs(c):.6g}, everywhere"
-        f"{_name_of(abs(c), a)}: an additive constant is missing, or one too many"
-    )
-
-
-def _name_of(c: float, a: Answer) -> str:
-    """How a constant is written, in brackets."""
-    known = {
-        "log(2 pi)": np.log(2 * np.pi),
-        "log 2": np.log(2),
-        "log pi": np.log(np.pi),
-        "1": 1.0,
-    }
-    sizes = [(1, ""), *((n, f"{n} ") for n, _ in _sizes(a))]
-    for word, value in known.items():
-        for n, times in sizes:
-            for half, text in ((1.0, ""), (0.5, "1/2 ")):
-                if np.isclose(c, n * half * value, rtol=1e-6):
-                    return f" ({text}{times}{word})"
-    for n, _ in sizes[1:]:
-        if np.isclose(c, np.log(n), rtol=1e-6):
-            return f" (log {n}: of N, an average in log space)"
-    return ""
+def _left_out(a: Answer) -> str | None:
+    """The right function gives it, without the first or last index of some axis."""
+    for name, x in a.inputs.items():
+        for axis, n in enumerate(x.shape):
+            if n < 3:
+                continue
+            for i, which in ((n - 1, "last"), (0, "first")):
+                fewer = {
+                    other: np.delete(y, i, k)
+                    for other, y in a.setting.inputs.items()
+                    if isinstance(y, np.ndarray)
+                    for k in [k for k, m in enumerate(y.shape) if m == n][:1]
+                }
+                if a.given(a.should_be(**fewer)):
+                    return f"the {which} index of axis {axis} of {name} is left out, of {n}"
+    return None
 
 
 def _quantity(a: Answer) -> str | None:
-    """The difference or the ratio is one of the inputs, or something like it."""
-    shape = a.expected.shape
-    for name, x in a.setting.arrays.items():
-        log_var = "log_var" in name
-        mixed = ": sigma against sigma squared"
-        for label, v, comment in (
-            (name, x, mixed if any(word in name for word in SCALES) else ""),
-            (f"exp({name} / 2)", np.exp(x / 2), mixed if log_var else ""),
-            (f"exp({name})", np.exp(x), ""),
-            (f"{name}**2", x * x, ""),
-        ):
-            try:
-                v = np.broadcast_to(v, shape)
-            except ValueError:
-                continue
-            for c, times in ((1.0, ""), (-1.0, "-"), (0.5, "1/2 "), (-0.5, "-1/2 "), (2.0, "2 ")):
-                if a.is_(a.expected * c * v):
-                    return f"{a.setting.name} has a factor {times}{label} too many{comment}"
-                if a.is_(a.expected / (c * v)):
-                    return f"{a.setting.name} lacks a factor {times}{label}{comment}"
-            for c, times in ((1.0, ""), (0.5, "1/2 "), (2.0, "2 ")):
-                if a.is_(a.expected + c * v):
-                    return f"{a.setting.name} has a term {times}{label} too many"
-                if a.is_(a.expected - c * v):
-                    return f"{a.setting.name} lacks a term {times}{label}"
-    return None
-
-
-def _factor_of_slices(a: Answer) -> str | None:
-    """Each index of one axis has a factor of its own."""
-    for axis, n in enumerate(a.expected.shape):
-        if n < 3 or a.expected.size < 3 * n:
+    """The difference is one of the inputs, or something like it."""
+    for label, _, v in shared.quantities(a.inputs):
+        if not broadcasts(v, a.expected):
             continue
-        rest = tuple(i for i in range(a.expected.ndim) if i != axis)
-        r = np.nanmedian(a.expected / a.found, axis=rest, keepdims=True)
-        if a.mended(r * a.found):
-            listed = ", ".join(f"{1 / c:.4g}" for c in r.ravel()[:3])
-            return (
-                f"{a.setting.name} is off by a factor of its own for each index of axis {axis} "
-                f"({listed}, ...): a wrong weight or divisor there"
-            )
+        for c, times in ((1.0, ""), (0.5, "1/2 "), (2.0, "2 ")):
+            if a.given(a.expected + c * v):
+                return f"{a.setting.name} has a term {times}{label} too many"
+            if a.given(a.expected - c * v):
+                return f"{a.setting.name} lacks a term {times}{label}"
     return None
-
-
-def _like_a_gradient(a: Answer) -> str:
-    """Whatever the diagnosis of gradients says of numbers and places."""
-    if a.expected.size == 1:
-        off = float((a.found - a.expected).item())
-        size = f"{abs(off):.6g} too {'large' if off > 0 else 'small'}"
-        return f"{a.setting.name} is {size}: no single term, and no simple factor of the whole"
-    others = tuple(
-        Case(name, x, np.full(x.shape, np.nan), np.full(x.shape, np.nan), np.zeros(x.shape),
-             np.full(x.shape, np.nan), np.full(x.shape, np.nan))
-        for name, x in a.setting.arrays.items()
-    )  # fmt: skip
-    nothing = np.full(a.expected.shape, np.nan)
-    slack = np.full(a.expected.shape, 1e-12 * np.max(np.abs(a.expected), initial=0.0))
-    expected = a.expected
-    case = Case(
-        a.setting.name.removeprefix("the "), nothing, a.found, expected, slack, nothing,
-        nothing, others=others,
-    )  # fmt: skip
-    said = diagnose(case).replace("analytic / numeric", "yours / expected")
-    return f"{a.setting.name} {said}"
 
 
 Hypothesis = Callable[[Answer], str | None]
+
+
+def _said(hypothesis: Callable[[Comparison], str | None]) -> Hypothesis:
+    """A hypothesis that gradients share, with its subject."""
+
+    def said(a: Answer) -> str | None:
+        found = hypothesis(a)
+        return f"{a.setting.name} {found}" if found else None
+
+    return said
+
+
 HYPOTHESES: tuple[Hypothesis, ...] = (
     _suspects,
     _not_finite,
-    _zeros,
+    _said(shared.is_zero),
     _too_rough,
-    _sign,
+    _said(shared.sign),
     _terms,
-    _factor,
+    _said(shared.factor_two),
+    _said(shared.factor_n),
     _replaced,
     _not_normalised,
-    _constant_factor,
-    _changed,
-    _constant,
+    _said(shared.rearranged),
+    _said(shared.cut_to_whole_numbers),
+    _said(shared.values),
+    lambda a: _said(shared.constant_factor)(a) if a.expected.size > 2 else None,
+    _said(shared.changed),
+    _left_out,
+    _said(shared.same_term_everywhere),
+    _said(shared.clipped),
+    _said(shared.repeated),
+    _said(shared.positions),
+    _said(shared.mask),
+    _said(shared.lacks_factor),
     _quantity,
-    _factor_of_slices,
-    _like_a_gradient,
+    _said(shared.factor_of_slices),
+    _said(shared.replaced),
+    _said(shared.scrambled),
+    _said(shared.constant_factor),
+    _said(shared.straight_line),
 )
 
 
@@ -513,35 +377,95 @@ def explain_shape(setting: Setting, found: Array, expected: Array) -> str:
     """Say what is wrong with a value's shape, and try what would mend it."""
     name, given, shape = setting.name, found.shape, expected.shape
     wrong = f"{name} has shape {given}, not {shape}"
-
-    def right(value: Array) -> bool:
-        return value.shape == shape and bool(np.allclose(value, expected, rtol=1e-4, atol=1e-9))
-
     with np.errstate(all="ignore"):
-        if given == shape[::-1] and len(shape) > 1:
-            return f"{wrong}: it is transposed"
-        if found.size == expected.size:
-            return (
-                f"{wrong}: the same elements, with axes of length 1 too many or too few (keepdims?)"
-            )
-        for count in range(1, found.ndim + 1):
-            for axes in itertools.combinations(range(found.ndim), count):
-                which = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"
-                for how, total in (("sum", found.sum(axis=axes)), ("mean", found.mean(axis=axes))):
-                    if right(total):
-                        return f"{wrong}: the {how} over {which} is missing"
-                if found.ndim - count == len(shape) and found.sum(axis=axes).shape == shape:
-                    return f"{wrong}: a sum or mean over {which} is missing"
-        for count in range(1, expected.ndim + 1):
-            for axes in itertools.combinations(range(expected.ndim), count):
-                which = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"
-                if expected.sum(axis=axes).shape == given or given == tuple(
-                    1 if i in axes else n for i, n in enumerate(shape)
-                ):
-                    return f"{wrong}: it is summed or averaged over {which}, which should stay"
-    lengths = {n: i for x in setting.arrays.values() for i, n in enumerate(x.shape)}
-    if len(given) == len(shape) == 1 and given[0] in lengths and shape[0] in lengths:
+        why = next((said for look in SHAPES if (said := look(found, expected))), None)
+    if why:
+        return f"{wrong}: {why}"
+    lengths = {n for x in setting.arrays.values() for n in x.shape}
+    if len(given) == len(shape) == 1 and {given[0], shape[0]} <= lengths:
         return f"{wrong}: it is summed over the wrong axis"
-    if given == ():
-        return f"{wrong}: it is summed over all axes"
     return f"{name} {describe_shape(given, shape, shape).replace(', the input ', ', not ')}"
+
+
+def _is(value: Array, expected: Array) -> bool:
+    return value.shape == expected.shape and bool(
+        np.allclose(value, expected, rtol=1e-4, atol=1e-9)
+    )
+
+
+def _transposed(found: Array, expected: Array) -> str | None:
+    if found.shape == expected.shape[::-1] and expected.ndim > 1:
+        return "it is transposed"
+    return None
+
+
+def _axes_of_length_one(found: Array, expected: Array) -> str | None:
+    if found.size != expected.size:
+        return None
+    return "the same elements, with axes of length 1 too many or too few (keepdims?)"
+
+
+def _column_met_row(found: Array, expected: Array) -> str | None:
+    """(N, 1) and (N,) make (N, N)."""
+    n = expected.shape[-1] if expected.ndim else 0
+    if found.shape != (*expected.shape, n) or n < 2:
+        return None
+    differences = np.diff(np.diff(found, axis=-1), axis=-2)
+    additive = np.all(np.abs(differences) <= 1e-9 * np.max(np.abs(found)))
+    on_diagonal = _is(np.diagonal(found, axis1=-2, axis2=-1), expected)
+    if expected.ndim > 1 or not (additive or on_diagonal):
+        return None
+    return (
+        f"a column ({n}, 1) met a row ({n},), and every element of one was combined with every one "
+        "of the other; keepdims=True or [:, None] is on one of them alone"
+    )
+
+
+def _diagonal(found: Array, expected: Array) -> str | None:
+    """Variances where covariances are meant, and the reverse."""
+    square = expected.ndim > 1 and expected.shape[-1] == expected.shape[-2]
+    if square and _is(found, np.diagonal(expected, axis1=-2, axis2=-1)):
+        return "this is the diagonal alone: the products of different dimensions are missing"
+    square = found.ndim > 1 and found.shape[-1] == found.shape[-2]
+    if square and _is(np.diagonal(found, axis1=-2, axis2=-1), expected):
+        return "the diagonal of this is what is asked for"
+    return None
+
+
+def _not_reduced(found: Array, expected: Array) -> str | None:
+    for axes in _axes(found):
+        for how, total in (("sum", found.sum(axis=axes)), ("mean", found.mean(axis=axes))):
+            if _is(total, expected):
+                return f"the {how} over {_which(axes)} is missing"
+        if found.ndim - len(axes) == expected.ndim and found.sum(axis=axes).shape == expected.shape:
+            return f"a sum or mean over {_which(axes)} is missing"
+    return None
+
+
+def _reduced_too_far(found: Array, expected: Array) -> str | None:
+    if found.shape == () and expected.ndim:
+        return "it is summed over all axes, or averaged: which should stay?"
+    for axes in _axes(expected):
+        kept = tuple(1 if i in axes else n for i, n in enumerate(expected.shape))
+        if found.shape in (expected.sum(axis=axes).shape, kept):
+            return f"it is summed or averaged over {_which(axes)}, which should stay"
+    return None
+
+
+def _axes(a: Array) -> Iterator[tuple[int, ...]]:
+    for count in range(1, a.ndim + 1):
+        yield from itertools.combinations(range(a.ndim), count)
+
+
+def _which(axes: tuple[int, ...]) -> str:
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+
+
+SHAPES: tuple[Callable[[Array, Array], str | None], ...] = (
+    _transposed,
+    _axes_of_length_one,
+    _column_met_row,
+    _diagonal,
+    _not_reduced,
+    _reduced_too_far,
+)

@@ -13,7 +13,7 @@ With this file you can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -77,7 +77,8 @@ class Case(Comparison):
         if self.fed is not None:
             counts = self.fed.sum(axis=0)
             if counts.min() == counts.max() and int(counts[0]) not in seen:
-                yield int(counts[0]), f"the number of outputs that each element of {self.name} feeds"
+                n = int(counts[0])
+                yield n, f"the number of outputs that each element of {self.name} feeds"
 
     @cached_property
     def fed(self) -> Array | None:

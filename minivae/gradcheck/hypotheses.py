@@ -388,9 +388,10 @@ def repeated(c: Comparison) -> str | None:
 
 def straight_line(c: Comparison) -> str | None:
     """A factor and a constant at the same time."""
-    use = c.known & np.isfinite(c.found)
-    if use.sum() < 4 or not use.all():
+    if c.expected.size < 4 or not (c.known & np.isfinite(c.found)).all():
         return None
+    if np.ptp(c.found) == 0:
+        return f"is {c.found.flat[0]:.4g} everywhere, where the numbers should differ"
     basis = np.stack([c.expected.ravel(), np.ones(c.expected.size)], axis=1)
     (a, b), *_ = np.linalg.lstsq(basis, c.found.ravel(), rcond=None)
     if not a or not c.given(a * c.expected + b):

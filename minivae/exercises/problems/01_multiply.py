@@ -42,7 +42,7 @@ def check(answer):
         "both cotangents are that of x": lambda g, out, x, y: (g * y, g * y),
         "both cotangents are that of y": lambda g, out, x, y: (g * x, g * x),
     }
-    check_vjp(answer.multiply_vjp, multiply, suspects=suspects, x=x, y=y)
+    check_vjp(answer.multiply_vjp, multiply, multiply_vjp, suspects=suspects, x=x, y=y)
 
 
 WRONG = [

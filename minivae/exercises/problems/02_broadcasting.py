@@ -23,7 +23,7 @@ def unbroadcast(g, shape):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_value, check_vjp, draw, fail
+from minivae.exercises.judging import Wrong, call, check_value, check_vjp, draw, fail, named
 
 EQUATIONS = ["AD.4"]
 
@@ -60,6 +60,20 @@ def first(g, shape):
     return g
 
 
+MORE = [
+    ("nothing repeated", (1, 4), (1, 4)),
+    ("nothing repeated, one number", (), ()),
+    ("three axes in front", (3, 4, 5, 6), (6,)),
+    ("one axis in front and one of length 1", (3, 4, 5, 6), (4, 1, 6)),
+    ("two axes of length 1", (3, 4, 5), (1, 4, 1)),
+    ("all axes of length 1", (3, 4), (1, 1)),
+    ("an axis of length 1 on both sides", (3, 1, 4), (1, 1, 4)),
+    ("lengths that are equal, the row repeated", (4, 4), (4,)),
+    ("lengths that are equal, the column repeated", (4, 4), (4, 1)),
+    ("no copies at all, whose sum is 0", (0, 3), (1, 3)),
+]
+
+
 def check(answer):
     for case, shape in (
         ("the same shape", (3, 4)),
@@ -71,17 +85,18 @@ def check(answer):
     ):
         to = (3, 5, 4) if case == "both kinds" else (3, 4)
 
+        @named("unbroadcast")
         def vjp(g, out, b, case=case):
             found = call(answer.unbroadcast, g, b.shape)
             got = np.shape(found)
             if got != b.shape:
                 kind = (
-                    "it is summed too far, or not at all"
-                    if case == "the same shape"
+                    "axes of length 1 must stay (keepdims=True)"
+                    if np.size(found) == b.size
                     else "a sum is missing"
                     if np.size(found) > b.size
-                    else "axes of length 1 must stay (keepdims=True)"
-                    if np.size(found) == b.size
+                    else "it is summed too far: nothing was repeated"
+                    if g.shape == b.shape
                     else "it is summed over an axis that should stay"
                 )
                 fail(
@@ -90,16 +105,24 @@ def check(answer):
                 )
             return found
 
-        b = draw(*shape, seed=2)
-        check_vjp(vjp, repeated(to), suspects=SUSPECTS, b=np.asarray(b))
-    g = draw(1, 4)
-    check_value(call(answer.unbroadcast, g, (1, 4)), g, "nothing repeated", g=g)
+        def right(g, out, b):
+            return unbroadcast(g, b.shape)
+
+        b = np.asarray(draw(*shape, seed=2))
+        check_vjp(vjp, repeated(to), right, suspects=SUSPECTS, b=b)
+    for what, to, shape in MORE:
+        g = np.asarray(draw(*to, seed=3))
+        found = call(answer.unbroadcast, g, shape)
+        sentence = f"g of shape {to} back to {shape}, {what}"
+        if np.shape(found) != shape:
+            fail(f"Right at first, and wrong for {sentence}: the result is {np.shape(found)}")
+        check_value(found, unbroadcast(g, shape), f"the cotangent ({sentence})", g=g)
 
 
 WRONG = [
     Wrong("return g", "has shape .* a sum is missing"),
-    Wrong("return g.sum(axis=0)", "summed too far, or not at all|length 1 must stay"),
-    Wrong("return np.broadcast_to(g.sum(), shape)", "wrong"),
+    Wrong("return g.sum(axis=0)", "summed too far|length 1 must stay"),
+    Wrong("return np.broadcast_to(g.sum(), shape)", "everywhere"),
     Wrong(
         "leading = g.ndim - len(shape)\nreturn g.sum(axis=tuple(range(leading)))",
         "a sum is missing",

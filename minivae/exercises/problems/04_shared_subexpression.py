@@ -121,7 +121,7 @@ def check(answer):
             lambda g, out, x: g * (np.sin(x**2) + x**2 * np.cos(x**2) * 2 * x)
         ),
     }
-    check_vjp(answer.f_vjp, f, suspects=suspects, x=x)
+    check_vjp(answer.f_vjp, f, f_vjp, suspects=suspects, x=x)
 
 
 WRONG = [

@@ -41,7 +41,9 @@ def check(answer):
             g @ B.T,
         ),
     }
-    check_vjp(answer.matmul_vjp, matmul, suspects=suspects, A=draw(3, 5), B=draw(5, 4))
+    check_vjp(
+        answer.matmul_vjp, matmul, matmul_vjp, suspects=suspects, A=draw(3, 5), B=draw(5, 4)
+    )
     # Square matrices do not say by their shapes which one has to be transposed.
     square = dict(A=draw(4, 4), B=draw(4, 4, seed=1))
     suspects = {
@@ -55,7 +57,7 @@ def check(answer):
             lambda g, out, A, B: (B.T @ g, A.T @ g)
         ),
     }
-    check_vjp(answer.matmul_vjp, matmul, suspects=suspects, **square)
+    check_vjp(answer.matmul_vjp, matmul, matmul_vjp, suspects=suspects, **square)
 
 
 WRONG = [

@@ -32,7 +32,7 @@ def activations_vjp(g, tanh_x, softplus_x, x):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, check_vjp, draw, fail
+from minivae.exercises.judging import Wrong, call, check_function, check_vjp, draw, fail, named
 
 EQUATIONS = ["AD.2"]
 
@@ -51,6 +51,7 @@ def sigmoid(x):
 
 def check(answer):
     def vjp(which):
+        @named("activations_vjp")
         def one(g, out, x):
             found = call(answer.activations_vjp, g, np.tanh(x), softplus(x), x)
             if not isinstance(found, tuple | list) or len(found) != 2:
@@ -59,10 +60,14 @@ def check(answer):
 
         return one
 
+    def right(which):
+        return lambda g, out, x: activations_vjp(g, np.tanh(x), softplus(x), x)[which]
+
     x = draw(3, 4)
     check_vjp(
         vjp(0),
         tanh,
+        right(0),
         suspects={
             "through tanh: the square is missing in 1 - tanh**2": lambda g, out, x: g * (1 - out),
             "through tanh: the derivative is 1 - tanh(x)**2, with the output in place of x": (
@@ -99,6 +104,7 @@ def check(answer):
     check_vjp(
         vjp(1),
         softplus,
+        right(1),
         suspects={
             "through softplus: this is the derivative of the sigmoid, which is softplus' itself": (
                 lambda g, out, x: g * sigmoid(x) * (1 - sigmoid(x))
@@ -139,6 +145,7 @@ def check(answer):
     def values(g, x):
         return activations_vjp(g, np.tanh(x), softplus(x), x)
 
+    @named("activations_vjp")
     def theirs(g, x):
         return answer.activations_vjp(g, np.tanh(x), softplus(x), x)
 

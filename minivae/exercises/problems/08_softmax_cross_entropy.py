@@ -31,7 +31,15 @@ def cross_entropy_vjp(g, out, a, labels):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_vjp, combined, draw
+from minivae.exercises.judging import (
+    Wrong,
+    call,
+    check_function,
+    check_vjp,
+    combined,
+    draw,
+    named,
+)
 
 EQUATIONS = ["AD.7"]
 
@@ -51,6 +59,7 @@ def check(answer):
     def forward(a):
         return cross_entropy(a, labels)
 
+    @named("cross_entropy_vjp")
     def vjp(g, out, a):
         return call(answer.cross_entropy_vjp, g, out, a, labels)
 
@@ -111,6 +120,12 @@ def check(answer):
             "the 1 is subtracted in every column that is somebody's label: each row has its own": (
                 lambda a: -np.minimum(hot.sum(axis=0), 1) + 0 * a
             ),
+            "the 1 stands one place before the label: labels count from 0": (
+                lambda a: -np.roll(hot, -1, axis=1)
+            ),
+            "the 1 stands one place behind the label: labels count from 0": (
+                lambda a: -np.roll(hot, 1, axis=1)
+            ),
         },
         more={
             "": lambda p: 1.0,
@@ -130,7 +145,33 @@ def check(answer):
             "g is averaged: each loss has a cotangent of its own": lambda g, out: g.mean() + 0 * g,
         },
     )
-    check_vjp(vjp, forward, suspects=suspects, a=draw(3, 4))
+    def right(g, out, a):
+        return cross_entropy_vjp(g, out, a, labels)
+
+    check_vjp(vjp, forward, right, suspects=suspects, a=draw(3, 4))
+    check_function(
+        answer.cross_entropy_vjp,
+        cross_entropy_vjp,
+        repair=with_loss,
+        elsewhere={
+            "where the logits reach 1000: exp overflows there; log_softmax is given, and does not": (
+                {"a": 1000 * draw(3, 4, seed=1)}
+            ),
+            "where the logits lie near -1000: exp is 0 there, and 0/0; log_softmax is given": (
+                {"a": draw(3, 4, seed=1) - 1000}
+            ),
+            "where two data have the same label": {"labels": np.array([1, 1, 3])},
+        },
+        g=draw(3, seed=2),
+        out=draw(3, seed=3),
+        a=draw(3, 4, seed=4),
+        labels=np.array([3, 1, 0]),
+    )
+
+
+def with_loss(inputs):
+    """The same inputs with the loss that belongs to them."""
+    return {**inputs, "out": cross_entropy(inputs["a"], inputs["labels"])}
 
 
 WRONG = [

@@ -112,7 +112,7 @@ def check(answer):
             P_of(g, out).sum(axis=0),
         ),
     }
-    check_vjp(answer.layer_vjp, layer, suspects=suspects, **inputs)
+    check_vjp(answer.layer_vjp, layer, layer_vjp, suspects=suspects, **inputs)
 
 
 def P_of(g, out):
@@ -140,5 +140,5 @@ WRONG = [
         "P = g * (1 - np.tanh(X @ W) ** 2)\nreturn P @ W.T, X.T @ P, P.sum(axis=0)",
         "bias b is left out",
     ),
-    Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P", "2 cotangents for 3"),
+    Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P", "2 results where 3"),
 ]

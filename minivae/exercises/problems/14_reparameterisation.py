@@ -23,7 +23,7 @@ def sample_vjp(g, out, mu, log_var, eps):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_vjp, combined, draw
+from minivae.exercises.judging import Wrong, call, check_function, check_vjp, combined, draw, named
 
 EQUATIONS = ["REP.1", "REP.2"]
 
@@ -42,6 +42,10 @@ def check(answer):
     def forward(mu, log_var):
         return sample(mu, log_var, eps)
 
+    def right(g, out, mu, log_var):
+        return sample_vjp(g, out, mu, log_var, eps)
+
+    @named("sample_vjp")
     def vjp(g, out, mu, log_var):
         return call(answer.sample_vjp, g, out, mu, log_var, eps)
 
@@ -126,7 +130,17 @@ def check(answer):
             0.5 * g * np.exp(v / 2) * out,
         ),
     }
-    check_vjp(vjp, forward, suspects=suspects, mu=draw(5, 3), log_var=draw(5, 3, seed=1))
+    check_vjp(vjp, forward, right, suspects=suspects, mu=draw(5, 3), log_var=draw(5, 3, seed=1))
+    check_function(
+        answer.sample_vjp, sample_vjp, names=("mu's cotangent", "log_var's cotangent"),
+        repair=with_z, g=draw(4, 3, seed=3), out=draw(4, 3, seed=4), mu=draw(4, 3),
+        log_var=draw(4, 3, seed=1), eps=draw(4, 3, seed=2),
+    )  # fmt: skip
+
+
+def with_z(inputs):
+    """The same inputs with the z that belongs to them."""
+    return {**inputs, "out": sample(inputs["mu"], inputs["log_var"], inputs["eps"])}
 
 
 WRONG = [

@@ -8,12 +8,13 @@ With these files you can
 
 In reading order: ``catalogue``, an exercise and how the hole is cut from its one source;
 ``judging``, with ``patterns``, what authors write checks with; ``verdict``, the screen that a
-student reads; ``running``, which runs a check; ``folder``, a student's files and progress;
+student reads; ``running``, which runs a check; ``processes``, several at once, each in time; ``folder``, a student's files and progress;
 ``classroom``, a teacher's view of them. The README beside this file is for authors.
 """
 
 from minivae.exercises.catalogue import Exercise, catalogue, find
-from minivae.exercises.running import judge, judge_file
+from minivae.exercises.processes import judge_file
+from minivae.exercises.running import judge
 from minivae.exercises.verdict import Verdict
 
 __all__ = ["Exercise", "Verdict", "catalogue", "find", "judge", "judge_file"]

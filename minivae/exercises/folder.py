@@ -14,7 +14,7 @@ from typing import Any
 
 from minivae.checkpoint import atomic_write
 from minivae.exercises.catalogue import Exercise, catalogue
-from minivae.exercises.running import TIME_LIMIT, judge_file
+from minivae.exercises.processes import TIME_LIMIT, judge_file
 from minivae.exercises.verdict import Verdict
 
 __all__ = ["Folder"]

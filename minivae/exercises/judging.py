@@ -164,8 +164,8 @@ def combined(
                 found.append(tuple(place))
         places += sorted(found)
     suspects: dict[str, Function] = {}
-    for place in places:
-        chosen = [part[i] for part, i in zip(choices, place, strict=True)]
+    for one in places:
+        chosen = [part[i] for part, i in zip(choices, one, strict=True)]
         choice = dict(zip(parts, (value for _, value in chosen), strict=True))
         suspects["; ".join(said for said, _ in chosen if said)] = partial(build, **choice)
     return suspects

@@ -87,7 +87,7 @@ class Answer(Comparison):
     where: Array  # it is wrong
 
     @property
-    def wrong(self) -> Array:  # type: ignore[override]
+    def wrong(self) -> Array:
         """Where it is wrong, by the check's own tolerance."""
         return self.where
 

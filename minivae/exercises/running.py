@@ -1,17 +1,16 @@
-"""Running a check: in this process, or in one of its own that ends in time."""
+"""Running a check: what an answer's text is worth, in this process and with no limits.
+
+``processes`` runs the same in a process of its own that ends in time.
+"""
 
 from __future__ import annotations
 
+import ast
 import contextlib
-import faulthandler
 import io
-import json
 import linecache
-import os
-import signal
-import subprocess
-import sys
-import tempfile
+import re
+import stat
 import textwrap
 import traceback
 import types
@@ -19,23 +18,33 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from minivae.exercises.catalogue import Exercise, find, hole
-from minivae.exercises.judging import Mistake
+import numpy as np
+
+from minivae.exercises.catalogue import Exercise, hole
+from minivae.exercises.judging import Mistake, other_numbers
 from minivae.exercises.verdict import Kind, Verdict
 
-__all__ = ["TIME_LIMIT", "judge", "judge_file"]
+__all__ = ["judge", "read_answer", "say", "todo"]
 
-TIME_LIMIT = 10.0  # seconds
+LARGEST = 1_000_000  # bytes in a file that can be an answer
+KEPT = 2000  # the last characters that an answer prints
 
 
-def judge(exercise: Exercise, text: str, file: str | None = None) -> Verdict:
-    """Judge the text of a student's file, in this process and with no time limit."""
+def judge(exercise: Exercise, text: str, file: str | None = None, salt: int = 1) -> Verdict:
+    """Judge the text of a student's file, in this process and with no time limit.
+
+    What is right for the author's numbers is tried with others, which ``salt`` chooses.
+    """
     name = file or exercise.file
-    printed = io.StringIO()
-    say = _Sayer(exercise, text, name, printed)
+    untouched = todo(exercise, text, name)
+    if untouched is not None:
+        return untouched
+    printed = _Printed()
     module = types.ModuleType(Path(name).stem)
     module.__file__ = name
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    found: dict[str, Any] = {}
+    kind: Kind = "error"
     try:
         with (
             contextlib.redirect_stdout(printed),
@@ -44,53 +53,135 @@ def judge(exercise: Exercise, text: str, file: str | None = None) -> Verdict:
         ):
             warnings.simplefilter("ignore")  # the numbers show what they warn of
             exec(compile(text, name, "exec"), module.__dict__)
-            exercise.check(module)
+            try_everywhere(exercise, module, salt)
+        kind, diagnosis = "pass", ""
     except Mistake as mistake:
-        return say("fail", mistake.diagnosis, shapes=mistake.shapes, rows=mistake.rows)
-    except NotImplementedError:
-        todo = f"There is nothing in the hole yet: {_task(text)}"
-        return say("todo", todo, traceback=traceback.format_exc())
+        kind, diagnosis = "fail", mistake.diagnosis
+        found = {"shapes": mistake.shapes, "rows": mistake.rows}
+    except NotImplementedError as error:
+        diagnosis = _still_raises(error, text, name)
     except SyntaxError as error:
         inside = error.filename == name
         where = f"Line {error.lineno}" if inside else "The answer"
         line = f": {error.text.strip()}" if inside and error.text else ""
-        said = f"{where} is not Python, {error.msg}{line}"
-        return say("error", said, traceback=traceback.format_exc())
+        diagnosis = f"{where} is not Python, {error.msg}{line}"
     except (Exception, SystemExit) as error:
-        return say("error", _describe(error, name, module), traceback=traceback.format_exc())
-    return say("pass")
+        diagnosis = _describe(error, name, module)
+        found = {"traceback": traceback.format_exc()}
+    if kind == "error":
+        found.setdefault("traceback", traceback.format_exc())
+    return say(exercise, kind, diagnosis, text=text, file=name, printed=str(printed), **found)
 
 
-class _Sayer:
-    """Verdicts on one answer."""
+def try_everywhere(exercise: Exercise, answer: Any, salt: int) -> None:
+    """Check an answer with the author's numbers, then with others."""
+    exercise.check(answer)
+    try:
+        with other_numbers(salt):
+            exercise.check(answer)
+    except Mistake as mistake:
+        said = mistake.diagnosis[:1].lower() + mistake.diagnosis[1:]
+        raise Mistake(
+            f"Right for the first numbers, and wrong for others of the same shapes: {said}",
+            mistake.shapes,
+            mistake.rows,
+        ) from None
 
-    def __init__(self, exercise: Exercise, text: str, name: str, printed: io.StringIO) -> None:
-        self.exercise, self.text, self.name, self.printed = exercise, text, name, printed
 
-    def __call__(self, kind: Kind, diagnosis: str = "", **more: Any) -> Verdict:
-        marks = hole(self.text)
-        line = marks[0] + 1 if marks else 1
-        as_it_was = kind in ("pass", "todo") or not self.text
-        note = "" if as_it_was else _changed_outside(self.exercise, self.text)
-        return Verdict(
-            self.exercise.number,
-            self.exercise.title,
-            kind,
-            diagnosis,
-            where=f"{Path(self.name).name}:{line}",
-            equations=list(self.exercise.equations),
-            note=note,
-            printed=self.printed.getvalue()[-2000:],
-            **more,
-        )
+class _Printed(io.StringIO):
+    """What an answer prints, of which the end is kept."""
+
+    def write(self, text: str) -> int:
+        if self.tell() > 50 * KEPT:
+            kept = str(self)
+            self.seek(0)
+            self.truncate()
+            super().write(kept)
+        return super().write(text[-50 * KEPT :])
+
+    def __str__(self) -> str:
+        return self.getvalue()[-KEPT:]
+
+
+def say(
+    exercise: Exercise, kind: Kind, diagnosis: str = "", *, text: str, file: str, **more: Any
+) -> Verdict:
+    """A verdict on an answer."""
+    marks = hole(text)
+    line = marks[0] + 1 if marks else 1
+    as_it_was = kind in ("pass", "todo") or not text
+    return Verdict(
+        exercise.number,
+        exercise.title,
+        kind,
+        diagnosis,
+        where=f"{Path(file).name}:{line}",
+        equations=list(exercise.equations),
+        note="" if as_it_was else _changed_outside(exercise, text),
+        **more,
+    ).cleaned()
+
+
+# ---- a hole that is not filled ----
+
+
+def todo(exercise: Exercise, text: str, file: str) -> Verdict | None:
+    """The verdict on a hole that is as it was handed out, or empty; None for any other."""
+    lines, shipped = _inside(text), _inside(exercise.as_shipped)
+    if lines is None or shipped is None:
+        return None
+    found, handed_out = _statements(lines), _statements(shipped)
+    if found is None or handed_out is None:
+        return None
+    if found and list(map(ast.dump, found)) != list(map(ast.dump, handed_out)):
+        return None
+    task = _task(text)
+    what = "There is nothing in the hole yet"
+    if found and "NotImplementedError" not in "\n".join(shipped):
+        what = "The hole is as it was handed out"
+    return say(exercise, "todo", f"{what}: {task}", text=text, file=file)
+
+
+def _inside(text: str) -> list[str] | None:
+    marks = hole(text)
+    return None if marks is None else text.splitlines()[marks[0] : marks[1] - 1]
+
+
+def _statements(lines: list[str]) -> list[ast.stmt] | None:
+    """The statements in a hole that do anything; None if it is not Python."""
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    try:
+        body = ast.parse(textwrap.dedent("\n".join(code))).body
+    except (SyntaxError, ValueError):
+        return None
+    return [s for s in body if not isinstance(s, ast.Pass) and not _is_constant(s)]
+
+
+def _is_constant(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _task(text: str) -> str:
     marks = hole(text)
-    if marks is None:
-        return "replace the line with NotImplementedError"
-    line = text.splitlines()[marks[0] - 1]
+    line = text.splitlines()[marks[0] - 1] if marks else ""
     return line.partition(":")[2].strip(" -") or "replace the line with NotImplementedError"
+
+
+# ---- exceptions ----
+
+
+def _still_raises(error: BaseException, text: str, name: str) -> str:
+    """What to do about the line that a file is handed out with, when there is an answer too."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == name]
+    line = f"Line {frames[-1].lineno}" if frames else "The file"
+    said = f"{line} still raises NotImplementedError"
+    body = _statements(_inside(text) or []) or []
+    at = [i for i, s in enumerate(body) if isinstance(s, ast.Raise)]
+    if at and at[0] < len(body) - 1:
+        return f"{said}, and nothing that stands below it runs: delete that line"
+    if at and not any(isinstance(s, ast.Return) for one in body for s in ast.walk(one)):
+        return f"{said}; what stands above it has no return: write one in place of that line"
+    return f"{said}: delete that line"
 
 
 def _describe(error: BaseException, name: str, module: types.ModuleType) -> str:
@@ -101,15 +192,46 @@ def _describe(error: BaseException, name: str, module: types.ModuleType) -> str:
     where = f"Line {frames[-1].lineno}, {frames[-1].line}, raises" if frames else "The check met"
     if isinstance(error, RecursionError):
         return f"{where} RecursionError: the function calls itself without end"
+    if isinstance(error, MemoryError):
+        return f"{where} MemoryError: it asks for more memory than a check may have"
     if isinstance(error, AttributeError) and not frames and error.obj.__class__ is type(module):
         return (
             f"The file has no {error.name}: it was renamed or removed, or this is the file of "
             "another exercise; 'reset' puts it back and keeps what you wrote beside it"
         )
     what = textwrap.shorten(str(error).partition(", with gufunc signature")[0], 200)
-    if "broadcast" in what or "mismatch" in what:
-        what += " (print the shapes of its parts: a transpose, or keepdims=True?)"
-    return f"{where} {type(error).__name__}: {what}"
+    said = f"{where} {type(error).__name__}: {what}"
+    said += "".join(f" ({note})" for note in getattr(error, "__notes__", ())[:1])
+    return said + (_help(error, what, name, frames[-1].line or "") if frames else "")
+
+
+def _help(error: BaseException, what: str, name: str, line: str) -> str:
+    """What a teacher would add, who sees the line and the arrays in it."""
+    local = _locals(error, name)
+    if re.search(r"(length-1|0-dimensional|size-1) array", what) and "math." in line:
+        call = re.search(r"math\.(\w+)", line)
+        return f" (math.{call[1]} takes one number: np.{call[1]} takes arrays)" if call else ""
+    if isinstance(error, NameError):
+        return f" (known here: {', '.join(local)})" if local else ""
+    words = set(re.findall(r"\w+", line))
+    shapes = [f"{n} {v.shape}" for n, v in local.items() if n in words and np.ndim(v)]
+    if not re.search("broadcast|mismatch|dimension|aligned|axis|shape|out of bounds", what):
+        return ""
+    there = f" (there: {', '.join(shapes)})" if shapes else ""
+    if "matmul" in what or "aligned" in what or "@" in line:
+        return f"{there}; in A @ B the last axis of A and the first of B agree: a transpose?"
+    return f"{there}; is it a transpose, an axis, or keepdims=True?"
+
+
+def _locals(error: BaseException, name: str) -> dict[str, Any]:
+    """The variables of the student's function where it failed."""
+    found: dict[str, Any] = {}
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code.co_filename == name:
+            found = {k: v for k, v in at.tb_frame.f_locals.items() if not k.startswith("__")}
+        at = at.tb_next
+    return found
 
 
 def _changed_outside(exercise: Exercise, text: str) -> str:
@@ -127,96 +249,27 @@ def _changed_outside(exercise: Exercise, text: str) -> str:
     return f"Lines outside the hole were changed. If that was not meant: {reset} a copy."
 
 
-# ---- in a process of its own ----
+# ---- files ----
 
 
-def judge_file(exercise: Exercise, path: Path, limit: float = TIME_LIMIT) -> Verdict:
-    """Judge a student's file in a process of its own, which is stopped after ``limit`` seconds.
+def read_answer(path: Path) -> str:
+    """The text of a student's file: UTF-8, or UTF-16 as some systems save it.
 
     Raises
     ------
     OSError
-        If the file cannot be read.
+        If it cannot be read.
+    ValueError
+        If it is not a file of text.
     """
-    with open(path, encoding="utf-8-sig") as file:  # some editors put a mark before the text
-        try:
-            text = file.read()
-        except UnicodeDecodeError:
-            return _Sayer(exercise, "", str(path), io.StringIO())(
-                "error", "The file is not text in UTF-8: save it as UTF-8"
-            )
-    with tempfile.TemporaryDirectory() as folder:
-        result, stack = Path(folder, "verdict.json"), Path(folder, "stack.txt")
-        complaints = Path(folder, "complaints.txt")
-        # -P: a file of the student's that is called random.py must not stand for Python's own
-        command = [sys.executable, "-P", "-m", "minivae.exercises.running"]
-        command += [exercise.number, str(path)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
-        # The complaints go to a file, not to a pipe: a child that the answer left behind would hold
-        # that open.
-        with (
-            open(complaints, "w", encoding="utf-8") as stderr,
-            subprocess.Popen(
-                [*command, str(result), str(stack), str(limit)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            ) as process,
-        ):
-            try:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=limit + 20)
-            finally:
-                _kill_all(process)
-        if result.exists():
-            return Verdict.from_json(json.loads(result.read_text(encoding="utf-8")))
-        complaint = complaints.read_text(encoding="utf-8", errors="replace")
-        say = _Sayer(exercise, text, str(path), io.StringIO())
-        hung = stack.read_text(encoding="utf-8") if stack.exists() else ""
-    if hung:
-        line = _line_of(hung, path)
-        at = f", at line {line}" if line else ""
-        said = f"It did not end within {limit:g} seconds: an endless loop{at}?"
-        return say("timeout", said, traceback=hung)
-    said = f"The check's process ended with status {process.returncode} and no verdict"
-    return say("error", said, traceback=complaint)
-
-
-def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """End a process, and what it has left behind where the system can tell."""
-    process.kill()
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _line_of(stack: str, path: Path) -> str | None:
-    for line in stack.splitlines():
-        if f'"{path}", line ' in line:
-            return line.partition(", line ")[2].split()[0]
-    return None
-
-
-def _main(number: str, path: str, result: str, stack: str, limit: str) -> None:
-    """Judge one file and write the verdict."""
-    exercise, text = find(number), Path(path).read_text(encoding="utf-8-sig")
-    _ = exercise.author  # loaded before the clock runs
-    with open(stack, "w", encoding="utf-8") as hung:
-        faulthandler.dump_traceback_later(float(limit), exit=True, file=hung)
-        verdict = judge(exercise, text, path)
-        faulthandler.cancel_dump_traceback_later()
-    part = Path(f"{result}.part")
-    part.write_text(json.dumps(verdict.as_json()), encoding="utf-8")
-    part.replace(result)
-    os._exit(0)  # now, and not when threads of the answer have ended
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("It is not a file: a folder, a pipe or a device is in its place")
+    if status.st_size > LARGEST:
+        raise ValueError(f"The file has {status.st_size} bytes; an answer has a few thousand")
+    content = path.read_bytes()
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError("The file is not text in UTF-8: save it as UTF-8") from None

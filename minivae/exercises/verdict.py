@@ -6,9 +6,9 @@ import dataclasses
 import textwrap
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-__all__ = ["Kind", "Row", "Verdict"]
+__all__ = ["Kind", "Row", "Verdict", "plain"]
 
 WIDTH = 79
 Kind = Literal["pass", "fail", "todo", "error", "timeout"]
@@ -100,7 +100,20 @@ class Verdict:
     def from_json(cls, found: dict[str, Any]) -> Verdict:
         """The verdict that :meth:`as_json` wrote."""
         rows = [Row(r["where"], float(r["yours"]), float(r["expected"])) for r in found["rows"]]
-        return cls(**{**found, "rows": rows})
+        return cls(**{**found, "rows": rows[:5]}).cleaned()
+
+    def cleaned(self) -> Verdict:
+        """The same with whatever would disturb a terminal or a file of text written out."""
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"there is no verdict {self.kind!r}")
+        text: dict[str, Any] = {
+            part.name: plain(getattr(self, part.name))
+            for part in dataclasses.fields(self)
+            if part.type == "str"
+        }
+        rows = [row._replace(where=plain(row.where)) for row in self.rows]
+        labels = [plain(label) for label in self.equations]
+        return dataclasses.replace(self, rows=rows, equations=labels, **text)
 
     def screen(self, verbose: bool = False) -> str:
         """The verdict on one screen of 80 columns and 24 lines; more if ``verbose``."""
@@ -141,6 +154,14 @@ class Verdict:
         kept = found if verbose else found[-3:]
         more = f" (the last {len(kept)} of {len(found)} lines)" if len(kept) < len(found) else ""
         return [f"  It printed{more}:", *(f"    {line}"[:WIDTH] for line in kept)]
+
+
+def plain(text: str) -> str:
+    """A text with control characters and halves of surrogate pairs written out."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def _wrap(text: str, at_most: int) -> list[str]:

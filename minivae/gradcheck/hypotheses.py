@@ -73,7 +73,7 @@ class Comparison:
     counts
         Whole numbers among the inputs, by name.
     elsewhere
-        What is found with an input, by name, replaced.
+        What is found with an input, by name, replaced; None if that cannot be.
     """
 
     found: Array
@@ -82,7 +82,7 @@ class Comparison:
     name: str = ""
     inputs: Mapping[str, Array] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
-    elsewhere: Callable[[Mapping[str, Array]], Array] | None = None
+    elsewhere: Callable[[Mapping[str, Array]], Array | None] | None = None
 
     NEAR: ClassVar[float] = 1e-5  # at which relative error numbers are taken for foreseen ones
     FLOOR: ClassVar[float] = 1e-9  # the same, relative to the largest

@@ -5,16 +5,17 @@ import sys
 from pathlib import Path
 
 from minivae.equations import read_registry
-from minivae.exercises import catalogue, judge
+from minivae.exercises import catalogue, find, judge
 from minivae.exercises.catalogue import hole
 
 ROOT = Path(__file__).parents[2]
 
 
 def wrong_answers(exercise):
-    """The bank of an exercise, and its bug if it is one to find."""
+    """The bank of an exercise, and its bug if it is one to find, once somebody has touched it."""
     bug = getattr(exercise.author, "BUG", None)
-    return [*exercise.author.WRONG, *([bug] if bug else [])]
+    touched = bug and bug._replace(body=f"_ = 0  # looked at\n{bug.body}")
+    return [*exercise.author.WRONG, *([touched] if bug else [])]
 
 
 def faults_of_form(exercise):
@@ -30,10 +31,9 @@ def faults_of_form(exercise):
         yield f"its equations {exercise.equations} are not all in the book"
     if not exercise.title or len(exercise.title) > 60:
         yield "its title is missing, or longer than 60 characters"
-    if getattr(exercise.author, "BUG", None) is None:
-        shipped = judge(exercise, exercise.as_shipped)
-        if shipped.kind != "todo" or "NotImplementedError" not in shipped.traceback:
-            yield f"as handed out it is {shipped.kind}: {shipped.diagnosis}"
+    shipped = judge(exercise, exercise.as_shipped)
+    if shipped.kind != "todo" or shipped.rows:
+        yield f"as handed out it is {shipped.kind}: {shipped.diagnosis}"
     solved = judge(exercise, exercise.solved)
     if not solved:
         yield f"its solution does not pass: {solved.diagnosis}\n{solved.traceback}"
@@ -56,6 +56,9 @@ def faults_of_screen(verdict):
     screen = str(verdict).splitlines()
     if len(screen) > 23 or max(map(len, screen)) > 80:
         yield f"{len(screen)} lines of up to {max(map(len, screen))} columns:\n{verdict}"
+    called = verdict.shapes.partition(":")[0]
+    if called and f"def {called}(" not in find(verdict.exercise).solved:
+        yield f"it names {called}, which no student knows"
     shapes = [
         tuple(map(int, re.findall(r"\d+", shape)))
         for shape in re.findall(r"\(([\d, ]+)\)", verdict.shapes)

@@ -11,7 +11,8 @@ def walk_order(root, inputs):
     """Return a list of all nodes from root on, each once and before each of its inputs.
 
     ``inputs[node]`` is the tuple of the nodes that node was made from, empty for a leaf. Nodes are
-    hashable; there are no cycles. A graph may be thousands of nodes deep.
+    hashable; there are no cycles. A graph may be thousands of nodes deep. inputs may hold nodes
+    that root was not made from: they stay out of the list.
     """
     # --- your code: return the list, root first ---
     order, seen, stack = [], set(), [(root, False)]
@@ -31,7 +32,9 @@ def walk_order(root, inputs):
 
 import time
 
-from minivae.exercises.judging import Wrong, call, fail
+import numpy as np
+
+from minivae.exercises.judging import SALT, Wrong, call, fail
 
 EQUATIONS = ["AD.3"]
 
@@ -58,13 +61,38 @@ GRAPHS = {
     "a long way and a short way": {
         "loss": ("a", "b"), "a": ("b", "c"), "b": ("d",), "c": ("d", "b"), "d": ("x",), "x": ()
     },
+    "a node that is made from x, and that loss was not made from": {
+        "loss": ("y",), "y": ("x",), "plot": ("x", "y"), "x": ()
+    },
+    "other nodes with inputs of their own": {
+        "title": ("font",), "font": (), "loss": ("x", "w"), "x": (), "w": (), "report": ("loss",)
+    },
+    "a root that is a leaf": {"loss": ()},
 }  # fmt: skip
+
+
+def programs(count=30):
+    """Random graphs, with branches that lead nowhere, their nodes in any order."""
+    random = np.random.default_rng(SALT.get())
+    for _ in range(count):
+        size = int(random.integers(3, 12))
+        inputs = {
+            f"n{i}": tuple(f"n{j}" for j in random.integers(0, i, int(random.integers(1, 4))))
+            if i > 1
+            else ()
+            for i in range(size)
+        }
+        nodes = random.permutation(list(inputs)).tolist()
+        yield {node: inputs[node] for node in nodes}, f"n{int(random.integers(size // 2, size))}"
 
 
 def check(answer):
     for what, inputs in GRAPHS.items():
-        shapes = f"walk_order: {what}, loss made of {', '.join(inputs['loss'])}"
+        shapes = f"walk_order: {what}, loss made of {', '.join(inputs['loss']) or 'nothing'}"
         judge_order(call(answer.walk_order, "loss", inputs), inputs, "loss", what, shapes)
+    for inputs, root in programs():
+        found = call(answer.walk_order, root, inputs)
+        judge_order(found, inputs, root, f"a random graph, root {root}", "")
     # Forty diamonds on top of each other: 2**40 paths, 121 nodes.
     stacked = {0: ()}
     for i in range(40):
@@ -98,6 +126,16 @@ class Patient(dict):
         return super().__getitem__(node)
 
 
+def below(root, inputs):
+    """The nodes that root was made from, and itself."""
+    seen, stack = {root}, [root]
+    while stack:
+        new = set(inputs[stack.pop()]) - seen
+        seen |= new
+        stack.extend(new)
+    return seen
+
+
 def judge_order(found, inputs, root, what, shapes):
     try:
         order = list(found)
@@ -105,7 +143,8 @@ def judge_order(found, inputs, root, what, shapes):
         fail(f"It returns {type(found).__name__}, not a list of nodes", shapes)
     strangers = [node for node in order if node not in inputs]
     if strangers:
-        fail(f"{strangers[0]!r} is in the list, and is no node of the graph", shapes)
+        fail(f"{strangers[0]!r} is in the list, and is not a node of the graph", shapes)
+    needed = below(root, inputs)
     shown = f" ({what}: you return {', '.join(map(str, order[:8]))})"
     twice = [node for node in order if order.count(node) > 1] if len(order) < 500 else []
     if twice or len(set(order)) != len(order):
@@ -114,15 +153,24 @@ def judge_order(found, inputs, root, what, shapes):
             f"{node} is in the list more than once: its cotangent would go back twice{shown}",
             shapes,
         )
-    missing = [node for node in inputs if node not in set(order)]
+    missing = needed - set(order)
     if missing:
-        kind = "the root itself" if missing == [root] else f"{missing[0]}"
-        fail(f"{kind} is missing from the list{shown}", shapes)
+        kind = "the root itself" if root in missing else f"{sorted(missing, key=str)[0]}"
+        waits = [node for node in inputs if node not in needed and missing & set(inputs[node])]
+        why = f": does it wait for {waits[0]}, which root was not made from?" if waits else ""
+        fail(f"{kind} is missing from the list{why}{shown}", shapes)
+    dead = [node for node in order if node not in needed]
+    if dead:
+        fail(
+            f"{dead[0]} is in the list, and root was not made from it: no cotangent reaches it"
+            f"{shown}",
+            shapes,
+        )
     place = {node: i for i, node in enumerate(order)}
     wrong = [(node, i) for node in order for i in inputs[node] if place[i] < place[node]]
     if not wrong:
         return
-    if len(wrong) == sum(map(len, inputs.values())):
+    if len(wrong) == sum(len(inputs[node]) for node in needed) > 1:
         fail(
             f"The order is reversed: inputs come before what was made from them, as on the way "
             f"forward; the walk back begins at the root{shown}",

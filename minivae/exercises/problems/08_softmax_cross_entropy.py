@@ -154,9 +154,9 @@ def check(answer):
         cross_entropy_vjp,
         repair=with_loss,
         elsewhere={
-            "where the logits reach 1000: exp overflows there; log_softmax is given, and does not": (
-                {"a": 1000 * draw(3, 4, seed=1)}
-            ),
+            "where the logits reach 1000: exp overflows there; log_softmax is given for that": {
+                "a": 1000 * draw(3, 4, seed=1),
+            },
             "where the logits lie near -1000: exp is 0 there, and 0/0; log_softmax is given": (
                 {"a": draw(3, 4, seed=1) - 1000}
             ),

@@ -119,7 +119,15 @@ def epsilon_outside(sign):
     return wrong
 
 
+def epsilon_early(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+    rate = learning_rate * np.sqrt(1 - beta2**t) / (1 - beta1**t)
+    return theta - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
 SUSPECTS |= {
+    "epsilon is added to the root of v before v is corrected, as some libraries do: here it stands "
+    "beside the root of the corrected v": epsilon_early,
     "epsilon is added behind the fraction: it stands in the denominator": epsilon_outside(1),
     "epsilon is subtracted behind the fraction: it stands in the denominator": epsilon_outside(-1),
 }
@@ -144,6 +152,21 @@ SUSPECTS |= combined(
 )
 
 
+ELSEWHERE = {
+    "after many steps, t = 10000": {"t": 10000},
+    "where all gradients are 0: epsilon keeps 0/0 away": (
+        {name: np.zeros((3, 4)) for name in ("g", "m", "v")}
+    ),
+    "where beta1 is 0, which leaves m the gradient": {"beta1": 0.0},
+    "where the gradients are small, 1e-9, beside an epsilon of 1e-8": {
+        "g": 1e-9 * draw(3, 4, seed=5),
+        "m": np.zeros((3, 4)),
+        "v": np.zeros((3, 4)),
+        "epsilon": 1e-8,
+    },
+}
+
+
 def check(answer):
     given = dict(
         theta=draw(3, 4), g=draw(3, 4, seed=1), m=0.1 * draw(3, 4, seed=2),
@@ -154,8 +177,9 @@ def check(answer):
         if t == 1:
             given |= dict(m=np.zeros((3, 4)), v=np.full((3, 4), 0.0) + 1e-30)
         check_function(
-            answer.adam_step, adam_step, names=NAMES, suspects=SUSPECTS, **given, t=t, **more
-        )
+            answer.adam_step, adam_step, names=NAMES, suspects=SUSPECTS, elsewhere=ELSEWHERE,
+            **given, t=t, **more,
+        )  # fmt: skip
 
 
 WRONG = [

@@ -149,6 +149,16 @@ def check(answer):
         )  # fmt: skip
 
     check_at(logits, SUSPECTS)
+    many = {"x": (draw(3, 784) > 0).astype(float), "logits": draw(3, 784, seed=1)}
+    check_function(
+        answer.bernoulli_log_prob, bernoulli_log_prob, x=x, logits=logits,
+        elsewhere={
+            "for 784 pixels: a product of 784 probabilities is 0 on a computer; add logarithms": (
+                many
+            ),
+            "where all pixels are on": {"x": np.ones((3, 5))},
+        },
+    )  # fmt: skip
     try:
         check_at(400 * logits, FAR)
     except Mistake as mistake:

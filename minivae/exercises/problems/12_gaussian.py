@@ -116,6 +116,19 @@ SUSPECTS = {
 def check(answer):
     check_function(
         answer.gaussian_log_prob, gaussian_log_prob, terms=terms, suspects=SUSPECTS,
+        elsewhere={
+            "for 784 pixels: a product of 784 densities is 0 or infinite on a computer; their "
+            "logarithms add up": {
+                "x": draw(3, 784),
+                "mu": draw(3, 784, seed=1),
+                "log_var": draw(3, 784, seed=2),
+            },
+            "where log_var is -30 or 30: it was clipped, or something was added to the variance": {
+                "log_var": draw(5, 3, seed=3) + 30.0 * np.sign(draw(5, 3, seed=4)),
+            },
+            "for values near a million: x**2 - 2 x mu + mu**2 loses all digits there; subtract "
+            "first, then square": {"x": 1e6 + draw(5, 3), "mu": 1e6 + draw(5, 3, seed=1)},
+        },
         x=draw(5, 3), mu=draw(5, 3, seed=1), log_var=draw(5, 3, seed=2),
     )  # fmt: skip
 

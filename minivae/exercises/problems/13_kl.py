@@ -100,6 +100,16 @@ SUSPECTS = {
 def check(answer):
     check_function(
         answer.kl_standard_normal, kl_standard_normal, terms=terms, suspects=SUSPECTS,
+        elsewhere={
+            "where log_var is -30: it was clipped, or something was added to the variance": {
+                "log_var": draw(5, 3, seed=3) - 30.0,
+            },
+            "where log_var is 30": {"log_var": draw(5, 3, seed=3) + 30.0},
+            "near the prior, where the KL is 1e-6: it was clipped, or something was added": {
+                "mu": 1e-3 * draw(5, 3),
+                "log_var": 1e-3 * draw(5, 3, seed=1),
+            },
+        },
         mu=draw(5, 3), log_var=draw(5, 3, seed=1),
     )  # fmt: skip
 

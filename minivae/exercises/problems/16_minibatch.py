@@ -91,6 +91,13 @@ def check(answer):
         answer.log_posterior,
         log_posterior,
         suspects=SUSPECTS,
+        elsewhere={
+            "where the minibatch is all of the data": {"n_total": 7},
+            "where there are a million data": {"n_total": 10**6},
+            "where log-likelihoods are near -1000: nothing has to be exponentiated": {
+                "log_likelihoods": draw(7, seed=1) - 1000.0,
+            },
+        },
         log_likelihoods=draw(7),
         log_prior=-2.3,
         n_total=60,

@@ -19,8 +19,7 @@ def importance_weighted_bound(log_weights):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, call, check_function, combined, draw, fail
-from minivae.exercises.verdict import Row
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["IWAE.2"]
 
@@ -125,8 +124,10 @@ SUSPECTS |= {
 
 
 FAR = {
-    "all weights of a datum underflow to 0, as at log-weights near -1000": np.full(4, -1000.0),
-    "weights overflow, as at log-weights near 1000": np.full(4, 1000.0),
+    "all weights of a datum underflow: exp is 0 at log-weights near -1000, as of a picture": (
+        np.full(4, -1000.0)
+    ),
+    "weights overflow: exp is infinite at log-weights near 1000": np.full(4, 1000.0),
     "the data differ in size: take out each datum's own largest, not one for all": (
         np.array([-1000.0, 0.0, 1000.0, 30.0])
     ),
@@ -141,19 +142,9 @@ def check(answer):
         answer.importance_weighted_bound,
         importance_weighted_bound,
         suspects=SUSPECTS,
+        elsewhere={f"where {what}": {"log_weights": log_weights + by} for what, by in FAR.items()},
         log_weights=log_weights,
     )
-    for what, shift in FAR.items():
-        right = importance_weighted_bound(log_weights + shift)
-        found = np.asarray(call(answer.importance_weighted_bound, log_weights + shift))
-        bad = ~np.isclose(found, right, rtol=1e-7, atol=1e-9)
-        if bad.any():
-            n = int(np.argmax(bad))
-            fail(
-                f"Right for small log-weights, and wrong where {what}",
-                "importance_weighted_bound: log_weights (5, 4)",
-                [Row(f"result[{n}]", found[n], right[n])],
-            )
 
 
 WRONG = [

@@ -212,9 +212,21 @@ def check(answer):
         m_step,
         suspects=SUSPECTS,
         names=("pi", "mu", "Sigma"),
+        elsewhere={
+            "for data near a million: the mean of x x^T less mu mu^T loses all digits there; "
+            "subtract the mean first": {"x": draw(11, 4, seed=1) + 1e6},
+            "where each datum belongs to one component": {"r": np.eye(3)[np.arange(11) % 3]},
+        },
+        repair=shared,
         x=draw(11, 4, seed=1) + 0.5,
         r=r,
     )
+
+
+def shared(inputs):
+    """The same inputs with responsibilities that sum to 1 for each datum."""
+    r = inputs["r"]
+    return {**inputs, "r": r / r.sum(axis=1, keepdims=True)}
 
 
 COUNTS = "counts = r.sum(axis=0)\n"

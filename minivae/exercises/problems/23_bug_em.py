@@ -22,7 +22,7 @@ def em_iteration(x, pi, mu, var):
     # --- your code: find the bug ---
     counts = r.sum(axis=0)
     mu = r.T @ x / counts[:, None]
-    var = r.T @ x**2 / counts[:, None] - mu**2
+    var = np.einsum("nk,nkd->kd", r, (x[:, None, :] - mu) ** 2) / counts[:, None]
     return counts / len(x), mu, var
     # --- end of your code ---
 
@@ -161,6 +161,12 @@ def check(answer):
         em_iteration,
         suspects=SUSPECTS,
         names=("pi", "mu", "var"),
+        elsewhere={
+            "for data near a million: the mean of x**2 less mu**2 loses all digits there; subtract "
+            "the mean first": {"x": x + 1e6, "mu": draw(3, 4, seed=2) + 1e6},
+        },
+        repair=weighted,
+        fixed=("var",),
         x=x,
         pi=np.array([0.2, 0.5, 0.3]),
         mu=draw(3, 4, seed=2),
@@ -168,9 +174,14 @@ def check(answer):
     )
 
 
+def weighted(inputs):
+    """The same inputs with weights that sum to 1."""
+    return {**inputs, "pi": inputs["pi"] / inputs["pi"].sum()}
+
+
 COUNTS = "counts = r.sum(axis=0)\n"
 MU = "mu = r.T @ x / counts[:, None]\n"
-VAR = "var = r.T @ x**2 / counts[:, None] - mu**2\n"
+VAR = 'var = np.einsum("nk,nkd->kd", r, (x[:, None, :] - mu) ** 2) / counts[:, None]\n'
 
 BUG = Wrong(
     COUNTS + "weights = counts / len(x)\n" + MU + VAR + "return pi, mu, var",

@@ -2,7 +2,8 @@
 
 The responsibilities of a mixture of Gaussians, equation GMM.2 with the density
 below equation GMM.1. The lines were copied from a published article. More than
-one thing is wrong with them: mend all.
+one thing is wrong with them: mend all. They are to be right for a datum that is
+far from every component too, and in 100 dimensions.
 """
 
 import numpy as np
@@ -13,8 +14,9 @@ def responsibilities(x, pi, mu, Sigma):
     offset = x[:, None, :] - mu
     squares = np.einsum("nki,kij,nkj->nk", offset, np.linalg.inv(Sigma), offset)
     # --- your code: find the bugs ---
-    det = np.linalg.det(2 * np.pi * Sigma)
-    joint = pi * det ** (-1 / 2) * np.exp(-0.5 * squares)
+    log_det = np.linalg.slogdet(Sigma)[1]
+    log_joint = np.log(pi) - 0.5 * log_det - 0.5 * squares
+    joint = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
     return joint / joint.sum(axis=1, keepdims=True)
     # --- end of your code ---
 
@@ -30,8 +32,8 @@ HINTS = [
     "is it the posterior, and where is its prior?",
     "Compare with the equations: the weight pi_k, the power of the determinant, the power of 2 pi, "
     "and the denominator.",
-    "joint = pi * (2 * np.pi) ** (-D / 2) * det ** (-1 / 2) * exp(-squares / 2), and each row of "
-    "joint is divided by its ...",
+    "log_joint = np.log(pi) - log_det / 2 - squares / 2, with np.linalg.slogdet(Sigma)[1], for a "
+    "determinant may underflow; take out the largest of each row, exp, and divide by ...",
 ]
 
 
@@ -162,7 +164,23 @@ def check(answer):
         "mu": 0.5 * draw(3, 4, seed=2),
         "Sigma": root @ root.swapaxes(1, 2) + np.eye(4),
     }
-    check_function(answer.responsibilities, responsibilities, suspects=SUSPECTS, **arguments)
+    wide = 0.01 * draw(3, 100, 100, seed=4)
+    check_function(
+        answer.responsibilities, responsibilities, suspects=SUSPECTS,
+        elsewhere={
+            "for a datum far from every component: all densities underflow to 0, and 0/0 follows; "
+            "add logarithms, and take out the largest of each row": {
+                "x": 60 * draw(7, 4, seed=1),
+            },
+            "in 100 dimensions: a determinant underflows there; take its logarithm, slogdet": {
+                "x": 0.01 * draw(7, 100, seed=1),
+                "mu": 0.001 * draw(3, 100, seed=2),
+                "Sigma": wide @ wide.swapaxes(1, 2) / 100 + 1e-4 * np.eye(100),
+            },
+        },
+        fixed=("Sigma", "pi"),
+        **arguments,
+    )  # fmt: skip
 
 
 DET = "det = np.linalg.det(Sigma)\n"

@@ -158,6 +158,18 @@ def check(answer):
         answer.kl_of_gaussians,
         kl_of_gaussians,
         suspects=SUSPECTS,
+        elsewhere={
+            "for means near a million: expanded squares lose all digits there; subtract first": {
+                "mu": 1e6 + draw(4, 5, seed=1),
+                "mu_p": 1e6 + draw(4, 5, seed=3),
+            },
+            "for scales near 1e-6: was something added to them?": {
+                "mu": 1e-6 * draw(4, 5, seed=1),
+                "sigma": draw(4, 5, seed=2, low=0.4e-6, high=2.5e-6),
+                "mu_p": 1e-6 * draw(4, 5, seed=3),
+                "sigma_p": draw(4, 5, seed=4, low=0.4e-6, high=2.5e-6),
+            },
+        },
         mu=draw(4, 5, seed=1),
         sigma=draw(4, 5, seed=2, low=0.4, high=2.5),
         mu_p=draw(4, 5, seed=3),

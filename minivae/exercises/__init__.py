@@ -8,8 +8,9 @@ With these files you can
 
 In reading order: ``catalogue``, an exercise and how the hole is cut from its one source;
 ``judging``, with ``patterns``, what authors write checks with; ``verdict``, the screen that a
-student reads; ``running``, which runs a check; ``processes``, several at once, each in time; ``folder``, a student's files and progress;
-``classroom``, a teacher's view of them. The README beside this file is for authors.
+student reads; ``running``, which runs a check; ``processes``, which runs several at once, each in
+time; ``folder``, a student's files and progress; ``classroom``, a teacher's view of them. The
+README beside this file is for authors.
 """
 
 from minivae.exercises.catalogue import Exercise, catalogue, find

@@ -214,10 +214,13 @@ def _help(error: BaseException, what: str, name: str, line: str) -> str:
     if isinstance(error, NameError):
         return f" (known here: {', '.join(local)})" if local else ""
     words = set(re.findall(r"\w+", line))
-    shapes = [f"{n} {v.shape}" for n, v in local.items() if n in words and np.ndim(v)]
+    arrays = {n: v for n, v in local.items() if n in words and isinstance(v, np.ndarray)}
+    shapes = [f"{n} {v.shape}" for n, v in arrays.items()]
     if not re.search("broadcast|mismatch|dimension|aligned|axis|shape|out of bounds", what):
         return ""
     there = f" (there: {', '.join(shapes)})" if shapes else ""
+    if "out of bounds" in what:
+        return f"{there}; is it an index of another axis, or does it count from 1?"
     if "matmul" in what or "aligned" in what or "@" in line:
         return f"{there}; in A @ B the last axis of A and the first of B agree: a transpose?"
     return f"{there}; is it a transpose, an axis, or keepdims=True?"

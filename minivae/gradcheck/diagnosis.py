@@ -255,7 +255,8 @@ def _term(case: Case) -> str | None:
         return None
     g = (case.fed.T @ case.g.ravel()).reshape(case.x.shape)
     missing = case.expected - case.found
-    for label, basis in (("g", g), (f"g {case.name}", g * case.x)):
+    factors = [(name, x) for name, x in case.inputs.items() if broadcasts(x, g)]
+    for label, basis in (("g", g), *((f"g {name}", g * x) for name, x in factors)):
         use = case.wrong & (basis != 0)
         if use.sum() < 2:
             continue
@@ -296,6 +297,7 @@ HYPOTHESES: Sequence[Hypothesis] = (
     shared.positions,
     shared.mask,
     shared.cut_to_whole_numbers,
+    shared.almost,
     _is_cotangent,
     _cotangent_rearranged,
     _lacks_factor,
@@ -306,6 +308,7 @@ HYPOTHESES: Sequence[Hypothesis] = (
     shared.replaced,
     shared.repeated,
     shared.scrambled,
+    shared.somewhere,
     shared.straight_line,
 )
 

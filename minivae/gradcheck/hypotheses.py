@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 __all__ = [
     "SCALES",
     "Comparison",
+    "almost",
     "arrangements",
     "broadcasts",
     "changed",
@@ -47,6 +48,7 @@ __all__ = [
     "same_term_everywhere",
     "scrambled",
     "sign",
+    "somewhere",
     "straight_line",
     "values",
 ]
@@ -239,13 +241,27 @@ def factor_of_slices(c: Comparison) -> str | None:
             continue
         rest = tuple(i for i in range(c.expected.ndim) if i != axis)
         r = np.median(np.where(np.isfinite(ratio), ratio, 0.0), axis=rest, keepdims=True)
-        if c.mended(r * c.found):
+        if np.max(np.abs(r - 1)) > 1e-3 and c.mended(r * c.found):
             listed = ", ".join(f"{1 / q:.4g}" for q in r.ravel()[:3])
             return (
                 f"is off by a factor of its own for each index of axis {axis} ({listed}, ...): a "
                 "wrong weight or divisor there, or it is not normalised"
             )
     return None
+
+
+def almost(c: Comparison) -> str | None:
+    """Right to some digits: a stray epsilon, a clip, too few digits."""
+    error = np.max((np.abs(c.found - c.expected) / (np.abs(c.expected) + 1e-300))[c.known])
+    if not error < 2e-3:
+        return None
+    said = f"is almost right, to a relative error of {error:.1e}"
+    if error < 1e-5 and np.allclose(c.found, np.float32(c.found), rtol=1e-12, atol=0):
+        return f"{said}: it was computed in float32, which has seven digits; the inputs are float64"
+    return (
+        f"{said}: a small constant is added somewhere, values are clipped, or digits are lost, by "
+        "cancellation, by a difference quotient or in float32"
+    )
 
 
 # ---- a factor or a term that is a quantity ----
@@ -355,8 +371,7 @@ def cut_to_whole_numbers(c: Comparison) -> str | None:
 
 def clipped(c: Comparison) -> str | None:
     """Right between two bounds, and the bounds beyond them."""
-    right = ~c.wrong
-    if right.sum() < 2 or not np.isfinite(c.found).all():
+    if c.wrong.all() or not np.isfinite(c.found).all():
         return None
     for bound, side, beyond in (
         (c.found.min(), "below", c.expected < c.found),
@@ -570,6 +585,14 @@ def positions(c: Comparison) -> str | None:
                 if "; " in found:
                     return found
     return None
+
+
+def somewhere(c: Comparison) -> str | None:
+    """Wrong in places that follow no rule, all by one mistake."""
+    if c.wrong.sum() < 2 or not (c.known & ~c.wrong).any():
+        return None
+    found = _only(c, f"at {c.wrong.sum()} of {c.known.sum()} elements")
+    return found if "; " in found else None
 
 
 def _only(c: Comparison, where: str) -> str:

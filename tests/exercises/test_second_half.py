@@ -157,11 +157,6 @@ RIGHT = {
     "20 NumPy's averages": """
         mu = np.stack([np.average(x, axis=0, weights=w) for w in r.T])
         return r.mean(0), mu, np.stack([np.cov(x.T, aweights=w, ddof=0) for w in r.T])""",
-    "20 moments": """
-        w = r / r.sum(axis=0)
-        mu = w.T @ x
-        second = np.einsum("nk,ni,nj->kij", w, x, x)
-        return r.mean(axis=0), mu, second - mu[:, :, None] * mu[:, None, :]""",
     "21 a loop": """
         out = np.zeros(len(log_var))
         for n in range(len(out)):
@@ -191,8 +186,13 @@ RIGHT = {
         return logsumexp(log_likelihood - (log_q - log_prior), axis=0) - np.log(len(log_q))""",
     "26 SciPy": """
         from scipy.stats import multivariate_normal as normal
-        j = np.stack([pi[k] * normal(mu[k], Sigma[k]).pdf(x) for k in range(len(pi))], axis=1)
-        return (j.T / j.sum(1)).T""",
+        from scipy.special import softmax
+        j = np.stack([normal(mu[k], Sigma[k]).logpdf(x) for k in range(len(pi))], axis=1)
+        return softmax(j + np.log(pi), axis=1)""",
+    "26 Cholesky": """
+        half = np.log(np.linalg.cholesky(Sigma).diagonal(axis1=1, axis2=2)).sum(axis=1)
+        a = np.log(pi) - half - squares / 2
+        return 1 / np.exp(a[:, None, :] - a[:, :, None]).sum(axis=2)""",
     "27 cross-entropy and entropy": """
         entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
         cross = -0.5 * np.sum(np.log(2 * np.pi) + mu**2 + np.exp(log_var), axis=1)
@@ -243,6 +243,11 @@ WRONG = {
         "return r.mean(0), mu, np.stack([np.cov(x.T, aweights=w) for w in r.T])",
         "unbiased",
     ),
+    "20 moments": (
+        "w = r / r.sum(axis=0)\nmu = w.T @ x\nsecond = np.einsum('nk,ni,nj->kij', w, x, x)\n"
+        "return r.mean(axis=0), mu, second - mu[:, :, None] * mu[:, None, :]",
+        "near a million.*subtract the mean first",
+    ),
     "20 any divisor": (
         "mu = (r / r.sum(0)).T @ x\n"
         "S = np.stack([np.cov(x.T, aweights=w, ddof=0) for w in r.T])\n"
@@ -272,7 +277,12 @@ WRONG = {
         "return np.logaddexp.reduce(w, axis=1) - np.log(w.shape[1])",
         "shape|over the data",
     ),
-    "26 the same for all": ("return np.full(squares.shape, 1 / 3)", "pattern|wrong"),
+    "26 the same for all": ("return np.full(squares.shape, 1 / 3)", "same number all along axis 1"),
+    "26 densities": (
+        "joint = pi * np.linalg.det(Sigma) ** -0.5 * np.exp(-0.5 * squares)\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "far from every component.*underflow",
+    ),
     "26 sums to 2": (
         "j = pi * np.exp(-squares / 2)\nreturn 2 * j / j.sum(axis=1, keepdims=True)",
         "must sum to 1 along axis 1",
@@ -320,8 +330,12 @@ def test_a_bug_to_find_is_wrong_as_handed_out_with_its_diagnosis():
     for number in range(23, 30):
         exercise = find(number)
         verdict = judge(exercise, exercise.as_shipped)
+        assert verdict.kind == "todo"
+        assert verdict.diagnosis.startswith("The hole is as it was handed out: find the bug")
+        bug = exercise.author.BUG
+        verdict = judge(exercise, exercise.filled(f"print('looking')\n{bug.body}"))
         assert verdict.kind == "fail"
-        assert re.search(exercise.author.BUG.diagnosis, verdict.diagnosis, re.IGNORECASE)
+        assert re.search(bug.diagnosis, verdict.diagnosis, re.IGNORECASE)
 
 
 def test_combined_suspects_come_with_the_fewest_mistakes_first():

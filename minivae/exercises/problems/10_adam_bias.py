@@ -101,6 +101,7 @@ CORRECTIONS = {
     "{}: multiplied by the correction, where it is divided": lambda beta, t: 1 / (1 - beta**t),
     "{}: the root of the correction": lambda beta, t: np.sqrt(1 - beta**t),
     "{}: the square of the correction": lambda beta, t: (1 - beta**t) ** 2,
+    "{}: 1 - beta stands where beta is meant, in the power": lambda beta, t: 1 - (1 - beta) ** t,
     "{}: the correction has the wrong sign": lambda beta, t: beta**t - 1,
 }
 
@@ -125,7 +126,21 @@ def epsilon_early(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
     return theta - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
+def again(first, second):
+    def wrong(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+        if first:
+            m = beta1 * m + (1 - beta1) * g
+        if second:
+            v = beta2 * v + (1 - beta2) * g**2
+        return adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon)
+
+    return wrong
+
+
 SUSPECTS |= {
+    "m is updated twice: the line above the hole has done it": again(True, False),
+    "v is updated twice: the line above the hole has done it": again(False, True),
+    "m and v are updated twice: the lines above the hole have done it": again(True, True),
     "epsilon is added to the root of v before v is corrected, as some libraries do: here it stands "
     "beside the root of the corrected v": epsilon_early,
     "epsilon is added behind the fraction: it stands in the denominator": epsilon_outside(1),

@@ -83,6 +83,9 @@ SUSPECTS = {
     "relu stands where softplus is meant": lambda x, logits: np.sum(
         x * logits - np.maximum(logits, 0), axis=1
     ),
+    "softplus is max(l, 0) + log1p(exp(-|l|)): here the exponent is l": lambda x, logits: np.sum(
+        x * logits - np.maximum(logits, 0) - np.log1p(np.exp(logits)), axis=1
+    ),
     "the logarithm of softplus: softplus is a logarithm already": lambda x, logits: np.sum(
         x * logits - np.log(softplus(logits)), axis=1
     ),

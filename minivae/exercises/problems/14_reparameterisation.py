@@ -130,7 +130,10 @@ def check(answer):
             0.5 * g * np.exp(v / 2) * out,
         ),
     }
-    check_vjp(vjp, forward, right, suspects=suspects, mu=draw(5, 3), log_var=draw(5, 3, seed=1))
+    check_vjp(
+        vjp, forward, right, suspects=suspects, resized=False,
+        mu=draw(5, 3), log_var=draw(5, 3, seed=1),
+    )  # fmt: skip
     check_function(
         answer.sample_vjp, sample_vjp, names=("mu's cotangent", "log_var's cotangent"),
         repair=with_z, g=draw(4, 3, seed=3), out=draw(4, 3, seed=4), mu=draw(4, 3),

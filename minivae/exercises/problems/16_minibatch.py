@@ -47,6 +47,12 @@ SUSPECTS = {
     "the prior is subtracted": lambda a, p, n: n / len(a) * a.sum() - p,
     "the prior is counted N times": lambda a, p, n: n / len(a) * a.sum() + n * p,
     "the prior is counted M times": lambda a, p, n: n / len(a) * a.sum() + len(a) * p,
+    "a median, where the mean of the M estimates that of all N": lambda a, p, n: (
+        n * np.median(a) + p
+    ),
+    "the largest log-likelihood alone": lambda a, p, n: n * a.max() + p,
+    "only the first of the M data is used": lambda a, p, n: n * a[0] + p,
+    "only the last of the M data is used": lambda a, p, n: n * a[-1] + p,
 }
 
 
@@ -76,6 +82,7 @@ SUSPECTS |= combined(
         "the prior is counted M times": lambda M, N: M,
         "the prior is counted N/M times": lambda M, N: N / M,
         "the prior is divided by N": lambda M, N: 1 / N,
+        "the prior has M/N: it counts once": lambda M, N: M / N,
         "the prior is divided by M": lambda M, N: 1 / M,
         "the prior has the wrong sign": lambda M, N: -1,
     },

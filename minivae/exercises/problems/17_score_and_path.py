@@ -152,7 +152,9 @@ SUSPECTS |= combined(
     },
     average={
         "": lambda a, b: mean(a * b),
-        "a mean of products is no product of means: multiply first": lambda a, b: mean(a) * mean(b),
+        "a mean of products is not the product of the means: multiply first": lambda a, b: (
+            mean(a) * mean(b)
+        ),
         "a sum over the samples, where a mean is meant": lambda a, b: np.sum(a * b, axis=0),
         "a standard deviation, where a mean is meant": lambda a, b: np.std(a * b, axis=0),
         "this is one sample, the first; average over all": lambda a, b: (a * b)[0],

@@ -20,7 +20,16 @@ def responsibilities(log_pi, log_density):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, combined, draw
+from minivae.exercises.judging import (
+    Mistake,
+    Wrong,
+    call,
+    check_function,
+    combined,
+    draw,
+    fail,
+    named,
+)
 
 EQUATIONS = ["GMM.2"]
 
@@ -156,6 +165,30 @@ def check(answer):
         log_pi=log_pi,
         log_density=log_density,
     )
+    check_unlikely(answer, log_pi)
+
+
+UNLIKELY = (
+    "Right at first, and wrong for components that are 40 nats less likely than the best: r is "
+    "near 1e-17 there, and something was added, or it was clipped"
+)
+
+
+def check_unlikely(answer, log_pi):
+    """The logarithm of r shows what r itself does not: a small number that was added."""
+
+    @named("responsibilities")
+    def log_r(log_pi, log_density):
+        return np.log(call(answer.responsibilities, log_pi, log_density))
+
+    def right(log_pi, log_density):
+        return np.log(responsibilities(log_pi, log_density))
+
+    far = draw(5, 3, seed=2) - 40.0 * np.eye(3)[[0, 1, 2, 0, 1]]
+    try:
+        check_function(log_r, right, fixed=("log_pi",), log_pi=log_pi, log_density=far)
+    except Mistake as mistake:
+        fail(UNLIKELY, mistake.shapes)
 
 
 def weighted(inputs):

@@ -218,6 +218,7 @@ def check(answer):
             "where each datum belongs to one component": {"r": np.eye(3)[np.arange(11) % 3]},
         },
         repair=shared,
+        lengths=(2,),
         x=draw(11, 4, seed=1) + 0.5,
         r=r,
     )

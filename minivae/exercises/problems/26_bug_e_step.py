@@ -179,6 +179,7 @@ def check(answer):
             },
         },
         fixed=("Sigma", "pi"),
+        lengths=(2,),
         **arguments,
     )  # fmt: skip
 

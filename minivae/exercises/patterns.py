@@ -183,7 +183,16 @@ def _not_normalised(a: Answer) -> str | None:
 
 
 def _terms(a: Answer) -> str | None:
-    """The answer as a combination of the terms: which are missing, or have another factor."""
+    """The answer as a combination of the terms: one or two are missing, or have a usual factor."""
+    return _of_terms(a, _usual)
+
+
+def _terms_that_fit(a: Answer) -> str | None:
+    """The same with the factors that fit best, whatever they are."""
+    return _of_terms(a, _best)
+
+
+def _of_terms(a: Answer, candidates: Callable[[Answer, Array], Iterator[Array]]) -> str | None:
     same = a.found.size > 1 and np.ptp(a.found) == 0
     if a.setting.terms is None or same or not np.isfinite(a.found).all():
         return None
@@ -193,7 +202,7 @@ def _terms(a: Answer) -> str | None:
     columns = np.stack(
         [np.broadcast_to(np.asarray(found[name], np.float64), shape).ravel() for name in names], 1
     )
-    for factors in _coefficients(a, columns):
+    for factors in candidates(a, columns):
         if not a.given((columns @ factors).reshape(shape)):
             continue
         said = [
@@ -206,8 +215,8 @@ def _terms(a: Answer) -> str | None:
     return None
 
 
-def _coefficients(a: Answer, columns: Array) -> Iterator[Array]:
-    """Factors of the terms: one or two that are not 1, then whatever fits best."""
+def _usual(a: Answer, columns: Array) -> Iterator[Array]:
+    """Factors of the terms, one or two of which are not 1."""
     count = columns.shape[1]
     usual = [0.0, -1.0, 2.0, 0.5, -0.5, -2.0]
     for n, _ in a.sizes():
@@ -218,6 +227,10 @@ def _coefficients(a: Answer, columns: Array) -> Iterator[Array]:
                 factors = np.ones(count)
                 factors[list(some)] = values
                 yield factors
+
+
+def _best(a: Answer, columns: Array) -> Iterator[Array]:
+    count = columns.shape[1]
     if np.linalg.matrix_rank(columns) == count < len(columns):
         yield np.round(np.linalg.lstsq(columns, a.found.ravel(), rcond=None)[0], 9)
 
@@ -338,6 +351,8 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _said(shared.almost),
     _said(shared.sign),
     _terms,
+    _said(shared.named_constant),
+    _terms_that_fit,
     _said(shared.factor_two),
     _said(shared.factor_n),
     _replaced,

@@ -38,6 +38,7 @@ __all__ = [
     "is_zero",
     "lacks_factor",
     "mask",
+    "named_constant",
     "no_pattern",
     "positions",
     "quantities",
@@ -318,6 +319,12 @@ def same_term_everywhere(c: Comparison) -> str | None:
         f"is {verb} by the same number, {abs(k):.6g}, everywhere{_name_of(abs(k), c)}: an additive "
         "constant is missing, or one too many"
     )
+
+
+def named_constant(c: Comparison) -> str | None:
+    """The same, of a number that has a name."""
+    found = same_term_everywhere(c)
+    return found if found and "(" in found else None
 
 
 def _name_of(k: float, c: Comparison) -> str:

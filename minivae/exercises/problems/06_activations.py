@@ -82,6 +82,9 @@ def check(answer):
             "through tanh: divided by the derivative, where it is multiplied": (
                 lambda g, out, x: g / (1 - out**2)
             ),
+            "through tanh: the square is inside tanh, where that of tanh(x) is meant": (
+                lambda g, out, x: g * (1 - np.tanh(x**2))
+            ),
             "through tanh: this is 1 - tanh(x) * x": lambda g, out, x: g * (1 - out * x),
             "through tanh: the output stands where its derivative is meant": (
                 lambda g, out, x: g * out

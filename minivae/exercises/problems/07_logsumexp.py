@@ -80,6 +80,9 @@ SUSPECTS = {
     "a is clipped at 500: then exp does not overflow, and the answer is wrong": lambda a: naive(
         np.clip(a, -500, 500)
     ),
+    "this is the maximum and log K: right only where all elements of a row are equal": lambda a: (
+        a.max(1) + np.log(a.shape[1])
+    ),
     "two logarithms": lambda a: np.log(naive(a)),
 }
 
@@ -87,6 +90,7 @@ SUSPECTS = {
 def check(answer):
     apart = draw(3, 4, seed=2) + np.array([[-900.0], [0.0], [900.0]])
     large = draw(3, 4, seed=1) + np.array([[-1000.0], [1000.0], [1000.0]])
+    larger = draw(3, 4, seed=1) + np.array([[-1e5], [1e5], [1e5]])
     within = draw(3, 4, seed=3)
     within[:, 1] = [-9000.0, 9000.0, 0.5]
     check_function(
@@ -94,6 +98,7 @@ def check(answer):
         elsewhere={
             "where the rows differ by 900: each row needs a maximum of its own": {"a": apart},
             "where rows lie near -1000 and 1000: exp is 0 or infinite there": {"a": large},
+            "where rows lie near -100000 and 100000: more bits only move the overflow": {"a": larger},
             "where one element is far from the rest of its row: the largest has to be taken out, "
             "or something was added to the sum": {"a": within},
         },

@@ -94,6 +94,9 @@ def check(answer):
         "the derivative of the softmax enters once too often": (
             lambda g, out, a: g[:, None] * (softmax(a) - hot) * softmax(a) * (1 - softmax(a))
         ),
+        "the label's number is subtracted everywhere: it says where the 1 is subtracted": (
+            lambda g, out, a: g[:, None] * (softmax(a) - labels[:, None])
+        ),
         "the mean over the data is taken: each loss has a cotangent of its own": (
             lambda g, out, a: g[:, None] * (softmax(a) - hot) / len(a)
         ),

@@ -137,6 +137,21 @@ def again(first, second):
     return wrong
 
 
+def written(beta_1, beta_2, small):
+    def wrong(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - (beta_1 or beta1) ** t), v / (1 - (beta_2 or beta2) ** t)
+        return theta - learning_rate * m_hat / (np.sqrt(v_hat) + (small or epsilon)), m, v
+
+    return wrong
+
+
+SUSPECTS |= {
+    f"{' and '.join(str(c) for c in some if c)} stands in the code: use the arguments": written(
+        *some
+    )
+    for some in ((0.9, 0.999, 1e-8), (0.9, 0.999, None), (None, None, 1e-8), (0.9, None, None))
+}
 SUSPECTS |= {
     "m is updated twice: the line above the hole has done it": again(True, False),
     "v is updated twice: the line above the hole has done it": again(False, True),

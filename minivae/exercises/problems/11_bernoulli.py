@@ -86,6 +86,9 @@ SUSPECTS = {
     "softplus is max(l, 0) + log1p(exp(-|l|)): here the exponent is l": lambda x, logits: np.sum(
         x * logits - np.maximum(logits, 0) - np.log1p(np.exp(logits)), axis=1
     ),
+    "softplus is taken of the sum over pixels: each pixel has its own": lambda x, logits: (
+        np.sum(x * logits, axis=1) - softplus(logits.sum(axis=1))
+    ),
     "the logarithm of softplus: softplus is a logarithm already": lambda x, logits: np.sum(
         x * logits - np.log(softplus(logits)), axis=1
     ),

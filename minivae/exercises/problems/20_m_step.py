@@ -188,6 +188,9 @@ SUSPECTS |= combined(
         "": lambda S: S,
         "these are the inverses of the covariances": np.linalg.inv,
         "these are factors of the covariances, their roots": np.linalg.cholesky,
+        "these are correlations: a covariance is not divided by the scales": lambda S: (
+            S / np.sqrt(np.einsum("kii,kjj->kij", S, S))
+        ),
         "a sign is lost in the covariances: they may be negative off the diagonal": np.abs,
         "only the diagonal is there": lambda S: S * np.eye(S.shape[1]),
         "one variance for all dimensions: each pair of dimensions has its own number": lambda S: (

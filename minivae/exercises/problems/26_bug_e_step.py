@@ -172,6 +172,9 @@ def check(answer):
             "add logarithms, and take out the largest of each row": {
                 "x": 60 * draw(7, 4, seed=1),
             },
+            "where a component is rare, 1e-12: something was added to the weights": {
+                "pi": np.array([1e-12, 0.5, 0.5 - 1e-12]),
+            },
             "in 100 dimensions: a determinant underflows there; take its logarithm, slogdet": {
                 "x": 0.01 * draw(7, 100, seed=1),
                 "mu": 0.001 * draw(3, 100, seed=2),

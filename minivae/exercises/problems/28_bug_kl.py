@@ -163,6 +163,9 @@ def check(answer):
                 "mu": 1e6 + draw(4, 5, seed=1),
                 "mu_p": 1e6 + draw(4, 5, seed=3),
             },
+            "where sigma is a millionth of sigma_p: something was added to the quotient": {
+                "sigma": draw(4, 5, seed=2, low=0.4e-6, high=2.5e-6),
+            },
             "for scales near 1e-6: was something added to them?": {
                 "mu": 1e-6 * draw(4, 5, seed=1),
                 "sigma": draw(4, 5, seed=2, low=0.4e-6, high=2.5e-6),

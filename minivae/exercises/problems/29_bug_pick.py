@@ -104,6 +104,7 @@ SUSPECTS |= combined(
         "": lambda g, x, index: g,
         "these are rows of x: the cotangent g is what goes back": lambda g, x, index: x[index],
         "g is multiplied by x: picking has the derivative 1": lambda g, x, index: g * x[index],
+        "g is cut to whole numbers: g_x has the dtype of integers": lambda g, x, index: np.trunc(g),
         "the cotangent is in reverse order": lambda g, x, index: g[::-1],
         "the index is in reverse order": lambda g, x, index: g[::-1],
         "g is taken by the row of x, where it is taken by the place in index": lambda g, x, index: (

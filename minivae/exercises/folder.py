@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Folder:
 
     def check(self, exercise: Exercise, limit: float = TIME_LIMIT) -> Verdict:
         """Judge an answer in a process of its own, and note the verdict."""
-        verdict = judge_file(exercise, self.file(exercise), limit)
+        verdict = judge_file(exercise, self.file(exercise), limit, self.salt)
         progress = self._read()
         entry = progress["exercises"].setdefault(exercise.number, {"passed": None})
         if verdict.kind != "todo":
@@ -137,6 +138,11 @@ class Folder:
             entry["passed"] = _now()
         self._save(progress)
         return verdict
+
+    @property
+    def salt(self) -> int:
+        """Which numbers answers are tried with, besides the author's: its own for each folder."""
+        return zlib.crc32(str(self._read().get("started")).encode()) or 1
 
     def passed(self, exercise: Exercise) -> bool:
         """Whether the answer has been right once."""

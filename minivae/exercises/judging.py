@@ -2,6 +2,7 @@
 
 - ``check_vjp``: a VJP, by finite differences;
 - ``check_function``: a function, against the right one;
+- ``check_logarithm``: the same by the logarithm, for small numbers;
 - ``check_value``: one value that came of the student's functions;
 - ``call``: a student's function, whatever it does; ``named``: what it is called;
 - ``combined``: wrong answers foreseen, from the ways in which parts of one go wrong;
@@ -40,6 +41,7 @@ __all__ = [
     "Wrong",
     "call",
     "check_function",
+    "check_logarithm",
     "check_value",
     "check_vjp",
     "combined",
@@ -255,8 +257,7 @@ def _explain_report(
         row for row, r in zip(rows, report.table, strict=True) if not r.relative_error <= 1e-6
     ]
     for sentence, suspect in suspects.items():
-        with np.errstate(all="ignore"):
-            wrong = suspect(*arguments)
+        wrong = _try(suspect, arguments)
         wrong = wrong if isinstance(wrong, tuple) else (wrong,)
         if all(_same(a, b) for a, b in zip(found, wrong, strict=True)):
             raise Mistake(_capital(sentence), shapes, wrong_rows)
@@ -264,6 +265,15 @@ def _explain_report(
     if "in no simple pattern" in said:
         raise _Vague
     raise Mistake(_capital(said), shapes, wrong_rows)
+
+
+def _try(suspect: Function, arguments: Iterable[Any]) -> Any:
+    """What a suspect gives; None where it gives nothing."""
+    try:
+        with np.errstate(all="ignore"):
+            return suspect(*arguments)
+    except Exception:  # a matrix that is singular, for a suspect, says nothing of the answer
+        return None
 
 
 def check_function(
@@ -370,6 +380,27 @@ def check_function(
             judge_there(where, found, floors)
 
 
+def check_logarithm(
+    function: Function, reference: Function, sentence: str, /, **options: Any
+) -> None:
+    """Judge a function by the logarithm of its values: small ones count as much as large ones.
+
+    ``sentence`` goes on from "Right at first, and wrong"; the options are those of
+    ``check_function``.
+    """
+
+    @named(_called(function))
+    def found(*inputs: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return np.log(np.asarray(call(function, *inputs), dtype=np.float64))
+
+    def right(*inputs: Any) -> Any:
+        return np.log(reference(*inputs))
+
+    with _elsewhere(sentence):
+        check_function(found, right, **options)
+
+
 def variations(
     inputs: Mapping[str, Any], fixed: Sequence[str] = (), lengths: Sequence[int] = (1, 2)
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -389,7 +420,8 @@ def variations(
                 other: y[np.ix_(*(np.arange(m if k == n else k) % k for k in y.shape))]
                 for other, y in arrays.items()
             }
-            yield f"where axis {axis} of {name} has length {m}", {**inputs, **resized}
+            where = f"where axis {axis} of {name} has length {m}, and not {n}"
+            yield where, {**inputs, **resized}
 
 
 def _hidden(
@@ -398,8 +430,7 @@ def _hidden(
     """The suspects that are right at first: an answer that is, too, may be one of these."""
     found = {}
     for sentence, suspect in suspects.items():
-        with np.errstate(all="ignore"):
-            parts = zip(_flat(suspect(*inputs.values())), _flat(right), strict=False)
+        parts = zip(_flat(_try(suspect, inputs.values())), _flat(right), strict=False)
         if all(a.shape == b.shape and np.allclose(a, b, rtol=1e-6) for a, b in parts):
             found[sentence] = suspect
     return found
@@ -415,6 +446,8 @@ def _elsewhere(sentence: str, suspects: Iterable[str] = ()) -> Iterator[None]:
         said = mistake.diagnosis.casefold()
         foreseen = any(said == suspect.casefold() for suspect in suspects)
         why = guess if guess and not foreseen else _small(mistake.diagnosis)
+        if "has length" in where and re.search("no simple|no single|a constant factor", why):
+            why = "does a number stand in the code for that length?"
         said = f"Right at first, and wrong {where}: {why}"
         raise Mistake(said, mistake.shapes, mistake.rows) from None
     except Exception as error:

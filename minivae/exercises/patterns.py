@@ -269,11 +269,11 @@ def _replaced(a: Answer) -> str | None:
         return None
     for (one, x), (other, y) in itertools.combinations(a.inputs.items(), 2):
         if x.shape == y.shape:
-            if a.given(a.should_be(**{one: y, other: x})):
-                return f"{one} and {other} are exchanged"
             for name, v in ((one, other), (other, one)):
                 if a.given(a.should_be(**{name: a.inputs[v]})):
                     return f"{v} is used where {name} should be"
+            if a.given(a.should_be(**{one: y, other: x})):
+                return f"{one} and {other} are exchanged"
     for name, x in a.inputs.items():
         if name in a.setting.whole:
             continue

@@ -33,8 +33,8 @@ def folder(handed_out, tmp_path, monkeypatch):
 def at_once(monkeypatch):
     """Checks run in this process, which takes a second less each."""
 
-    def judge_here(exercise, path, limit):
-        return judge(exercise, path.read_text(encoding="utf-8"), str(path))
+    def judge_here(exercise, path, limit, salt):
+        return judge(exercise, path.read_text(encoding="utf-8"), str(path), salt)
 
     monkeypatch.setattr("minivae.exercises.folder.judge_file", judge_here)
 

@@ -158,4 +158,19 @@ WRONG = [
         "return -g.sum(axis=(*range(leading), *stretched)).reshape(shape)",
         "sign",
     ),
+    Wrong(
+        "while g.ndim > len(shape):\n"
+        "    g = g.sum(axis=0)\n"
+        "for i, n in enumerate(shape):\n"
+        "    if n == 1 and g.shape[i] > 1:\n"
+        "        g = g.sum(axis=i, keepdims=True)\n"
+        "return g",
+        "no copies at all, whose sum is 0",
+    ),
+    Wrong(
+        "axes = tuple(i for i, n in enumerate(g.shape) if n not in shape)\n"
+        "return g.sum(axis=axes).reshape(shape)",
+        "cannot reshape",
+    ),
+    Wrong("return np.resize(g, shape)", "one copy is taken"),
 ]

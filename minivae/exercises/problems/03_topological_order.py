@@ -225,4 +225,36 @@ WRONG = [
     Wrong("return list(inputs)", "comes before|wrong"),
     Wrong("return [root]", "missing"),
     Wrong("return [root, *inputs[root]]", "missing|more than once"),
+    Wrong(
+        "uses = {}\n"
+        "for n in inputs:\n"
+        "    for i in inputs[n]:\n"
+        "        uses[i] = uses.get(i, 0) + 1\n"
+        "order, ready = [], [root]\n"
+        "while ready:\n"
+        "    node = ready.pop()\n"
+        "    order.append(node)\n"
+        "    for i in inputs[node]:\n"
+        "        uses[i] -= 1\n"
+        "        if uses[i] == 0:\n"
+        "            ready.append(i)\n"
+        "return order",
+        "wait for .*root was not made from",
+    ),
+    Wrong(
+        "def depth(n):\n"
+        "    return 1 + max((depth(i) for i in inputs[n]), default=0)\n"
+        "return sorted(inputs, key=depth, reverse=True)",
+        "no cotangent reaches it",
+    ),
+    Wrong(
+        "order, ready = [], [root]\n"
+        "while ready:\n"
+        "    node = ready.pop()\n"
+        "    order.append(node)\n"
+        "    ready += inputs.pop(node, ())\n"
+        "return order",
+        "changes its argument inputs in place; work on a new dict",
+    ),
+    Wrong("return list(reversed(list(inputs)))", "reversed"),
 ]

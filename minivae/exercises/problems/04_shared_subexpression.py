@@ -138,4 +138,11 @@ WRONG = [
     Wrong("return (g * np.sin(s) + g * np.cos(s)) * 2 * x", "that factor is missing"),
     Wrong("return -(g * np.sin(s) + g * s * np.cos(s)) * 2 * x", "wrong sign"),
     Wrong("return np.sum((g * np.sin(s) + g * s * np.cos(s)) * 2 * x)", "shape"),
+    Wrong("return g * (out / s + s * np.cos(s)) * 2 * x", "where x is 0.* divided by x"),
+    Wrong(
+        "h = 1e-5\n"
+        "return g * (f(x + h) - f(x - h)) / (2 * h)",
+        "difference quotient",
+    ),
+    Wrong("return s_bar * 2 * x", "known here: g, out, x, s"),
 ]

@@ -74,4 +74,7 @@ WRONG = [
         "B is not transposed",
     ),
     Wrong("return 2 * g @ B.T, A.T @ g", "gradient of A is twice"),
+    Wrong("return g * B, A * g", r"there: g \(3, 4\), A \(3, 5\), B \(5, 4\)"),
+    Wrong("return g @ B, A @ g", "last axis of A and the first of B agree"),
+    Wrong("return g @ B.T, (A.T @ g).astype(np.float32)", "float32"),
 ]

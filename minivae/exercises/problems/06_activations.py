@@ -183,4 +183,11 @@ WRONG = [
         "return g * (tanh_x**2 - 1), g * np.exp(x - softplus_x)", "sign of the derivative is wrong"
     ),
     Wrong("return g * (1 - tanh_x**2)", "two arrays"),
+    Wrong(
+        "s = np.clip(1 / (1 + np.exp(-x)), 1e-6, 1 - 1e-6)\n"
+        "return g * (1 - tanh_x**2), g * s",
+        "clipped",
+    ),
+    Wrong("return g * (1 - tanh_x**2), g * (1 - np.exp(softplus_x))", r"exp\(-softplus\) is meant"),
+    Wrong("return g * (1 - np.tanh(x**2)), g / (1 + np.exp(-x))", "square is inside tanh"),
 ]

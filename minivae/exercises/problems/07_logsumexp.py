@@ -80,7 +80,7 @@ SUSPECTS = {
     "a is clipped at 500: then exp does not overflow, and the answer is wrong": lambda a: naive(
         np.clip(a, -500, 500)
     ),
-    "this is the maximum and log K: right only where all elements of a row are equal": lambda a: (
+    "this is the maximum and log K: right only where a row's elements are equal": lambda a: (
         a.max(1) + np.log(a.shape[1])
     ),
     "two logarithms": lambda a: np.log(naive(a)),
@@ -98,7 +98,7 @@ def check(answer):
         elsewhere={
             "where the rows differ by 900: each row needs a maximum of its own": {"a": apart},
             "where rows lie near -1000 and 1000: exp is 0 or infinite there": {"a": large},
-            "where rows lie near -100000 and 100000: more bits only move the overflow": {"a": larger},
+            "where rows lie near -100000 and 100000: more bits only move that": {"a": larger},
             "where one element is far from the rest of its row: the largest has to be taken out, "
             "or something was added to the sum": {"a": within},
         },
@@ -134,5 +134,23 @@ WRONG = [
         "m = np.abs(a).max(axis=1, keepdims=True)\n"
         "return m[:, 0] + np.log(np.exp(a - m).sum(axis=1))",
         "largest .a. of each row",
+    ),
+    Wrong(
+        "a = a.astype(np.float32)\n"
+        "m = a.max(axis=1)\n"
+        "return m + np.log(np.exp(a - m[:, None]).sum(axis=1))",
+        "float32",
+    ),
+    Wrong(
+        "a = a.astype(np.float32)\n"
+        "m = a.max(axis=1)\n"
+        "return (m + np.log(np.exp(a - m[:, None]).sum(axis=1))).astype(float)",
+        "float32",
+    ),
+    Wrong("return np.log(np.exp(a.astype(np.longdouble)).sum(axis=1)).astype(float)", "100000"),
+    Wrong(
+        "m = a.max()\n"
+        "return m + np.log(np.exp(a - m).sum(axis=1) + 1e-300)",
+        "a maximum of its own",
     ),
 ]

@@ -221,4 +221,28 @@ WRONG = [
         "return g.sum() * slope",
         "g is summed",
     ),
+    Wrong(
+        "p = np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)\n"
+        "p[np.arange(len(a)), labels] -= 1\n"
+        "return g[:, None] * p",
+        "logits reach 1000: exp overflows",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\n"
+        "slope[np.arange(len(a)), labels - 1] -= 1\n"
+        "return g[:, None] * slope",
+        "one place before the label",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a)) - np.eye(len(a))[labels]\n"
+        "return g[:, None] * slope",
+        "index of another axis",
+    ),
+    Wrong(
+        "slope = np.exp(log_softmax(a))\n"
+        "for n in range(3):\n"
+        "    slope[n, labels[n]] -= 1\n"
+        "return g[:, None] * slope",
+        "has length 1",
+    ),
 ]

@@ -141,4 +141,19 @@ WRONG = [
         "bias b is left out",
     ),
     Wrong("P = g * (1 - out**2)\nreturn P @ W.T, X.T @ P", "2 results where 3"),
+    Wrong(
+        "P = g * (1 - out**2)\n"
+        "return P @ W, X @ P, P.sum(axis=0)",
+        "a transpose?",
+    ),
+    Wrong(
+        "P = g * (1 - out**2)\n"
+        "return W @ P.T, P.T @ X, P.sum(axis=0)",
+        "cotangent of X .* transposed",
+    ),
+    Wrong(
+        "P = g * (1 - out**2)\n"
+        "return P @ W.T, X.T @ P / 3, P.sum(axis=0) / 3",
+        "mean over the data",
+    ),
 ]

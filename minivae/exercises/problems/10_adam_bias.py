@@ -284,4 +284,36 @@ WRONG = [
         "return theta - learning_rate * (m_hat / np.sqrt(v_hat) + epsilon), m, v",
         "epsilon is added to the fraction",
     ),
+    Wrong(
+        "theta, g, m, v = (a.astype(np.float32) for a in (theta, g, m, v))\n"
+        "m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "float32",
+    ),
+    Wrong(
+        "rate = learning_rate * np.sqrt(1 - beta2**t) / (1 - beta1**t)\n"
+        "return theta - rate * m / (np.sqrt(v) + epsilon), m, v",
+        "before v is corrected, as some libraries do",
+    ),
+    Wrong(
+        "m_hat, v_hat = m / (1 - beta2**t), v / (1 - beta1**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "beta1 and beta2 are exchanged",
+    ),
+    Wrong(
+        "m_hat, v_hat = m / (1 - (1 - beta1) ** t), v / (1 - (1 - beta2) ** t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "1 - beta stands where beta",
+    ),
+    Wrong(
+        "m = beta1 * m + (1 - beta1) * g\n"
+        "m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v",
+        "m is updated twice",
+    ),
+    Wrong(
+        "m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)\n"
+        "return theta - learning_rate * m_hat / (np.sqrt(v_hat) + 1e-8), m, v",
+        "0.9 and 0.999 and 1e-08 stands in the code",
+    ),
 ]

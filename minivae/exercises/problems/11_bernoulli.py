@@ -155,7 +155,7 @@ def check(answer):
         )  # fmt: skip
 
     check_at(logits, SUSPECTS)
-    many = {"x": (draw(3, 784) > 0).astype(float), "logits": draw(3, 784, seed=1)}
+    many = {"x": (draw(3, 784) > 0).astype(float), "logits": 4 * draw(3, 784, seed=1)}
     check_function(
         answer.bernoulli_log_prob, bernoulli_log_prob, x=x, logits=logits,
         elsewhere={
@@ -206,4 +206,17 @@ WRONG = [
     ),
     Wrong("return np.exp(np.sum(x * logits - softplus(logits), axis=1))", "logarithm is missing"),
     Wrong("return np.sum((1 - x) * logits - softplus(logits), axis=1)", "1 - x stands"),
+    Wrong(
+        "return np.sum(x * np.log(logits) + (1 - x) * np.log(1 - logits), axis=1)",
+        r"right with sigmoid\(logits\) in place of logits",
+    ),
+    Wrong(
+        "return np.sum(x * logits - softplus(logits), axis=1).astype(int)",
+        "cut to whole numbers",
+    ),
+    Wrong(
+        "p = 1 / (1 + np.exp(-logits))\n"
+        "return np.log(np.prod(np.where(x == 1, p, 1 - p), axis=1))",
+        "product of 784",
+    ),
 ]

@@ -195,4 +195,34 @@ WRONG = [
         "    / np.sqrt(2 * np.pi * np.exp(log_var)), axis=1)",
         "densities are summed, where",
     ),
+    Wrong(
+        "each = np.exp(-0.5 * (x - mu) ** 2 / np.exp(log_var)) / np.sqrt(2 * np.pi * "
+        "np.exp(log_var))\n"
+        "return np.log(np.prod(each, axis=1))",
+        "product of 784 densities",
+    ),
+    Wrong(
+        "square = x**2 - 2 * x * mu + mu**2\n"
+        "return -0.5 * np.sum(np.log(2 * np.pi) + log_var + square * np.exp(-log_var), axis=1)",
+        "near a million",
+    ),
+    Wrong(
+        "var = np.exp(log_var) + 1e-12\n"
+        "return -0.5 * np.sum(np.log(2 * np.pi * var) + (x - mu) ** 2 / var, axis=1)",
+        "added to the variance|small constant",
+    ),
+    Wrong(
+        "return -0.5 * np.sum(np.log(2 * np.pi * log_var) + (x - mu) ** 2 / log_var, axis=1)",
+        r"right with exp\(log_var\) in place of log_var",
+    ),
+    Wrong(
+        "each = np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var)\n"
+        "return -0.5 * np.sum(each[:, :-1], axis=1)",
+        "last index of axis 1",
+    ),
+    Wrong(
+        "a = -0.5 * np.sum(np.log(2 * np.pi) + log_var, axis=1, keepdims=True)\n"
+        "return a - 0.5 * np.sum((x - mu) ** 2 * np.exp(-log_var), axis=1)",
+        r"a column \(5, 1\) met a row \(5,\)",
+    ),
 ]

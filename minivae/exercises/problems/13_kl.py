@@ -141,4 +141,27 @@ WRONG = [
         "return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var**2, axis=1)",
         "log_var is squared",
     ),
+    Wrong(
+        "return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1),",
+        "a comma behind it too many",
+    ),
+    Wrong("return {'kl': 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)}", "a dict"),
+    Wrong(
+        "import math\n"
+        "return 0.5 * np.sum(mu**2 + math.exp(log_var) - 1 - log_var, axis=1)",
+        "np.exp takes arrays",
+    ),
+    Wrong(
+        "z = mu + np.exp(log_var / 2) * np.random.normal(size=mu.shape)\n"
+        "return 0.5 * np.sum(z**2 - (z - mu) ** 2 / np.exp(log_var) - log_var, axis=1)",
+        "two calls",
+    ),
+    Wrong(
+        "return np.maximum(0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1), 2.0)",
+        "clipped",
+    ),
+    Wrong(
+        "return 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)[:, 0]",
+        "only the first index of axis 1",
+    ),
 ]

@@ -167,4 +167,10 @@ WRONG = [
         "z stands where the noise",
     ),
     Wrong("return g, 0.5 * eps * np.exp(log_var / 2)", "left out in the cotangent of log_var"),
+    Wrong("return {'mu': g, 'log_var': g * 0.5 * np.exp(log_var / 2) * eps}", "returns a dict"),
+    Wrong(
+        "safe = np.where(np.abs(eps) > 0, eps, 1.0)\n"
+        "return g * safe / safe, g * (out - mu) / 2 * eps / eps",
+        "where eps is 0",
+    ),
 ]

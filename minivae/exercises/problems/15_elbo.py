@@ -164,4 +164,9 @@ WRONG = [
     Wrong("return np.mean(log_likelihood(logits, x)) - kl(mu, log_var)", "are exchanged"),
     Wrong("return np.mean(np.log(log_likelihood(x, logits))) - kl(mu, log_var)", "the ELBO is nan"),
     Wrong("return -np.inf", "the ELBO is -inf"),
+    Wrong("return np.float32(np.mean(log_likelihood(x, logits)) - kl(mu, log_var))", "float32"),
+    Wrong(
+        "return np.mean(log_likelihood(x, logits[:5])[:-1]) - kl(mu, log_var)",
+        "last index of axis 0",
+    ),
 ]

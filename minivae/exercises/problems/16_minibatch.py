@@ -135,4 +135,9 @@ WRONG = [
         "return np.mean(log_likelihoods) / n_total + log_prior", "divided by N, where it is multi"
     ),
     Wrong("return np.inf", "is inf"),
+    Wrong(
+        "return n_total / 7 * np.sum(log_likelihoods) + log_prior",
+        "does a number stand in the code",
+    ),
+    Wrong("return n_total * np.log(np.exp(np.mean(log_likelihoods))) + log_prior", "near -1000"),
 ]

@@ -252,4 +252,10 @@ WRONG = [
         "        np.mean(slopes, axis=0))",
         "score is that of mu",
     ),
+    Wrong(
+        "z = np.exp(log_var / 2) * eps\n"
+        "return np.mean(values[:, None] * (z**2 - 1) / 2, axis=0), np.mean(slopes * z / 2, "
+        "axis=0)",
+        "divide by the variance",
+    ),
 ]

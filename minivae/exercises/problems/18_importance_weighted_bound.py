@@ -182,4 +182,10 @@ WRONG = [
         "return np.mean(top + np.log(np.mean(np.exp(log_weights - top), axis=0)))",
         "averaged over the data|shape",
     ),
+    Wrong(
+        "top = log_weights.max(axis=0)\n"
+        "return top + np.log(np.exp(log_weights - top).mean(axis=0) + 1e-10)",
+        "small constant",
+    ),
+    Wrong("return np.log(np.mean(np.exp(np.clip(log_weights, -700, 700)), axis=0))", "underflow"),
 ]

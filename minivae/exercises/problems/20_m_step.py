@@ -294,4 +294,18 @@ WRONG = [
         "mean of all data",
     ),
     Wrong(COUNTS + MU + OFFSET + SUM + OVER + "return mu, Sigma", "3|three|two"),
+    Wrong(
+        "w = r / r.sum(axis=0)\n"
+        "mu = w.T @ x\n"
+        "second = np.einsum('nk,ni,nj->kij', w, x, x)\n"
+        "return r.mean(axis=0), mu, second - mu[:, :, None] * mu[:, None, :]",
+        "near a million",
+    ),
+    Wrong(
+        "mu = (r / r.sum(axis=0)).T @ x\n"
+        "var = np.stack([np.average((x - m) ** 2, axis=0, weights=w) for m, w in zip(mu, "
+        "r.T)])\n"
+        "return r.mean(axis=0), mu, var",
+        "the diagonal alone",
+    ),
 ]

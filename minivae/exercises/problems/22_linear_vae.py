@@ -238,6 +238,18 @@ WRONG = [
         "return (x - m) @ np.linalg.inv(M), np.log(sigma**2 / np.diag(M))",
         "shape",
     ),
+    Wrong(
+        "M = W.T @ W + (sigma**2 + 1e-8) * np.eye(W.shape[1])\n"
+        "mu = (x - m) @ W @ np.linalg.inv(M)\n"
+        "return mu, np.log(sigma**2 / np.diag(M))",
+        "small constant",
+    ),
+    Wrong(
+        "M = W.T @ W + sigma**2 * np.eye(3)\n"
+        "mu = (x - m) @ W @ np.linalg.inv(M)\n"
+        "return mu, np.log(sigma**2 / np.diag(M))",
+        "has length 1",
+    ),
 ]
 SUSPECTS[
     "the sigma^2 is added to all elements of M: times the identity, it goes to the diagonal"

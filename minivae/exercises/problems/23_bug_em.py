@@ -210,4 +210,11 @@ WRONG = [
         "about the old means",
     ),
     Wrong(COUNTS + VAR + "return counts / len(x), mu, var", "means come out as they went in|mu"),
+    Wrong(
+        "counts = r.sum(axis=0)\n"
+        "mu = r.T @ x / counts[:, None]\n"
+        "var = r.T @ x**2 / counts[:, None] - mu**2\n"
+        "return counts / len(x), mu, var",
+        "near a million",
+    ),
 ]

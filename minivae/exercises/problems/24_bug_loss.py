@@ -211,4 +211,10 @@ WRONG = [
     Wrong(LOSS + SLOPE + "return loss / logits.shape[1], slope", "mean over pixels"),
     Wrong(LOSS + SLOPE + "return loss.sum(), slope", "shape|sum"),
     Wrong(LOSS + "return loss, logits - x", "sigmoid is missing"),
+    Wrong(
+        "loss = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)\n"
+        "slope = np.exp(logits) / (1 + np.exp(logits)) - x\n"
+        "return loss, slope",
+        "the slope is not, for a pixel",
+    ),
 ]

@@ -193,6 +193,12 @@ WRONG = [
         "return -(top + np.log(np.mean(np.exp(log_w - top), axis=0)))",
         "harmonic",
     ),
+    Wrong(
+        "log_w = log_likelihood + log_prior - log_q\n"
+        "top = log_w.max()\n"
+        "return top + np.log(np.exp(log_w - top).mean(axis=0))",
+        "differ by thousands",
+    ),
 ]
 
 SUSPECTS["this is the harmonic mean of the weights; the bound has their arithmetic mean"] = (

@@ -23,7 +23,7 @@ def responsibilities(x, pi, mu, Sigma):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, combined, draw
+from minivae.exercises.judging import Wrong, check_function, check_logarithm, combined, draw
 
 EQUATIONS = ["GMM.1", "GMM.2"]
 
@@ -172,9 +172,6 @@ def check(answer):
             "add logarithms, and take out the largest of each row": {
                 "x": 60 * draw(7, 4, seed=1),
             },
-            "where a component is rare, 1e-12: something was added to the weights": {
-                "pi": np.array([1e-12, 0.5, 0.5 - 1e-12]),
-            },
             "in 100 dimensions: a determinant underflows there; take its logarithm, slogdet": {
                 "x": 0.01 * draw(7, 100, seed=1),
                 "mu": 0.001 * draw(3, 100, seed=2),
@@ -184,6 +181,12 @@ def check(answer):
         fixed=("Sigma", "pi"),
         lengths=(2,),
         **arguments,
+    )  # fmt: skip
+    rare = {**arguments, "pi": np.array([1e-12, 0.5, 0.5 - 1e-12])}
+    check_logarithm(
+        answer.responsibilities, responsibilities,
+        "where a component is rare, 1e-12: something was added to the weights",
+        fixed=("Sigma", "pi"), lengths=(2,), **rare,
     )  # fmt: skip
 
 
@@ -227,5 +230,22 @@ WRONG = [
     Wrong(
         DET + f"joint = pi * det**0.5 * {EXP}\nreturn joint / joint.sum(axis=1, keepdims=True)",
         "multiplied by",
+    ),
+    Wrong(
+        "joint = pi * np.linalg.det(2 * np.pi * Sigma) ** -0.5 * np.exp(-0.5 * squares)\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "far from every component",
+    ),
+    Wrong(
+        "a = np.log(pi) - 0.5 * np.log(np.linalg.det(Sigma)) - 0.5 * squares\n"
+        "joint = np.exp(a - a.max(axis=1, keepdims=True))\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "in 100 dimensions: a determinant underflows",
+    ),
+    Wrong(
+        "a = np.log(pi + 1e-12) - 0.5 * np.linalg.slogdet(Sigma)[1] - 0.5 * squares\n"
+        "joint = np.exp(a - a.max(axis=1, keepdims=True))\n"
+        "return joint / joint.sum(axis=1, keepdims=True)",
+        "something was added to the weights",
     ),
 ]

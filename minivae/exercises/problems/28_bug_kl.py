@@ -236,4 +236,16 @@ WRONG = [
         "mean",
     ),
     Wrong(SQUARE + f"return 0.5 * np.sum(ratio + {D2} / sigma_p**2 - 1 - np.log(ratio))", "shape"),
+    Wrong(
+        "ratio = sigma**2 / sigma_p**2\n"
+        "square = mu**2 - 2 * mu * mu_p + mu_p**2\n"
+        "return 0.5 * np.sum(ratio + square / sigma_p**2 - 1 - np.log(ratio), axis=1)",
+        "subtract first",
+    ),
+    Wrong(
+        "ratio = sigma**2 / sigma_p**2\n"
+        "square = (mu - mu_p) ** 2\n"
+        "return 0.5 * np.sum(ratio + square / sigma_p**2 - 1 - np.log(ratio + 1e-12), axis=1)",
+        "added to the quotient",
+    ),
 ]

@@ -187,4 +187,14 @@ WRONG = [
         ZEROS + "for m, i in reversed(list(enumerate(index))):\n    g_x[i] = g[m]\nreturn g_x",
         "only the first",
     ),
+    Wrong(
+        "return np.stack([np.bincount(index, weights=c) for c in g.T], axis=1)",
+        "rows of the result too, of zeros",
+    ),
+    Wrong(
+        "g_x = np.zeros_like(x, dtype=int)\n"
+        "np.add.at(g_x, index, g.astype(int))\n"
+        "return g_x",
+        "whole numbers",
+    ),
 ]

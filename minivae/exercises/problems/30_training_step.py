@@ -319,4 +319,17 @@ WRONG = [
         G + MU + "g_log_var = 0.5 * g_z * z + 0.5 * (np.exp(log_var) - 1) / N\n" + RETURN,
         "z itself stands",
     ),
+    Wrong(
+        "g_logits = (p - x) / 7\n"
+        "g_z = g_logits @ W.T\n"
+        "g_log_var = 0.5 * g_z * eps * np.exp(log_var / 2) + 0.5 * (np.exp(log_var) - 1) / 7\n"
+        "return g_z + mu / 7, g_log_var, z.T @ g_logits, g_logits.sum(axis=0)",
+        "does a number stand in the code",
+    ),
+    Wrong(
+        "g_logits = (p - x) / N\n"
+        "g_z = g_logits @ W\n"
+        "return g_z + mu / N, g_z, z.T @ g_logits, g_logits.sum(axis=0)",
+        "a transpose?",
+    ),
 ]

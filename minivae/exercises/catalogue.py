@@ -8,6 +8,7 @@ and a bank of wrong answers.
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 import types
 from collections.abc import Callable, Sequence
@@ -83,6 +84,17 @@ class Exercise:
         inside = textwrap.indent(textwrap.dedent(body).strip("\n"), margin).splitlines()
         return "\n".join([*lines[:begin], *inside, *lines[end - 1 :]]) + "\n"
 
+    @cached_property
+    def function(self) -> str:
+        """The name of the function that has the hole."""
+        begin = (hole(self.solved) or (0, 0))[0]
+        inside = [
+            node
+            for node in ast.parse(self.solved).body
+            if isinstance(node, ast.FunctionDef) and node.lineno < begin
+        ]
+        return inside[-1].name
+
     # What the author's half holds.
 
     @cached_property
@@ -122,24 +134,32 @@ def hole(text: str) -> tuple[int, int] | None:
     return marks[0][0], marks[1][0]
 
 
+def _is_part(name: str, exercise: Exercise) -> bool:
+    """Whether a name is the exercise's number, or the beginning of its file's name."""
+    return name.zfill(2) == exercise.number or f"{exercise.file}.".startswith(name)
+
+
 @cache
 def catalogue(folder: Path = PROBLEMS) -> tuple[Exercise, ...]:
     """All exercises, in order."""
     paths = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not paths:
+        raise ValueError(f"{folder} holds no exercises, files that are called 01_name.py")
     return tuple(Exercise(path, path.read_text(encoding="utf-8")) for path in paths)
 
 
-def find(number: str | int) -> Exercise:
-    """The exercise of that number.
+def find(number: str | int, among: Sequence[Exercise] | None = None) -> Exercise:
+    """The exercise of that number, or of a name that begins with it: 1, 01, 01_multiply.py.
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    wanted = str(number).zfill(2)
-    for exercise in catalogue():
-        if wanted in (exercise.number, exercise.path.stem, exercise.file):
+    known = catalogue() if among is None else among
+    begin = re.match(r"(\d{1,2})(_|\.|$)", str(number))
+    for exercise in known:
+        if begin and exercise.number == begin[1].zfill(2) and _is_part(str(number), exercise):
             return exercise
-    numbers = [exercise.number for exercise in catalogue()]
+    numbers = [exercise.number for exercise in known]
     raise ValueError(f"there is no exercise {number}; they run from {numbers[0]} to {numbers[-1]}")

@@ -647,7 +647,9 @@ def _flat(found: Any) -> list[Array]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)
+    if b is None or np.shape(a) != np.shape(b):
+        return False
+    return np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)
 
 
 def _small(sentence: str) -> str:

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from minivae.exercises.catalogue import Exercise, find
-from minivae.exercises.running import judge, read_answer, say, todo
+from minivae.exercises.catalogue import Exercise
+from minivae.exercises.running import judge, read_text, say, todo
 from minivae.exercises.verdict import Verdict
 
 __all__ = ["TIME_LIMIT", "Job", "judge_file", "judge_files"]
@@ -91,11 +91,14 @@ def judge_files(
 def _read(job: Job) -> tuple[str, Verdict | None]:
     """The text of an answer, and a verdict if that needs no process."""
     try:
-        text = read_answer(job.path)
+        text = read_text(job.path)
+    except FileNotFoundError:
+        said = f"The file is not there; 'minivae exercise reset {job.exercise.number}' puts it back"
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        return "", say(job.exercise, "error", str(said), text="", file=str(job.path))
-    return text, todo(job.exercise, text, str(job.path))
+        said = str(error.strerror if isinstance(error, OSError) else error)
+    else:
+        return text, todo(job.exercise, text, str(job.path))
+    return "", say(job.exercise, "error", said, text="", file=str(job.path))
 
 
 def _start(job: Job, text: str, limit: float) -> _Running:
@@ -199,7 +202,7 @@ class _Spawned(_Running):
         names = [Path(self.folder.name, name) for name in ("verdict", "stack")]
         # -P: a file of the student's that is called random.py must not stand for Python's own
         command = [sys.executable, "-P", "-m", "minivae.exercises.processes"]
-        command += [self.job.exercise.number, str(self.job.path), str(self.job.salt)]
+        command += [str(self.job.exercise.path), str(self.job.path), str(self.job.salt)]
         self.files, self.deadline = names, self.deadline + 20
         self.process = subprocess.Popen(
             [*command, str(self.limit), *map(str, names)],
@@ -257,11 +260,12 @@ def _line_of(stack: str, path: str) -> str | None:
     return None
 
 
-def _main(number: str, path: str, salt: str, limit: str, result: str, stack: str) -> None:
-    job = Job(find(number), Path(path), int(salt))
+def _main(problem: str, path: str, salt: str, limit: str, result: str, stack: str) -> None:
+    exercise = Exercise(Path(problem), Path(problem).read_text(encoding="utf-8"))
+    job = Job(exercise, Path(path), int(salt))
     _ = job.exercise.author  # loaded before the clock runs
     with open(result, "wb") as verdict, open(stack, "wb") as hung:
-        _report(job, read_answer(job.path), float(limit), verdict, hung)
+        _report(job, read_text(job.path), float(limit), verdict, hung)
     os._exit(0)
 
 

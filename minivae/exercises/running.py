@@ -15,6 +15,7 @@ import textwrap
 import traceback
 import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from minivae.exercises.catalogue import Exercise, hole
 from minivae.exercises.judging import Mistake, other_numbers
 from minivae.exercises.verdict import Kind, Verdict
 
-__all__ = ["judge", "read_answer", "say", "todo"]
+__all__ = ["judge", "judge_function", "read_text", "say", "todo"]
 
-LARGEST = 1_000_000  # bytes in a file that can be an answer
+LARGEST = 1_000_000  # bytes in a file that a student hands in
 KEPT = 2000  # the last characters that an answer prints
 
 
@@ -39,10 +40,33 @@ def judge(exercise: Exercise, text: str, file: str | None = None, salt: int = 1)
     untouched = todo(exercise, text, name)
     if untouched is not None:
         return untouched
-    printed = _Printed()
-    module = types.ModuleType(Path(name).stem)
-    module.__file__ = name
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+
+    def module() -> types.ModuleType:
+        made = types.ModuleType(Path(name).stem)
+        made.__file__ = name
+        exec(compile(text, name, "exec"), made.__dict__)
+        return made
+
+    return _judge(exercise, module, text, name, salt)
+
+
+def judge_function(exercise: Exercise, function: Callable[..., Any], salt: int = 1) -> Verdict:
+    """Judge a function that a student wrote, in a cell of a notebook, say."""
+    name = getattr(getattr(function, "__code__", None), "co_filename", "the function")
+
+    def module() -> types.SimpleNamespace:
+        """What stands around the hole in the file, with the student's function."""
+        given = {n: v for n, v in vars(exercise.author).items() if not n.startswith("__")}
+        return types.SimpleNamespace(**{**given, exercise.function: function})
+
+    return _judge(exercise, module, "", name, salt)
+
+
+def _judge(
+    exercise: Exercise, module: Callable[[], Any], text: str, name: str, salt: int
+) -> Verdict:
+    printed = _Printed()
     found: dict[str, Any] = {}
     kind: Kind = "error"
     try:
@@ -52,13 +76,13 @@ def judge(exercise: Exercise, text: str, file: str | None = None, salt: int = 1)
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # the numbers show what they warn of
-            exec(compile(text, name, "exec"), module.__dict__)
-            try_everywhere(exercise, module, salt)
+            try_everywhere(exercise, module(), salt)
         kind, diagnosis = "pass", ""
     except Mistake as mistake:
         kind, diagnosis = "fail", mistake.diagnosis
         found = {"shapes": mistake.shapes, "rows": mistake.rows}
     except NotImplementedError as error:
+        kind = "error" if text else "todo"
         diagnosis = _still_raises(error, text, name)
     except SyntaxError as error:
         inside = error.filename == name
@@ -66,7 +90,7 @@ def judge(exercise: Exercise, text: str, file: str | None = None, salt: int = 1)
         line = f": {error.text.strip()}" if inside and error.text else ""
         diagnosis = f"{where} is not Python, {error.msg}{line}"
     except (Exception, SystemExit) as error:
-        diagnosis = _describe(error, name, module)
+        diagnosis = _describe(error, name)
         found = {"traceback": traceback.format_exc()}
     if kind == "error":
         found.setdefault("traceback", traceback.format_exc())
@@ -115,7 +139,7 @@ def say(
         exercise.title,
         kind,
         diagnosis,
-        where=f"{Path(file).name}:{line}",
+        where=f"{Path(file).name}:{line}" if text else "",
         equations=list(exercise.equations),
         note="" if as_it_was else _changed_outside(exercise, text),
         **more,
@@ -184,7 +208,7 @@ def _still_raises(error: BaseException, text: str, name: str) -> str:
     return f"{said}: delete that line"
 
 
-def _describe(error: BaseException, name: str, module: types.ModuleType) -> str:
+def _describe(error: BaseException, name: str) -> str:
     """An exception as a sentence, with the line of the student's file that it came from."""
     if isinstance(error, SystemExit):
         return "The answer calls exit(): a check cannot go on after it"
@@ -194,7 +218,7 @@ def _describe(error: BaseException, name: str, module: types.ModuleType) -> str:
         return f"{where} RecursionError: the function calls itself without end"
     if isinstance(error, MemoryError):
         return f"{where} MemoryError: it asks for more memory than a check may have"
-    if isinstance(error, AttributeError) and not frames and error.obj.__class__ is type(module):
+    if isinstance(error, AttributeError) and not frames and type(error.obj) is types.ModuleType:
         return (
             f"The file has no {error.name}: it was renamed or removed, or this is the file of "
             "another exercise; 'reset' puts it back and keeps what you wrote beside it"
@@ -255,8 +279,8 @@ def _changed_outside(exercise: Exercise, text: str) -> str:
 # ---- files ----
 
 
-def read_answer(path: Path) -> str:
-    """The text of a student's file: UTF-8, or UTF-16 as some systems save it.
+def read_text(path: Path) -> str:
+    """The text of a file that somebody handed in: UTF-8, or UTF-16 as some systems save it.
 
     Raises
     ------
@@ -269,7 +293,7 @@ def read_answer(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("It is not a file: a folder, a pipe or a device is in its place")
     if status.st_size > LARGEST:
-        raise ValueError(f"The file has {status.st_size} bytes; an answer has a few thousand")
+        raise ValueError(f"The file has {status.st_size} bytes; a few thousand are what it takes")
     content = path.read_bytes()
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:

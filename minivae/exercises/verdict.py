@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import textwrap
 from dataclasses import dataclass, field
 from math import isfinite
@@ -11,6 +12,13 @@ from typing import Any, Literal, NamedTuple, get_args
 __all__ = ["Kind", "Row", "Verdict", "plain"]
 
 WIDTH = 79
+WORDS = {
+    "pass": ("PASS", "#1a7f37"),
+    "fail": ("WRONG", "#b35900"),
+    "todo": ("TO DO", "#57606a"),
+    "error": ("ERROR", "#b30000"),
+    "timeout": ("ENDLESS", "#b30000"),
+}
 Kind = Literal["pass", "fail", "todo", "error", "timeout"]
 
 
@@ -27,7 +35,7 @@ class Row(NamedTuple):
         return self.yours / self.expected if self.expected else float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What a check found: true if, and only if, the answer is right.
 
@@ -76,6 +84,26 @@ class Verdict:
     def __str__(self) -> str:
         return self.screen()
 
+    def __repr__(self) -> str:
+        return self.screen()
+
+    def _repr_html_(self) -> str:
+        """The verdict in a notebook."""
+        word, colour = WORDS[self.kind]
+        rows = "".join(
+            f"<tr><td>{html.escape(row.where)}</td><td>{row.yours:.7g}</td>"
+            f"<td>{row.expected:.7g}</td></tr>"
+            for row in self.rows
+        )
+        head = "<tr><th></th><th>yours</th><th>expected</th></tr>"
+        parts = [
+            f'<b style="color:{colour}">{word}</b> {self.exercise} {html.escape(self.title)}',
+            html.escape(self.diagnosis),
+            f"<table>{head}{rows}</table>" if rows else "",
+            html.escape(f"Equations {', '.join(self.equations)}") if not self else "",
+        ]
+        return "".join(f"<p>{part}</p>" for part in parts if part)
+
     def as_json(self) -> dict[str, Any]:
         """The same as numbers and strings, for those who collect verdicts."""
         return {
@@ -120,8 +148,7 @@ class Verdict:
         name = f"{self.exercise}  {self.title}"
         if self:
             return "\n".join([f"PASS  {name}", *self._note(), *self._printed(verbose)])
-        word = {"fail": "WRONG", "todo": "TO DO", "error": "ERROR", "timeout": "ENDLESS"}[self.kind]
-        lines = [f"{word}  {name}"]
+        lines = [f"{WORDS[self.kind][0]}  {name}"]
         if self.where:
             lines.append(f"  in {self.where}")
         if self.shapes:

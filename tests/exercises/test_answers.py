@@ -105,7 +105,10 @@ WRONG = {
         "return 0.5 * np.sum(mu**2 + np.exp(log_var) + 1 - log_var, axis=1)",
         "-1/2, .* has the wrong sign",
     ),
-    "14 sigma from mu": ("return g, g * 0.5 * np.exp(mu / 2) * eps", "mu is used where log_var should be"),
+    "14 sigma from mu": (
+        "return g, g * 0.5 * np.exp(mu / 2) * eps",
+        "mu is used where log_var should be",
+    ),
     "15 kl of zero": (
         "return np.mean(log_likelihood(x, logits)) - kl(0 * mu, log_var)",
         "mu is not used",

@@ -13,6 +13,7 @@ import pytest
 from cli.conftest import environment, minivae, start  # noqa: F401, a fixture
 from minivae.exercises import catalogue, find, judge, judge_file
 from minivae.exercises.folder import Folder
+from minivae.exercises.running import read_text
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,11 @@ def folder(handed_out, tmp_path, monkeypatch):
 def at_once(monkeypatch):
     """Checks run in this process, which takes a second less each."""
 
-    def judge_here(exercise, path, limit, salt):
-        return judge(exercise, path.read_text(encoding="utf-8"), str(path), salt)
+    def judge_here(jobs, limit):
+        for job in jobs:
+            yield job, judge(job.exercise, read_text(job.path), str(job.path), job.salt)
 
-    monkeypatch.setattr("minivae.exercises.folder.judge_file", judge_here)
+    monkeypatch.setattr("minivae.exercises.folder.judge_files", judge_here)
 
 
 def answer(folder, number, body):

@@ -2,18 +2,24 @@
 
 import argparse
 import json
+import os
+import sys
+import textwrap
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from minivae.cli.keys import keys, wait_for_key
 from minivae.cli.terminal import say, table
-from minivae.exercises import Exercise, Verdict, catalogue, find
-from minivae.exercises.classroom import collect, count_passed, draw_class
+from minivae.exercises import Exercise, Verdict, catalogue
+from minivae.exercises.classroom import Class, collect, draw_class, mark, write_csv, write_page
 from minivae.exercises.folder import Folder
 
 __all__ = ["register"]
 
 PAUSE = 0.3  # seconds between two looks at the files
+KEYS = "n next   h hint   l list   q quit"
 
 
 def register(commands: Any) -> None:
@@ -38,6 +44,9 @@ def register(commands: Any) -> None:
 
     start_ = add("start", start, "make a folder of exercises")
     start_.add_argument("folder", metavar="DIR", help="the folder, new or empty")
+    start_.add_argument(
+        "--from", dest="problems", metavar="DIR", help="a folder of exercises of your own"
+    )
     check_ = add("check", check, "say whether an answer is right; without NN, all", "any")
     check_.add_argument("-v", "--verbose", action="store_true", help="show Python's traceback too")
     check_.add_argument("--json", action="store_true", help="print verdicts as JSON")
@@ -51,40 +60,69 @@ def register(commands: Any) -> None:
     solution_.add_argument("--give-up", action="store_true", help="show it before a pass")
     progress_ = add("progress", progress, "say how far you are")
     progress_.add_argument("--json", action="store_true", help="print it as JSON, to be collected")
-    class_ = add("class", whole_class, "draw a class's progress from a folder of collected JSON")
-    class_.add_argument("folder", metavar="DIR", help="a folder with a JSON file a student")
+    class_ = add("class", whole_class, "mark a class's folders, or draw its collected progress")
     class_.add_argument(
-        "--out", metavar="FILE", default="class.png", help="the picture: .png, .pdf or .svg"
+        "folder", metavar="DIR", help="a folder with a folder, or a JSON file, a student"
+    )
+    class_.add_argument(
+        "--believe", action="store_true", help="believe progress.json, and run no answers"
+    )
+    class_.add_argument(
+        "--from", dest="problems", metavar="DIR", help="a folder of exercises of your own"
+    )
+    class_.add_argument(
+        "--limit", metavar="SECONDS", type=float, default=10.0, help="the time an answer may take"
+    )
+    class_.add_argument(
+        "--out",
+        metavar="FILE",
+        default="class.png",
+        help="the picture: .png, .pdf or .svg; .csv and .html go beside it",
     )
 
 
 def start(arguments: argparse.Namespace) -> None:
     """Make a folder of exercises."""
-    folder = Folder.start(Path(arguments.folder))
-    print(
-        f"{folder.path} holds {len(folder.exercises())} exercises. Go there, read README.txt, and "
-        "begin:\n\n"
-        f"  cd {folder.path}\n  minivae exercise next"
-    )
+    own = Path(arguments.problems) if arguments.problems else None
+    folder = Folder.start(Path(arguments.folder), own)
+    count = len(folder.exercises())
+    _print(f"{folder.path} holds {count} exercises. Go there, read README.txt, and begin:")
+    print(f"\n  cd {folder.path}\n  minivae exercise next")
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Judge some answers, or all; the exit status is 1 unless all that was judged is right."""
     folder = _folder()
-    wanted = [_find(number) for number in arguments.numbers] or folder.exercises()
-    verdicts = [folder.check(exercise) for exercise in wanted]
+    wanted = [folder.find(name) for name in arguments.numbers]
+    if len(wanted) == 1:
+        verdicts = [folder.check(wanted[0])]
+        if not arguments.json:
+            print(verdicts[0].screen(arguments.verbose))
+    else:
+        verdicts = []
+        for verdict in _check_all(folder, wanted or folder.exercises()):
+            verdicts.append(verdict)
+            if not arguments.json:
+                print(_line(verdict), flush=True)
+                if arguments.verbose and verdict.kind not in ("pass", "todo"):
+                    print(f"\n{verdict.screen(verbose=True)}\n")
+        if not arguments.json:
+            print(f"\n{sum(map(bool, verdicts))} of {len(verdicts)} pass.")
     if arguments.json:
         print(json.dumps([verdict.as_json() for verdict in verdicts], indent=1))
-    elif len(verdicts) == 1:
-        print(verdicts[0].screen(arguments.verbose))
-    else:
-        for verdict in verdicts:
-            print(_line(verdict))
-            if arguments.verbose and verdict.kind not in ("pass", "todo"):
-                print(f"\n{verdict.screen(verbose=True)}\n")
-        print(f"\n{sum(map(bool, verdicts))} of {len(verdicts)} pass.")
     if not all(verdicts):
         raise SystemExit(1)
+
+
+def _check_all(folder: Folder, wanted: Sequence[Exercise]) -> Iterator[Verdict]:
+    """The verdicts in order, though several are worked out at a time."""
+    say(f"Checking {len(wanted)} exercises, {os.cpu_count() or 1} at a time ...")
+    ready: dict[str, Verdict] = {}
+    waiting = [exercise.number for exercise in wanted]
+    for verdict in folder.check_all(wanted):
+        ready[verdict.exercise] = verdict
+        while waiting and waiting[0] in ready:
+            yield ready[waiting.pop(0)]
 
 
 def listing(arguments: argparse.Namespace) -> None:
@@ -97,10 +135,13 @@ def listing(arguments: argparse.Namespace) -> None:
         ]
         print(json.dumps(rows, indent=1))
         return
-    for exercise in folder.exercises():
-        mark = "done" if folder.passed(exercise) else "  - "
-        print(f"{mark}  {exercise.number}  {exercise.title}")
+    print("\n".join(_listed(folder)))
     print(f"\n{_count(folder)}")
+
+
+def _listed(folder: Folder) -> list[str]:
+    marks = {True: "done", False: "  - "}
+    return [f"{marks[folder.passed(e)]}  {e.number}  {e.title}" for e in folder.exercises()]
 
 
 def next_(arguments: argparse.Namespace) -> None:
@@ -120,45 +161,111 @@ def next_(arguments: argparse.Namespace) -> None:
 
 
 def watch(arguments: argparse.Namespace) -> None:
-    """Check each file that is saved, until all pass or Ctrl-C."""
+    """Check each file that is saved, until all pass, or q, or Ctrl-C."""
     folder = _folder()
-    seen = _stamps(folder)
     exercise = folder.next()
-    if exercise is not None:
-        print(_task(folder, exercise), flush=True)
-    try:
-        while folder.next() is not None:
-            time.sleep(PAUSE)
-            found = _stamps(folder)
-            for one in folder.exercises():
-                if found.get(one.number) not in (seen.get(one.number), None):
-                    _report(folder, one)
-            seen = found
-    except KeyboardInterrupt:
-        say()
+    if exercise is None:
+        print(f"All {len(folder.exercises())} exercises have passed.")
         return
-    print(f"All {len(folder.exercises())} exercises have passed.")
+    with keys() as there:
+        watched = _Watched(folder, exercise, there)
+        try:
+            watched.go_on()
+        except KeyboardInterrupt:
+            say()
+
+
+class _Watched:
+    """A folder that is watched, and what is on the screen."""
+
+    def __init__(self, folder: Folder, exercise: Exercise, keys: bool) -> None:
+        self.folder, self.exercise, self.keys = folder, exercise, keys
+        self.seen = _stamps(folder)
+
+    def show(self, text: str, doing: str = "") -> None:
+        """Put a text on the screen, with what is going on below it."""
+        if self.keys:
+            print("\x1b[2J\x1b[H", end="")
+        doing = doing or f"Watching {self.folder.path.resolve().name}; save a file to check it"
+        print(f"{text}\n\n{_count(self.folder)}\n{doing}{'   ' + KEYS if self.keys else ''}")
+        sys.stdout.flush()
+
+    def go_on(self) -> None:
+        """Look for keys and for saved files, in turn."""
+        self.show(_task(self.folder, self.exercise))
+        while True:
+            if self.keys:
+                if not self.press(wait_for_key(PAUSE)):
+                    return
+            else:
+                time.sleep(PAUSE)
+            found = _stamps(self.folder)
+            for one in self.folder.exercises():
+                before, now = self.seen.get(one.number), found.get(one.number)
+                if now is not None and now != before:
+                    self.check(one)
+                elif now is None and before is not None:
+                    reset = f"'minivae exercise reset {one.number}' puts it back"
+                    self.show(_wrapped(f"{one.file} is gone; {reset}, as it was handed out"))
+            self.seen = found
+            if self.folder.next() is None:
+                print(f"All {len(self.folder.exercises())} exercises have passed.")
+                return
+
+    def check(self, exercise: Exercise) -> None:
+        """Check one that was saved."""
+        name = f"{exercise.number}  {exercise.title}"
+        if self.keys:
+            self.show(name, f"Checking {exercise.file} ...")
+        else:
+            print(f"\n{'-' * 79}", flush=True)
+        verdict = self.folder.check(exercise)
+        self.exercise = exercise
+        following = self.folder.next()
+        if verdict and following is not None and not self.keys:
+            self.exercise = following
+            self.show(f"{verdict}\n\n{_task(self.folder, following)}")
+        else:
+            self.show(str(verdict))
+
+    def press(self, key: str) -> bool:
+        """Do what a key asks for; False if that is to end."""
+        if key == "n":
+            self.exercise = self.folder.next() or self.exercise
+            self.show(_task(self.folder, self.exercise))
+        elif key == "h":
+            self.show(_hint(self.folder, self.exercise))
+        elif key == "l":
+            self.show("\n".join(_listed(self.folder)))
+        return key != "q"
 
 
 def hint(arguments: argparse.Namespace) -> None:
     """Give the next hint."""
-    exercise = _find(arguments.number)
-    level, text = _folder().hint(exercise)
-    print(f"Hint {level} of {len(exercise.hints)}, exercise {exercise.number}\n")
-    print("\n".join(table([("", line)]) if line else "" for line in text.splitlines()))
+    folder = _folder()
+    print(_hint(folder, folder.find(arguments.number)))
+
+
+def _hint(folder: Folder, exercise: Exercise) -> str:
+    level, text = folder.hint(exercise)
+    lines = [table([("", line)]) if line else "" for line in text.splitlines()]
+    head = f"Hint {level} of {len(exercise.hints)}, exercise {exercise.number}\n"
+    return "\n".join([head, *lines])
 
 
 def reset(arguments: argparse.Namespace) -> None:
     """Put a file back."""
-    exercise = _find(arguments.number)
-    kept = _folder().reset(exercise)
+    folder = _folder()
+    exercise = folder.find(arguments.number)
+    kept = folder.reset(exercise)
     where = f"; yours is kept as {kept.name}" if kept else ""
-    print(f"{exercise.file} is as it was handed out{where}.")
+    _print(f"{exercise.file} is as it was handed out{where}.")
 
 
 def solution(arguments: argparse.Namespace) -> None:
     """Show what belongs into the hole."""
-    folder, exercise = _folder(), _find(arguments.number)
+    folder = _folder()
+    exercise = folder.find(arguments.number)
     if not folder.passed(exercise):
         if not arguments.give_up:
             raise ValueError(
@@ -179,20 +286,60 @@ def progress(arguments: argparse.Namespace) -> None:
     print(_count(folder))
     exercise = folder.next()
     if exercise is not None:
-        print(f"Next: {exercise.number}  {exercise.title}, in {exercise.file}")
+        _print(f"Next: {exercise.number}  {exercise.title}, in {exercise.file}")
 
 
 def whole_class(arguments: argparse.Namespace) -> None:
-    """Draw a class's progress, and print it a line a student."""
-    out = Path(arguments.out)
+    """Mark a class, or believe what it wrote; print it, draw it, write CSV and a page."""
+    out, folder = Path(arguments.out), Path(arguments.folder)
     if out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--out {out} should end in .png, .pdf or .svg")
-    found = collect(Path(arguments.folder))
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    exercises = catalogue(Path(arguments.problems).resolve()) if arguments.problems else catalogue()
+    if arguments.believe or not any(folder.glob("**/[0-9][0-9]_*.py")):
+        found = collect(folder, exercises)
+    else:
+        found = mark(folder, exercises, limit=arguments.limit, said=_Marked())
+    if not found.students:
+        for where, why in found.damaged:
+            say(f"{where}: {why}")
+        raise ValueError(f"{folder} has no folders with exercises, and no JSON files of progress")
+    print(_whole(found))
     draw_class(found, out)
-    total = len(catalogue())
-    rows = [(name, f"{count_passed(states):2} of {total}") for name, states in found.items()]
-    print(table(rows, indent=0))
-    print(f"\n{out} shows exercise by exercise.")
+    write_csv(found, out.with_suffix(".csv"))
+    write_page(found, out.with_suffix(".html"))
+    names = f"{out}, {out.with_suffix('.csv').name} and {out.with_suffix('.html').name}"
+    _print(f"\n{names} show exercise by exercise.")
+
+
+class _Marked:
+    """How many answers have been judged, now and then."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - self.last > 5:
+            self.last = now
+            say(f"{done} of {total} answers judged")
+
+
+def _whole(found: Class) -> str:
+    total = len(found.exercises)
+    lines = [table([(s.name, f"{s.passed:2} of {total}") for s in found.students], indent=0)]
+    lines += ["", "Exercise by exercise: who has passed, and the commonest mistake", ""]
+    for exercise in found.exercises:
+        count, diagnosis = found.commonest(exercise)
+        lines.append(f"{exercise.number}  {found.share(exercise)} of {len(found.students)} passed")
+        if count:
+            often = "once:" if count == 1 else f"{count} times:"
+            lines.append(table([(often, diagnosis)], indent=4))
+    if found.damaged:
+        lines += ["", "Could not be read:"]
+        lines += [table([("", f"{where}: {why}")]) for where, why in found.damaged]
+    return "\n".join(lines)
 
 
 # ---- in the student's folder ----
@@ -202,8 +349,13 @@ def _folder() -> Folder:
     return Folder(Path())
 
 
-def _find(number: str) -> Exercise:
-    return find(Path(number).name)
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 79, break_long_words=False, break_on_hyphens=False)
+
+
+def _print(text: str) -> None:
+    """Print a sentence in lines that fit 80 columns."""
+    print("\n".join(_wrapped(line) for line in text.split("\n")))
 
 
 def _count(folder: Folder) -> str:
@@ -224,8 +376,8 @@ def _line(verdict: Verdict) -> str:
 def _task(folder: Folder, exercise: Exercise) -> str:
     """What there is to do: the first lines of the student's file."""
     text = exercise.solved.split('"""')[1].strip()
-    verdict = f"\nFill the hole in {folder.path / exercise.file}, then: minivae exercise check "
-    return f"{text}\n{verdict}{exercise.number}"
+    where = f"Fill the hole in {exercise.file}, then:"
+    return f"{text}\n\n{where} minivae exercise check {exercise.number}"
 
 
 def _stamps(folder: Folder) -> dict[str, tuple[int, int]]:
@@ -238,12 +390,3 @@ def _stamps(folder: Folder) -> dict[str, tuple[int, int]]:
             continue
         found[exercise.number] = (status.st_mtime_ns, status.st_size)
     return found
-
-
-def _report(folder: Folder, exercise: Exercise) -> None:
-    print(f"\n{'-' * 79}")
-    verdict = folder.check(exercise)
-    print(verdict, flush=True)
-    following = folder.next()
-    if verdict and following is not None:
-        print(f"\n{_count(folder)}\n\n{_task(folder, following)}", flush=True)

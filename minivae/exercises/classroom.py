@@ -271,7 +271,8 @@ def write_page(found: Class, path: Path) -> None:
     mistakes = []
     for exercise in found.exercises:
         count, diagnosis = found.commonest(exercise)
-        often = f"{count} times: {say(diagnosis)}" if count else ""
+        times = "once" if count == 1 else f"{count} times"
+        often = f"{times}: {say(diagnosis)}" if count else ""
         mistakes.append(
             f"<tr><td>{exercise.number}</td><td>{say(exercise.title)}</td>"
             f"<td>{found.share(exercise)}</td><td>{often}</td></tr>"

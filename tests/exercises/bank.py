@@ -1,4 +1,7 @@
-"""What every exercise has to prove; as a script, all of it: make exercises."""
+"""What every exercise has to prove; as a script, all of it: make exercises.
+
+``python tests/exercises/bank.py 13`` tries one; with a path, one of one's own.
+"""
 
 import re
 import sys
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from minivae.equations import read_registry
 from minivae.exercises import catalogue, find, judge
-from minivae.exercises.catalogue import hole
+from minivae.exercises.catalogue import Exercise, hole
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,16 +51,16 @@ def fault_of_wrong(exercise, wrong):
     if verdict.kind not in ("fail", "error") or not found:
         said = f"({verdict.kind}) {verdict.diagnosis}"
         return f"{wrong.body}\n  should be: {wrong.diagnosis}\n  is: {said}"
-    return next(faults_of_screen(verdict), None)
+    return next(faults_of_screen(verdict, exercise), None)
 
 
-def faults_of_screen(verdict):
+def faults_of_screen(verdict, exercise):
     """What does not fit: the screen, or the lengths of the inputs' axes."""
     screen = str(verdict).splitlines()
     if len(screen) > 23 or max(map(len, screen)) > 80:
         yield f"{len(screen)} lines of up to {max(map(len, screen))} columns:\n{verdict}"
     called = verdict.shapes.partition(":")[0]
-    if called and f"def {called}(" not in find(verdict.exercise).solved:
+    if called and f"def {called}(" not in exercise.solved:
         yield f"it names {called}, which no student knows"
     shapes = [
         tuple(map(int, re.findall(r"\d+", shape)))
@@ -71,10 +74,17 @@ def faults_of_screen(verdict):
                 yield f"shapes that cannot tell N from 2, or one axis from another: {shapes}"
 
 
-def main():
-    """Try the whole bank, and say how it went."""
+def named(name):
+    """An exercise of the catalogue, or one's own, by its path."""
+    path = Path(name)
+    return Exercise(path, path.read_text(encoding="utf-8")) if path.is_file() else find(name)
+
+
+def main(names):
+    """Try the whole bank, or that of the exercises named, and say how it went."""
     count, bad = 0, 0
-    for exercise in catalogue():
+    exercises = [named(name) for name in names] or catalogue()
+    for exercise in exercises:
         found = list(faults_of_form(exercise))
         for wrong in wrong_answers(exercise):
             count += 1
@@ -83,14 +93,14 @@ def main():
         for fault in found:
             print(f"{exercise.file}: {fault}\n")
         bad += len(found)
-    said = (ROOT / "README.md").read_text(encoding="utf-8")
-    published = f"{len(catalogue())} exercises, {count} wrong answers"
+    published = f"{len(exercises)} exercises, {count} wrong answers"
     print(f"{published}, each rejected with the diagnosis intended: {'yes' if not bad else 'NO'}.")
-    if published not in " ".join(said.split()):
+    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    if not names and published not in " ".join(said.split()):
         print(f"README.md should say: {published}")
         bad += 1
     return bool(bad)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -24,5 +24,7 @@ def test_the_proof_bites():
     exercise = catalogue()[0]
     assert "passes, though" in fault_of_wrong(exercise, Wrong(exercise.solution, "."))
     assert "should be" in fault_of_wrong(exercise, Wrong("return g, g", "no such thing"))
-    small = Verdict("01", "t", "fail", "d", shapes="f: x (2, 3)")
-    assert any("cannot tell" in fault for fault in faults_of_screen(small))
+    small = Verdict("01", "t", "fail", "d", shapes="multiply_vjp: x (2, 3)")
+    assert any("cannot tell" in fault for fault in faults_of_screen(small, exercise))
+    strange = Verdict("01", "t", "fail", "d", shapes="one: x (3, 4)")
+    assert any("no student knows" in fault for fault in faults_of_screen(strange, exercise))

@@ -302,9 +302,8 @@ def whole_class(arguments: argparse.Namespace) -> None:
     else:
         found = mark(folder, exercises, limit=arguments.limit, said=_Marked())
     if not found.students:
-        for where, why in found.damaged:
-            say(f"{where}: {why}")
-        raise ValueError(f"{folder} has no folders with exercises, and no JSON files of progress")
+        why = "".join(f"; {where}: {why}" for where, why in found.damaged[:1])
+        raise ValueError(f"{folder} has no folders with exercises, and no files of progress{why}")
     print(_whole(found))
     draw_class(found, out)
     write_csv(found, out.with_suffix(".csv"))

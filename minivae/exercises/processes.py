@@ -112,7 +112,7 @@ class _Running:
         self.job, self.text, self.limit = job, text, limit
         self.result: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by verdict
         self.stack: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self.deadline = time.monotonic() + limit + GRACE
+        self.begun = time.monotonic()
         self.status: int | None = None
         self.begin()
 
@@ -128,13 +128,24 @@ class _Running:
     def ended(self) -> bool:
         """Whether it has ended; what takes too long is killed."""
         self.status = self.poll()
-        if self.status is None and time.monotonic() > self.deadline:
+        if self.status is None and self.age > self.limit + GRACE:
             self.kill()
             self.status = self.poll()
         return self.status is not None
 
+    @property
+    def age(self) -> float:
+        """The seconds since it began."""
+        return time.monotonic() - self.begun
+
+    @property
+    def took_long(self) -> bool:
+        """Whether it was stopped for the time it took."""
+        return self.age >= self.limit
+
     def verdict(self) -> Verdict:
         """What it found, or how it ended without finding anything."""
+        took_long = self.took_long
         self.kill()  # and what the answer left running
         said, hung = self._content(self.result), self._content(self.stack)
         self.result.close()
@@ -144,7 +155,7 @@ class _Running:
             verdict = Verdict.from_json(json.loads(said))
             if verdict.exercise == self.job.exercise.number:
                 return verdict
-        if hung or time.monotonic() > self.deadline - GRACE:
+        if took_long:
             line = _line_of(hung, str(self.job.path))
             at = f", at line {line}" if line else ""
             said = f"It did not end within {self.limit:g} seconds: an endless loop{at}?"
@@ -195,7 +206,15 @@ class _Forked(_Running):
 
 
 class _Spawned(_Running):
-    """A check in a Python of its own."""
+    """A check in a Python of its own, which takes its time to begin."""
+
+    def __init__(self, job: Job, text: str, limit: float) -> None:
+        super().__init__(job, text, limit)
+        self.begun += 20.0
+
+    @property
+    def took_long(self) -> bool:
+        return bool(self._content(self.stack))
 
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -203,7 +222,7 @@ class _Spawned(_Running):
         # -P: a file of the student's that is called random.py must not stand for Python's own
         command = [sys.executable, "-P", "-m", "minivae.exercises.processes"]
         command += [str(self.job.exercise.path), str(self.job.path), str(self.job.salt)]
-        self.files, self.deadline = names, self.deadline + 20
+        self.files = names
         self.process = subprocess.Popen(
             [*command, str(self.limit), *map(str, names)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import pydoc
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,9 +41,11 @@ def register(commands: Any) -> None:
         "eq",
         help="an equation of the book: its code and its tests",
         description="List the book's numbered equations. With a label, such as ELBO.3: print that "
-        "equation and the functions that compute it, and run the tests that check it.",
+        "equation, and if you ask for it the code that computes it, and run its tests.",
     )
     parser.add_argument("label", metavar="LABEL", nargs="?", help="such as ELBO.3")
+    parser.add_argument("--code", action="store_true", help="print the functions that compute it")
+    parser.add_argument("--test", action="store_true", help="run the tests that check it")
     parser.add_argument(
         "--find", metavar="WORD", help="what the glossary says of a word, in English or Chinese"
     )
@@ -48,7 +53,7 @@ def register(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """List the equations, or show one and run its tests."""
+    """List the equations, or show one, its code and its tests."""
     registry = read_registry()
     if arguments.find is not None:
         print(found(arguments.find, registry))
@@ -59,8 +64,15 @@ def run(arguments: argparse.Namespace) -> None:
     equation = _find(arguments.label, registry)
     functions = registry.functions.get(equation.label, ())
     tests = registry.tests.get(equation.label, ())
-    print(_shown(equation, functions))
-    print(f"\n{KINDS[registry.kind(equation).partition(':')[0]]}{equation.unread}")
+    print(_shown(equation))
+    kind = f"{KINDS[registry.kind(equation).partition(':')[0]]}{equation.unread}"
+    print(_wrapped(f"\n{kind}", 0))
+    if arguments.code:
+        _page(_code(equation, functions))
+    if not (arguments.code or arguments.test):
+        print(_more(equation, functions, tests))
+    if not arguments.test:
+        return
     if not tests:
         print(
             "\nNo test checks it, for nothing computes it." if equation.definition else "\nNo test."
@@ -68,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print("\nChecked by")
     for test in tests:
-        print(f"  {_where(test)}  {test.name.rpartition('.')[2]}")
+        print(_wrapped(f"{_where(test)}  {test.name.rpartition('.')[2]}", 2))
     _run_tests(tests)
 
 
@@ -118,18 +130,83 @@ def _formula(equation: Equation) -> str:
     return render(equation.tex) or equation.tex
 
 
-def _shown(equation: Equation, functions: Sequence[Place]) -> str:
+def _shown(equation: Equation) -> str:
+    """The equation alone."""
     where = equation.chapter
     if equation.section != equation.chapter:
         where += f": {equation.section}"
-    lines = [f"{equation.label}  {where}", ""]
-    lines += [f"    {line}" for line in _formula(equation).splitlines()]
-    for function in functions:
-        lines += ["", f"{function.name}  {_where(function)}", ""]
-        lines += [f"{number:5} {line}".rstrip() for number, line in function.source()]
+    formula = [_wrapped(line, 4) for line in _formula(equation).splitlines()]
+    return "\n".join([_wrapped(f"{equation.label}  {where}", 0), "", *formula])
+
+
+def _more(equation: Equation, functions: Sequence[Place], tests: Sequence[Place]) -> str:
+    """What else there is to see, in a line."""
     if not functions:
-        lines += ["", "No function computes it: it defines, or is a step of the argument."]
-    return "\n".join(lines)
+        return "\nNo function computes it: it defines, or is a step of the argument."
+    some = f"{len(functions)} functions compute" if len(functions) > 1 else "One function computes"
+    count = f"{len(tests)} tests check" if len(tests) != 1 else "1 test checks"
+    label = f"minivae eq {equation.label}"
+    return _wrapped(f"\n{some} it ({label} --code), and {count} it (--test).", 0)
+
+
+def _code(equation: Equation, functions: Sequence[Place]) -> str:
+    """The functions that compute an equation; not what a student is about to write."""
+    numbers = _not_passed(equation.label)
+    if numbers:
+        said = f"The code would give away exercise {' and '.join(numbers)}: look at it after a pass"
+        return f"\n{_wrapped(f'{said}, or type minivae exercise hint {numbers[0]}.', 0)}"
+    lines = []
+    for function in functions:
+        lines += ["", _wrapped(f"{function.name}  {_where(function)}", 0), ""]
+        lines += [_code_line(number, line) for number, line in function.source()]
+    return "\n".join(lines or ["", "No function computes it."])
+
+
+def _not_passed(label: str) -> list[str]:
+    """The exercises in this folder that ask for an equation and have not passed."""
+    from minivae.exercises.folder import Folder  # with all that checks need: not for the others
+
+    try:
+        folder = Folder(Path())
+    except ValueError:
+        return []
+    asked = [e for e in folder.exercises() if label in e.equations]
+    return [e.number for e in asked if not folder.passed(e)]
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns - 1
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """A text in lines as wide as the terminal, those after the first a little further in."""
+    margin = " " * indent
+    lead = "\n" * (len(text) - len(text.lstrip("\n")))
+    return lead + textwrap.fill(
+        text, _width(), initial_indent=margin, subsequent_indent=margin + "    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _code_line(number: int, line: str) -> str:
+    """A line of code with its number; what is too long goes on in the next, without one."""
+    margin = f"{number:5} {line[: len(line) - len(line.lstrip())]}"
+    if len(line) + 6 <= _width():
+        return f"{number:5} {line}".rstrip()
+    further = " " * (len(margin) + 4)
+    return textwrap.fill(
+        line.lstrip(), _width(), initial_indent=margin, subsequent_indent=further,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _page(text: str) -> None:
+    """Print a text, screen by screen if it is longer than the terminal."""
+    rows = text.count("\n") + 4
+    if sys.stdout.isatty() and rows > shutil.get_terminal_size().lines:
+        pydoc.pager(text)
+    else:
+        print(text)
 
 
 def _where(place: Place) -> str:

@@ -185,6 +185,7 @@ class _Forked(_Running):
                 with open(os.devnull, "r+b") as nothing:
                     for number in (0, 1, 2):
                         os.dup2(nothing.fileno(), number)
+                _close_all_but(self.result.fileno(), self.stack.fileno())
                 _report(self.job, self.text, self.limit, self.result, self.stack)
                 status = 0
             finally:
@@ -246,6 +247,15 @@ class _Spawned(_Running):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.folder.cleanup()
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what the parent has open: an answer has no business there."""
+    begin = 3
+    for number in sorted(kept):
+        os.closerange(begin, number)
+        begin = number + 1
+    os.closerange(begin, begin + 4096)
 
 
 def _set_limits() -> None:

@@ -77,6 +77,10 @@ def test_the_list_names_every_equation_within_80_columns():
 def test_an_equation_is_printed_with_its_code_and_its_tests_pass(capfd):
     assert main(["eq", "mb.2"]) == 0
     output = capfd.readouterr().out
+    assert "MB.2" in output
+    assert "def " not in output
+    assert main(["eq", "mb.2", "--code", "--test"]) == 0
+    output = capfd.readouterr().out
     assert "def minibatch_estimate" in output
     assert "tests/models/test_minibatch.py" in output
     assert " passed" in output
@@ -90,13 +94,13 @@ def test_a_failing_test_fails_the_command(small_book, monkeypatch, capfd):
     monkeypatch.setattr("minivae.cli.equation.find_sources", lambda: book.sources)
     monkeypatch.setattr("minivae.cli.equation.read_registry", lambda: book.registry)
     with pytest.raises(SystemExit, match="1"):
-        main(["eq", "SUM.2"])
+        main(["eq", "SUM.2", "--test"])
     assert "assert 1 == 2" in capfd.readouterr().out
 
 
 def test_without_pytest_the_command_says_what_is_missing(monkeypatch, capfd):
     monkeypatch.setattr("minivae.cli.equation.find_spec", lambda name: None)
-    assert main(["eq", "MB.2"]) == 0
+    assert main(["eq", "MB.2", "--test"]) == 0
     assert "pip install pytest hypothesis pytest-timeout" in capfd.readouterr().out
 
 

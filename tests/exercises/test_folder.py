@@ -294,3 +294,78 @@ def test_the_files_are_handed_out_as_they_are_cut(folder):
         text = (folder.path / exercise.file).read_text(encoding="utf-8")
         assert "the author's half" not in text
         assert exercise.solution not in text
+
+
+def test_an_equations_code_is_kept_from_those_who_have_not_passed(folder, at_once, minivae):  # noqa: F811
+    status, out, _ = minivae("eq", "KL.4")
+    assert status == 0
+    assert "KL(N(" in out
+    assert "def kl_divergence" not in out
+    given_away = minivae("eq", "KL.4", "--code")[1]
+    assert "would give away exercise 13 and 27 and 30" in " ".join(given_away.split())
+    assert "def " not in given_away
+    for number in (13, 27, 30):
+        solve(folder, number)
+        folder.check(find(number))
+    assert "def kl_divergence" in minivae("eq", "KL.4", "--code")[1]
+
+
+def test_all_are_checked_at_once_and_untouched_ones_cost_nothing(folder, minivae):  # noqa: F811
+    solve(folder, 1)
+    answer(folder, 13, "return mu")
+    begun = time.monotonic()
+    status, out, err = minivae("exercise", "check")
+    assert time.monotonic() - begun < 8
+    assert status == 1
+    assert "Checking 30 exercises" in err
+    words = [line.split()[0] for line in out.splitlines() if line[8:10].isdigit()]
+    assert (words[0], words[12], words[1]) == ("pass", "WRONG", "-")
+    assert "1 of 30 pass" in out
+    (folder.path / find(2).file).unlink()
+    out = minivae("exercise", "check")[1]
+    assert "The file is not there" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no terminals to play with")
+def test_watch_has_keys_and_sees_what_goes(folder):
+    import pty
+    import select
+
+    lead, follow = pty.openpty()
+    command = [sys.executable, "-m", "minivae", "exercise", "watch"]
+    process = subprocess.Popen(
+        command, cwd=folder.path, env=environment(), stdin=follow, stdout=follow, stderr=follow
+    )
+    os.close(follow)
+    seen = ""
+
+    def until(text):
+        nonlocal seen
+        limit = time.monotonic() + 60
+        while text not in seen and time.monotonic() < limit:
+            if select.select([lead], [], [], 0.2)[0]:
+                seen += os.read(lead, 65536).decode()
+        assert text in seen
+        seen = seen.partition(text)[2]
+
+    try:
+        until("Watching mine")
+        until("n next   h hint   l list   q quit")
+        solve(folder, 1)
+        until("Checking 01_multiply.py ...")
+        until("PASS  01")
+        until("1 of 30 have passed")
+        os.write(lead, b"n")
+        until("02 The adjoint of broadcasting")
+        os.write(lead, b"h")
+        until("Hint 1 of 3, exercise 02")
+        os.write(lead, b"l")
+        until("done  01")
+        (folder.path / find(5).file).unlink()
+        until("05_matmul.py is gone")
+        os.write(lead, b"q")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(lead)

@@ -56,6 +56,7 @@ Array = NDArray[Any]
 Function = Callable[..., Any]
 
 RATIO = "yours / expected"
+VAGUE = "no simple|no single|a constant factor|by the same number"
 SINGLE = 2e-4  # the relative error of an answer in float32
 TOLERANCE = 1e-9  # the relative error of any other right answer
 SALT: ContextVar[int] = ContextVar("salt", default=0)  # which numbers are drawn
@@ -139,7 +140,7 @@ def call(function: Function, *arguments: Any, **named: Any) -> Any:
 
 
 def combined(
-    build: Function, /, at_most: int = 2, **parts: Mapping[str, Any]
+    build: Function, /, at_most: int = 2, at_least: int = 1, **parts: Mapping[str, Any]
 ) -> dict[str, Function]:
     """Suspects for an answer made of parts, of which some are wrong at the same time.
 
@@ -147,15 +148,15 @@ def combined(
     ----------
     build
         Takes the inputs, and by name a choice for each part; returns the answer.
-    at_most
-        How many parts may be wrong at once.
+    at_most, at_least
+        How many parts are wrong at once.
     parts
         For each part its choices by the sentence that says what is wrong; "" for the right one.
     """
     choices = [list(part.items()) for part in parts.values()]
     right = [next(i for i, (said, _) in enumerate(part) if not said) for part in choices]
     places: list[tuple[int, ...]] = []
-    for count in range(1, at_most + 1):
+    for count in range(at_least, at_most + 1):
         found = []
         for some in itertools.combinations(range(len(choices)), count):
             others = ([i for i in range(len(choices[k])) if i != right[k]] for k in some)
@@ -226,6 +227,7 @@ def check_vjp(
         return {**changed, "out": np.asarray(forward(*own))}
 
     found = numbers(g, out, *arrays)
+    _refuse_exchanged_shapes([*zip(inputs, found, arrays, strict=True)], shapes)
     _refuse_noise(found, numbers(g, out, *arrays), shapes)
     if not single and not SALT.get():
         # The names of the inputs, which the report uses, are read from the signature of forward.
@@ -446,7 +448,7 @@ def _elsewhere(sentence: str, suspects: Iterable[str] = ()) -> Iterator[None]:
         said = mistake.diagnosis.casefold()
         foreseen = any(said == suspect.casefold() for suspect in suspects)
         why = guess if guess and not foreseen else _small(mistake.diagnosis)
-        if "has length" in where and re.search("no simple|no single|a constant factor", why):
+        if "has length" in where and re.search(VAGUE, why):
             why = "does a number stand in the code for that length?"
         said = f"Right at first, and wrong {where}: {why}"
         raise Mistake(said, mistake.shapes, mistake.rows) from None
@@ -569,6 +571,15 @@ def _parts(found: Any, expected: Any, names: Sequence[str], shapes: str) -> list
     if len(found) != count:
         fail(f"It returns {len(found)} results where {count} are asked for: {wanted}", shapes)
     return list(zip(names, found, expected, strict=True))
+
+
+def _refuse_exchanged_shapes(parts: list[Any], shapes: str) -> None:
+    """Say so if two results have each other's shapes."""
+    for (one, x, right), (other, y, meant) in itertools.combinations(parts, 2):
+        given, wanted = (np.shape(x), np.shape(y)), (np.shape(meant), np.shape(right))
+        if given == wanted and given[0] != given[1]:
+            order = ", ".join(name for name, _, _ in parts)
+            fail(f"{one} and {other} are exchanged, by their shapes: the order is {order}", shapes)
 
 
 def _refuse_exchanged(parts: list[Any], shapes: str) -> None:

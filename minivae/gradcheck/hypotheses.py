@@ -191,9 +191,9 @@ def factor_two(c: Comparison) -> str | None:
         return None
     wrong = "and its sign is wrong, " if r < 0 else ""
     if abs(r) > 1:
-        why = "a factor 2 is missing, or one of two uses is not counted, or a 1/2 is too many"
+        why = "a factor 2 is missing, or one of two uses is not counted"
         return f"is half of what it should be: {wrong}{why}"
-    why = "a factor 1/2 is missing, or a use is counted twice, or a 2 is too many"
+    why = "a factor 1/2 is missing, or a use is counted twice"
     return f"is twice what it should be: {wrong}{why}"
 
 
@@ -222,12 +222,26 @@ def factor_n(c: Comparison) -> str | None:
     return None
 
 
+FACTORS = {
+    float(np.log(2)): "a factor log 2, a logarithm to the base 2 or bits for nats",
+    float(np.log(10)): "a factor log 10, a logarithm to the base 10",
+    float(np.pi): "a factor pi",
+    float(2 * np.pi): "a factor 2 pi",
+    float(np.sqrt(2 * np.pi)): "a factor sqrt(2 pi)",
+    float(np.sqrt(2)): "a factor sqrt(2)",
+}
+
+
 def constant_factor(c: Comparison) -> str | None:
     """Any other number."""
     r = c.ratio
     if not r:
         return None
     wrong = " and its sign is wrong" if r < 0 else ""
+    for value, what in FACTORS.items():
+        if np.isclose(abs(r), (value, 1 / value), rtol=1e-6).any():
+            much = "small" if abs(r) > 1 else "large"
+            return f"is {max(abs(r), 1 / abs(r)):.4g} times too {much}{wrong}: {what}"
     if abs(abs(r) - 1) < 0.01:
         return f"is off by a constant factor of {abs(1 / r):.6g}{wrong}"
     times = f"{abs(r):.4g} times too small" if abs(r) > 1 else f"{abs(1 / r):.4g} times too large"

@@ -759,4 +759,360 @@ WRONG = [
         d = (p - x) / 7
         gz = d @ W.T
         return (gz + mu / 7, 0.5 * gz * eps * np.exp(log_var / 2) + 0.5 * (np.exp(log_var) - 1) / 7, z.T @ d, d.sum(axis=0))"""),
+    ("01", """
+        return (np.multiply(g, y), np.multiply(g, y))"""),
+    ("01", """
+        return (g * x * y, g * x * y)"""),
+    ("01", """
+        return (np.dot(g, y.T), np.dot(g, x.T))"""),
+    ("01", """
+        a = np.empty_like(x)
+        b = np.empty_like(y)
+        for i in range(x.shape[0] - 1):
+            a[i] = g[i] * y[i]
+            b[i] = g[i] * x[i]
+        a[-1] = 0
+        b[-1] = 0
+        return (a, b)"""),
+    ("01", """
+        return ((g * y, g * x), None)"""),
+    ("01", """
+        return (list(g * y), list(g * x), out)"""),
+    ("01", """
+        return [g * y + g * x, g * x + g * y]"""),
+    ("01", """
+        return (sum(g * y), sum(g * x))"""),
+    ("02", """
+        return np.mean(g) * np.ones(shape)"""),
+    ("02", """
+        if g.shape == shape:
+            return g
+        return g.sum(axis=0).reshape(shape)"""),
+    ("02", """
+        axes = [i for i, (a, b) in enumerate(zip(g.shape, shape)) if a != b]
+        return g.sum(axis=tuple(axes), keepdims=True)"""),
+    ("02", """
+        lead = g.ndim - len(shape)
+        return g[(0,) * lead]"""),
+    ("03", """
+        seen = []
+
+        def go(n):
+            if n in seen:
+                return
+            seen.append(n)
+            for i in inputs[n]:
+                go(i)
+        go(root)
+        return seen"""),
+    ("03", """
+        from collections import deque
+        q = deque([root])
+        out = []
+        while q:
+            n = q.popleft()
+            if n in out:
+                out.remove(n)
+            out.append(n)
+            q.extend(inputs[n])
+        return out"""),
+    ("03", """
+        return set(inputs)"""),
+    ("03", """
+        return None"""),
+    ("04", """
+        s_bar = g * np.sin(s)
+        s_bar += g * np.cos(s) * s
+        return s_bar"""),
+    ("04", """
+        a_bar = g * np.sin(s)
+        b_bar = g * s
+        s_bar = a_bar + b_bar
+        return s_bar * 2 * x"""),
+    ("04", """
+        return g * (np.sin(s) + s * np.cos(s)) * 2 * np.sqrt(s)"""),
+    ("04", """
+        return g * (np.sin(s) + x * np.cos(s)) * 2 * x"""),
+    ("05", """
+        return (g @ B.T, g.T @ A)"""),
+    ("05", """
+        return (B @ g.T, A.T @ g)"""),
+    ("05", """
+        return (np.einsum('nh,dh->nd', g, B), np.einsum('nd,nh->dh', A, out))"""),
+    ("05", """
+        return (g @ B.T / A.shape[1], A.T @ g / A.shape[0])"""),
+    ("06", """
+        return (g * (1 - tanh_x ** 2), g * (1 / (1 + np.exp(-softplus_x))))"""),
+    ("06", """
+        return (g / np.cosh(x) ** 2, g * np.log(1 / (1 + np.exp(-x))))"""),
+    ("06", """
+        return (g * tanh_x, g * softplus_x)"""),
+    ("06", """
+        return (g * (1 - tanh_x ** 2), g * np.where(x >= 0, 1.0, np.exp(x) / (1 + np.exp(x))))"""),
+    ("07", """
+        m = a.max(axis=1)
+        return m + np.log(np.sum(np.exp(a) - np.exp(m[:, None]), axis=1))"""),
+    ("07", """
+        m = a.max(axis=1, keepdims=True)
+        return m + np.log(np.exp(a - m).sum(axis=1))"""),
+    ("07", """
+        m = a.min(axis=1)
+        return m + np.log(np.exp(a - m[:, None]).sum(axis=1))"""),
+    ("07", """
+        m = a.max(axis=1)
+        return m + np.log10(np.exp(a - m[:, None]).sum(axis=1))"""),
+    ("08", """
+        p = np.exp(log_softmax(a))
+        grad = np.zeros_like(a)
+        for n in range(len(a)):
+            grad[n] = p[n]
+            grad[n, labels[n]] = p[n, labels[n]] - 1
+        return grad * g.mean()"""),
+    ("08", """
+        p = 1 / (1 + np.exp(-a))
+        p[np.arange(len(a)), labels] -= 1
+        return g[:, None] * p"""),
+    ("08", """
+        p = log_softmax(a)
+        p[np.arange(len(a)), labels] -= 1
+        return g[:, None] * p"""),
+    ("08", """
+        p = np.exp(log_softmax(a))
+        p[np.arange(len(a)), labels] -= 1
+        return g * p.T"""),
+    ("09", """
+        P = g * (1 - out ** 2)
+        return (P @ W.T, X.T @ P, P.sum() * np.ones(5))"""),
+    ("09", """
+        P = g * out * (1 - out)
+        return (P @ W.T, X.T @ P, P.sum(axis=0))"""),
+    ("09", """
+        P = g * (1 - out ** 2)
+        return (X.T @ P, P @ W.T, P.sum(axis=0))"""),
+    ("09", """
+        P = g * (1 - out ** 2)
+        return (P @ W.T, X.T @ g, P.sum(axis=0))"""),
+    ("10", """
+        m_hat = m / (1 - beta1 ** t)
+        v_hat = v / (1 - beta2 ** t)
+        return (theta - learning_rate * m_hat / np.sqrt(v_hat), m, v)"""),
+    ("10", """
+        m_hat = m / (1 - beta1 ** t)
+        v_hat = v / (1 - beta2 ** t)
+        return (theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m_hat, v_hat)"""),
+    ("10", """
+        m_hat = m / (1 - beta1 ** (t - 1))
+        v_hat = v / (1 - beta2 ** (t - 1))
+        return (theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v)"""),
+    ("10", """
+        return (theta - learning_rate * g, m, v)"""),
+    ("10", """
+        m_hat = m / (1 - beta1 ** t)
+        v_hat = v / (1 - beta2 ** t)
+        step = learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+        return (theta - step.mean(), m, v)"""),
+    ("11", """
+        return np.sum(x * logits - np.log(1 + np.exp(-logits)), axis=1)"""),
+    ("11", """
+        p = 1 / (1 + np.exp(-logits))
+        return np.sum(x * np.log(p + 1e-15) + (1 - x) * np.log(1 - p + 1e-15), axis=1)"""),
+    ("11", """
+        return -np.sum(np.abs(x - 1 / (1 + np.exp(-logits))), axis=1)"""),
+    ("11", """
+        return np.sum(x * softplus(logits) - (1 - x) * softplus(logits), axis=1)"""),
+    ("11", """
+        return (x * logits - softplus(logits)).sum(axis=1) / np.log(2)"""),
+    ("12", """
+        return -0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 / np.exp(2 * log_var), axis=1)"""),
+    ("12", """
+        var = np.exp(log_var)
+        return np.sum(-np.log(var * np.sqrt(2 * np.pi)) - (x - mu) ** 2 / (2 * var), axis=1)"""),
+    ("12", """
+        return -0.5 * np.sum(np.log(2 * np.pi) + log_var + (x - mu) ** 2 * np.exp(-log_var), axis=1, keepdims=True)"""),
+    ("12", """
+        return -0.5 * np.sum(np.log(2 * np.pi) + log_var + np.abs(x - mu) * np.exp(-log_var / 2), axis=1)"""),
+    ("12", """
+        d = x - mu
+        return -0.5 * (d @ np.diag(np.exp(-log_var[0])) * d).sum(1) - 0.5 * log_var.sum(1) - 1.5 * np.log(2 * np.pi)"""),
+    ("13", """
+        return 0.5 * np.sum(mu ** 2 + np.exp(log_var) ** 0.5 - 1 - log_var, axis=1)"""),
+    ("13", """
+        return 0.5 * np.sum(mu ** 2 + np.exp(log_var) - 1 - log_var, axis=1).mean()"""),
+    ("13", """
+        return 0.5 * np.sum(mu ** 2 - np.exp(log_var) - 1 + log_var, axis=1)"""),
+    ("13", """
+        var = np.exp(log_var)
+        return 0.5 * (np.dot(mu, mu.T).diagonal() + var.sum(1) - 3 - np.log(var.prod(1)))"""),
+    ("13", """
+        return -0.5 * (1 + log_var - mu ** 2 - np.exp(log_var)).mean(axis=1)"""),
+    ("13", """
+        return 0.5 * np.sum(mu ** 2 / np.exp(log_var) + np.exp(log_var) - 1 - log_var, axis=1)"""),
+    ("14", """
+        return (g, g * np.exp(log_var) * eps / 2)"""),
+    ("14", """
+        return (g * np.ones_like(mu), g * (out - mu))"""),
+    ("14", """
+        return (g, g * 0.5 * np.exp(log_var * 0.5) * eps * log_var)"""),
+    ("14", """
+        return (g, 0.5 * np.exp(log_var / 2) * eps + g)"""),
+    ("15", """
+        return np.mean(log_likelihood(x, logits)) - 0.5 * kl(mu, log_var)"""),
+    ("15", """
+        return np.mean(log_likelihood(x, logits)) - kl(mu, log_var) * 2"""),
+    ("15", """
+        return log_likelihood(x, logits).max() - kl(mu, log_var)"""),
+    ("15", """
+        return np.mean(log_likelihood(x, 1 / (1 + np.exp(-logits)))) - kl(mu, log_var)"""),
+    ("15", """
+        return np.mean(log_likelihood(x, logits)) - kl(mu, np.exp(log_var / 2))"""),
+    ("16", """
+        return np.sum(log_likelihoods) / len(log_likelihoods) * n_total + n_total * log_prior"""),
+    ("16", """
+        return n_total / len(log_likelihoods) * np.sum(log_likelihoods + log_prior)"""),
+    ("16", """
+        return np.sum(log_likelihoods) + log_prior / n_total"""),
+    ("17", """
+        score = np.mean(values[:, None] * (eps ** 2 - 1) / 2, axis=0)
+        path = np.mean(slopes * np.exp(log_var / 2) * eps / 2, axis=1)
+        return (score, path)"""),
+    ("17", """
+        score = np.mean((eps ** 2 - 1) / 2, axis=0)
+        path = np.mean(slopes * np.exp(log_var / 2) * eps / 2, axis=0)
+        return (score, path)"""),
+    ("17", """
+        score = np.sum(values[:, None] * (eps ** 2 - 1) / 2, axis=0)
+        path = np.sum(slopes * np.exp(log_var / 2) * eps / 2, axis=0)
+        return (score, path)"""),
+    ("18", """
+        top = log_weights.max(axis=0)
+        return np.log(np.mean(np.exp(log_weights - top), axis=0)) - top"""),
+    ("18", """
+        top = log_weights.max(axis=1, keepdims=True)
+        return (top + np.log(np.mean(np.exp(log_weights - top), axis=0))).mean(axis=0)"""),
+    ("18", """
+        w = np.exp(log_weights - log_weights.max(axis=0))
+        w = w / w.sum(axis=0)
+        return np.sum(w * log_weights, axis=0)"""),
+    ("19", """
+        a = log_pi + log_density
+        return a / a.sum(axis=1, keepdims=True)"""),
+    ("19", """
+        a = log_pi + log_density
+        e = np.exp(a - a.max(axis=0))
+        return e / e.sum(axis=1, keepdims=True)"""),
+    ("19", """
+        a = log_pi + log_density
+        e = np.exp(a - a.max(axis=1, keepdims=True))
+        return (e / e.sum(axis=1, keepdims=True)).T"""),
+    ("20", """
+        n = r.sum(axis=0)
+        mu = r.T @ x / n[:, None]
+        S = np.stack([np.cov(x.T, ddof=0) for _ in n])
+        return (n / len(x), mu, S)"""),
+    ("20", """
+        n = r.sum(axis=0)
+        mu = x.T @ r / n
+        o = x[:, None] - mu.T
+        S = np.einsum('nk,nki,nkj->kij', r, o, o) / n[:, None, None]
+        return (n / len(x), mu, S)"""),
+    ("20", """
+        n = r.sum(axis=0)
+        mu = r.T @ x / n[:, None]
+        o = x[:, None] - mu
+        S = np.einsum('nk,nki,nkj->kij', r, o, o) / n[:, None, None]
+        return (n / n.max(), mu, S)"""),
+    ("21", """
+        entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
+        return entropy - np.mean(log_sum_exp(log_pi + log_components), axis=0)"""),
+    ("21", """
+        entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
+        return -entropy - np.mean(log_sum_exp(log_pi + log_components), axis=1)"""),
+    ("22", """
+        M = W.T @ W + sigma ** 2 * np.eye(W.shape[1])
+        mu = np.linalg.inv(M) @ W.T @ (x - m).T
+        return (mu, np.log(sigma ** 2 / np.diag(M)))"""),
+    ("22", """
+        M = W @ W.T + sigma ** 2 * np.eye(W.shape[0])
+        mu = (x - m) @ np.linalg.inv(M) @ W
+        return (mu, np.log(sigma ** 2 / np.diag(M)))"""),
+    ("23", """
+        counts = r.sum(axis=0)
+        mu = r.T @ x / counts[:, None]
+        var = np.einsum('nk,nkd->kd', r, (x[:, None] - mu) ** 2) / len(x)
+        return (counts / len(x), mu, var)"""),
+    ("23", """
+        counts = r.sum(axis=0)
+        mu = r.T @ x / counts[:, None]
+        var = np.einsum('nk,nkd->kd', r, (x[:, None] - mu) ** 2) / counts[:, None]
+        return (counts / len(x), var, mu)"""),
+    ("24", """
+        loss = np.sum(np.logaddexp(0, -logits) - x * logits, axis=1)
+        slope = 0.5 * (1 + np.tanh(logits / 2)) - x
+        return (loss, slope)"""),
+    ("24", """
+        loss = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)
+        slope = (0.5 * (1 + np.tanh(logits / 2)) - x) * logits
+        return (loss, slope)"""),
+    ("25", """
+        log_w = log_likelihood + log_prior - log_q
+        top = log_w.max(axis=0)
+        return top + np.log(np.mean(np.exp(log_w - top), axis=0)) * len(log_w)"""),
+    ("25", """
+        log_w = log_likelihood * log_prior / log_q
+        top = log_w.max(axis=0)
+        return top + np.log(np.mean(np.exp(log_w - top), axis=0))"""),
+    ("26", """
+        a = np.log(pi) - 0.5 * np.linalg.slogdet(Sigma)[1] - squares
+        a -= a.max(axis=1, keepdims=True)
+        j = np.exp(a)
+        return j / j.sum(axis=1, keepdims=True)"""),
+    ("26", """
+        a = -0.5 * np.linalg.slogdet(Sigma)[1] - 0.5 * squares
+        a -= a.max(axis=1, keepdims=True)
+        j = np.exp(a)
+        return j / j.sum(axis=1, keepdims=True)"""),
+    ("26", """
+        a = pi - 0.5 * np.linalg.slogdet(Sigma)[1] - 0.5 * squares
+        a -= a.max(axis=1, keepdims=True)
+        j = np.exp(a)
+        return j / j.sum(axis=1, keepdims=True)"""),
+    ("26", """
+        a = np.log(pi) - 0.5 * np.linalg.slogdet(Sigma)[1] - 0.5 * squares
+        j = np.exp(a)
+        return j / j.sum(axis=1, keepdims=True)"""),
+    ("27", """
+        kl = kl_divergence(mu, log_var)
+        return log_likelihood - np.abs(kl - log_normal(z, mu, log_var))"""),
+    ("27", """
+        return log_likelihood - kl_divergence(mu, log_var ** 2)"""),
+    ("28", """
+        ratio = sigma ** 2 / sigma_p ** 2
+        return 0.5 * np.sum(ratio + (mu - mu_p) ** 2 / sigma_p ** 2 - 1 - np.log(sigma / sigma_p), axis=1)"""),
+    ("28", """
+        return np.sum(np.log(sigma / sigma_p) + (sigma ** 2 + (mu - mu_p) ** 2) / (2 * sigma_p ** 2) - 0.5, axis=1)"""),
+    ("29", """
+        g_x = np.zeros_like(x)
+        for m in range(len(g) - 1):
+            g_x[index[m]] += g[m]
+        return g_x"""),
+    ("29", """
+        g_x = np.zeros_like(x)
+        u, c = np.unique(index, return_counts=True)
+        g_x[u] = g[:len(u)] * c[:, None]
+        return g_x"""),
+    ("30", """
+        g_logits = (p - x) / N
+        g_z = g_logits @ W.T
+        g_lv = 0.5 * g_z * eps * np.exp(log_var / 2) + 0.5 * (np.exp(log_var) - 1) / N
+        return (g_z + mu / N, g_lv, z.T @ g_logits, (p - x).sum(axis=0))"""),
+    ("30", """
+        g_logits = (p - x) / N
+        g_z = g_logits @ W.T
+        g_lv = 0.5 * g_z * eps * np.exp(log_var / 2) + 0.5 * (np.exp(log_var) - 1) / N
+        return (g_z + mu / N, g_lv, z.T @ g_logits + W, g_logits.sum(axis=0))"""),
+    ("30", """
+        g_logits = (p - x) / N
+        g_z = g_logits @ W.T
+        g_lv = 0.5 * g_z * eps * np.exp(log_var / 2) + 0.5 * (np.exp(log_var) - 1) / N
+        return (g_z + z / N, g_lv, z.T @ g_logits, g_logits.sum(axis=0))"""),
 ]

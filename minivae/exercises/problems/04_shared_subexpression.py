@@ -97,6 +97,9 @@ def check(answer):
             "the derivative of the sine is the cosine": lambda s, x: s * np.sin(s),
             "the derivative of the sine has the wrong sign": lambda s, x: -s * np.cos(s),
             "the use in sin(s) is taken at x, not at s": lambda s, x: x * np.cos(x),
+            "the use in sin(s) has x for the other factor of the product, s": lambda s, x: (
+                x * np.cos(s)
+            ),
         },
         step={
             "": lambda x: 2 * x,

@@ -61,7 +61,7 @@ def check(answer):
 
 
 WRONG = [
-    Wrong("return A.T @ g, g @ B.T", "order of the inputs|shape"),
+    Wrong("return A.T @ g, g @ B.T", "order is A, B|exchanged"),
     Wrong("return (g @ B.T).T, A.T @ g", "transposed"),
     Wrong("return g @ B.T, (A.T @ g).T", "cotangent of B .* transposed"),
     Wrong("return g @ B.T, -A.T @ g", "gradient of B has the wrong sign"),

@@ -137,6 +137,9 @@ def check(answer):
             "through softplus: the exponential alone; divide by 1 + exp(x)": (
                 lambda g, out, x: g * np.exp(x)
             ),
+            "through softplus: the logarithm of the sigmoid, where the sigmoid itself is meant": (
+                lambda g, out, x: g * np.log(sigmoid(x))
+            ),
             "through softplus: exp(softplus) stands where exp(-softplus) is meant": (
                 lambda g, out, x: g * (1 - np.exp(out))
             ),

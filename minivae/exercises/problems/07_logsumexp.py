@@ -68,8 +68,12 @@ SUSPECTS = {
     ),
     "the maximum is added twice": lambda a: 2 * a.max(1) + np.log(shifted(a).sum(1)),
     "divided by K outside: the mean of nothing": lambda a: naive(a) / a.shape[1],
-    "log2 or log10 where the natural logarithm is meant": lambda a: (
-        a.max(1) + np.log2(shifted(a).sum(1))
+    "log2 where the natural logarithm is meant": lambda a: a.max(1) + np.log2(shifted(a).sum(1)),
+    "log10 where the natural logarithm is meant": lambda a: (
+        a.max(1) + np.log10(shifted(a).sum(1))
+    ),
+    "exp(a) - exp(m) stands where exp(a - m) is meant": lambda a: (
+        a.max(1) + np.log((np.exp(a) - np.exp(a.max(1, keepdims=True))).sum(1))
     ),
     "the columns' maxima are taken out, where each row has its own": lambda a: (
         a.max() + np.log(np.exp(a - a.max(0)).sum(1))

@@ -147,12 +147,6 @@ def written(beta_1, beta_2, small):
 
 
 SUSPECTS |= {
-    f"{' and '.join(str(c) for c in some if c)} stands in the code: use the arguments": written(
-        *some
-    )
-    for some in ((0.9, 0.999, 1e-8), (0.9, 0.999, None), (None, None, 1e-8), (0.9, None, None))
-}
-SUSPECTS |= {
     "m is updated twice: the line above the hole has done it": again(True, False),
     "v is updated twice: the line above the hole has done it": again(False, True),
     "m and v are updated twice: the lines above the hole have done it": again(True, True),
@@ -182,6 +176,27 @@ SUSPECTS |= combined(
 )
 
 
+SUSPECTS |= {
+    "this is plain gradient descent: neither running mean is in the step": (
+        lambda theta, g, m, v, t, learning_rate, beta1, beta2, epsilon: (
+            theta - learning_rate * g,
+            beta1 * m + (1 - beta1) * g,
+            beta2 * v + (1 - beta2) * g**2,
+        )
+    ),
+    "the step is averaged over the parameters: each has its own": (
+        lambda theta, *more: (
+            theta + np.mean(adam_step(theta, *more)[0] - theta),
+            *adam_step(theta, *more)[1:],
+        )
+    ),
+}
+SUSPECTS |= {
+    f"{' and '.join(str(c) for c in some if c)} stands in the code: use the arguments": written(
+        *some
+    )
+    for some in ((0.9, 0.999, 1e-8), (0.9, 0.999, None), (None, None, 1e-8), (0.9, None, None))
+}
 ELSEWHERE = {
     "after many steps, t = 10000": {"t": 10000},
     "where all gradients are 0: epsilon keeps 0/0 away": (

@@ -23,7 +23,7 @@ def bernoulli_log_prob(x, logits):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Mistake, Wrong, check_function, draw, fail
+from minivae.exercises.judging import Mistake, Wrong, check_function, combined, draw, fail
 
 EQUATIONS = ["LIK.1"]
 
@@ -132,6 +132,52 @@ SUSPECTS = {
         x * logits - softplus(logits), axis=1
     ),
 }
+
+
+def made(x, logits, on, off, over):
+    return over(on(x, logits) + off(x, logits))
+
+
+SUSPECTS |= {
+    "the absolute error of the probabilities, which is not a log-likelihood": lambda x, logits: (
+        -np.sum(np.abs(x - sigmoid(logits)), axis=1)
+    ),
+} | combined(
+    made,
+    on={
+        "": lambda x, a: -x * softplus(-a),
+        "pixels that are 1 have log p with the wrong sign": lambda x, a: x * softplus(-a),
+        "pixels that are 1 have softplus(l), where log p = -softplus(-l)": lambda x, a: (
+            x * softplus(a)
+        ),
+        "pixels that are 1 have -softplus(l), which is log(1 - p)": lambda x, a: -x * softplus(a),
+        "pixels that are 1 have p, not its logarithm": lambda x, a: x * sigmoid(a),
+        "pixels that are 1 have the sigmoid twice": lambda x, a: x * np.log(sigmoid(sigmoid(a))),
+        "pixels that are 1 are missing": lambda x, a: 0 * a,
+    },
+    off={
+        "": lambda x, a: -(1 - x) * softplus(a),
+        "pixels that are 0 have log(1 - p) with the wrong sign": lambda x, a: (
+            (1 - x) * softplus(a)
+        ),
+        "pixels that are 0 have log p, where log(1 - p) is meant": lambda x, a: (
+            -(1 - x) * softplus(-a)
+        ),
+        "pixels that are 0 have 1 - p, not its logarithm": lambda x, a: (1 - x) * sigmoid(-a),
+        "pixels that are 0 have minus the logit": lambda x, a: -(1 - x) * a,
+        "pixels that are 0 are missing": lambda x, a: 0 * a,
+        "log(1 - p) stands for all pixels: it is that of those that are 0": lambda x, a: (
+            -softplus(a)
+        ),
+    },
+    over={
+        "": lambda a: a.sum(axis=1),
+        "a mean over the pixels": lambda a: a.mean(axis=1),
+        "the sign of the whole is wrong": lambda a: -a.sum(axis=1),
+        "the largest pixel alone": lambda a: a.max(axis=1),
+        "in bits, and not in nats": lambda a: a.sum(axis=1) / np.log(2),
+    },
+)
 FAR = {
     f"{CLIPPED} ({eps:g})": eps_variant(eps, clip)
     for eps in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
@@ -190,7 +236,7 @@ WRONG = [
         "return np.sum(x * np.log(p + 1e-8) + (1 - x) * np.log(1 - p + 1e-8), axis=1)",
         "small constant|clipped",
     ),
-    Wrong("return np.sum(softplus(logits) - x * logits, axis=1)", "wrong sign"),
+    Wrong("return np.sum(softplus(logits) - x * logits, axis=1)", "sign of the whole"),
     Wrong("return np.mean(x * logits - softplus(logits), axis=1)", "mean over the pixels"),
     Wrong("return np.sum(x * logits - softplus(logits), axis=0)", "axis"),
     Wrong("return np.sum(x * logits - softplus(logits))", "shape"),

@@ -18,7 +18,7 @@ def gaussian_log_prob(x, mu, log_var):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["LIK.3"]
 
@@ -111,6 +111,50 @@ SUSPECTS = {
         )
     ),
 }
+
+
+def made(x, mu, log_var, constant, log, square, half):
+    d, D = x - mu, x.shape[1]
+    return half * (constant(D) + np.sum(log(log_var) + square(d, log_var), axis=1))
+
+
+SUSPECTS |= combined(
+    made,
+    at_least=2,
+    constant={
+        "": lambda D: D * np.log(2 * np.pi),
+        "log 2 pi is missing": lambda D: 0,
+        "log pi where log 2 pi is meant": lambda D: D * np.log(np.pi),
+        "2 pi where log(2 pi) is meant": lambda D: 2 * np.pi * D,
+        "log 2 pi is counted once for the row": lambda D: np.log(2 * np.pi),
+        "log 2 pi has the wrong sign": lambda D: -D * np.log(2 * np.pi),
+    },
+    log={
+        "": lambda v: v,
+        "log_var is counted twice: it is the log of sigma squared already": lambda v: 2 * v,
+        "log_var is halved: the 1/2 stands before all": lambda v: v / 2,
+        "the log-variance is missing": lambda v: 0,
+        "log_var has the wrong sign": lambda v: -v,
+        "the variance stands where its logarithm is meant": np.exp,
+        "log_var has a logarithm too many": lambda v: np.log(np.abs(v)),
+    },
+    square={
+        "": lambda d, v: d**2 * np.exp(-v),
+        f"(x - mu)**2 is divided by sigma: {SIGMA}": lambda d, v: d**2 * np.exp(-v / 2),
+        "(x - mu)**2 is divided by the variance squared": lambda d, v: d**2 * np.exp(-2 * v),
+        "(x - mu)**2 is multiplied by the variance": lambda d, v: d**2 * np.exp(v),
+        "(x - mu)**2 is not divided by the variance": lambda d, v: d**2,
+        "(x - mu)**2 is divided by log_var": lambda d, v: d**2 / v,
+        "the square is missing": lambda d, v: d * np.exp(-v),
+        "(x - mu) / sigma is not squared": lambda d, v: d * np.exp(-v / 2),
+        "|x - mu| / sigma is not squared": lambda d, v: np.abs(d) * np.exp(-v / 2),
+        "|x - mu| is not squared": lambda d, v: np.abs(d) * np.exp(-v),
+        "(x - mu)**2 / var is missing": lambda d, v: 0,
+        "(x - mu)**2 / var is halved twice": lambda d, v: d**2 * np.exp(-v) / 2,
+        "(x - mu)**2 / var has the wrong sign": lambda d, v: -(d**2) * np.exp(-v),
+    },
+    half={"": -0.5, "the 1/2 is missing": -1.0, "the sign of the whole is wrong": 0.5},
+)
 
 
 def check(answer):

@@ -17,7 +17,7 @@ def kl_standard_normal(mu, log_var):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["KL.4"]
 
@@ -95,6 +95,55 @@ SUSPECTS = {
         0.5 * (np.sum(mu**2 + np.exp(log_var) - log_var, axis=1) - 1)
     ),
 }
+
+
+def made(mu, log_var, square, variance, one, log, half):
+    inside = square(mu, log_var) + variance(log_var) + one - log(log_var)
+    return half * np.sum(inside, axis=1)
+
+
+SUSPECTS |= combined(
+    made,
+    at_least=2,
+    square={
+        "": lambda m, v: m**2,
+        "mu is not squared": lambda m, v: m,
+        "|mu| stands where mu**2 is meant": lambda m, v: np.abs(m),
+        "mu**2 is missing": lambda m, v: 0,
+        "mu**2 has the wrong sign": lambda m, v: -(m**2),
+        "mu**2 is divided by the variance: the prior's is 1": lambda m, v: m**2 / np.exp(v),
+        "mu**2 is multiplied by the variance": lambda m, v: m**2 * np.exp(v),
+        "mu**2 is counted twice": lambda m, v: 2 * m**2,
+    },
+    variance={
+        "": np.exp,
+        f"exp(log_var / 2) is sigma: {SIGMA}": lambda v: np.exp(v / 2),
+        f"exp(log_var) is squared: {SIGMA}": lambda v: np.exp(2 * v),
+        "log_var stands where its exponential is meant": lambda v: v,
+        "1 / var stands where var is meant": lambda v: np.exp(-v),
+        "the variance is missing": lambda v: 0,
+        "the variance has the wrong sign": lambda v: -np.exp(v),
+        "the variance is counted twice": lambda v: 2 * np.exp(v),
+    },
+    one={
+        "": -1.0,
+        "the -1 is missing": 0.0,
+        "the -1 has the wrong sign": 1.0,
+        "the -1 is counted twice": -2.0,
+        "the -1 is halved twice": -0.5,
+    },
+    log={
+        "": lambda v: v,
+        "log_var is counted twice": lambda v: 2 * v,
+        "log_var is halved twice": lambda v: v / 2,
+        "log_var has the wrong sign": lambda v: -v,
+        "log_var is missing": lambda v: 0,
+        "the variance stands where log_var is meant": np.exp,
+        "log_var is squared": np.square,
+        "log_var has a logarithm too many": lambda v: np.log(np.abs(v)),
+    },
+    half={"": 0.5, "the 1/2 is missing": 1.0, "the sign of the whole is wrong": -0.5},
+)
 
 
 def check(answer):

@@ -28,7 +28,7 @@ def elbo(x, logits, mu, log_var):
 
 # === the author's half: the student never sees what follows ===
 
-from minivae.exercises.judging import Wrong, check_function, draw
+from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["ELBO.3", "ELBO.4"]
 
@@ -127,6 +127,45 @@ SUSPECTS = {
     "the best draw alone, where the mean is meant": combine(np.max, lambda k: -k),
     "the KL has a weight 1/2": combine(np.mean, lambda k: -k / 2),
 }
+
+
+def made(x, logits, mu, log_var, first, second, weight):
+    return first(log_likelihood(x, logits), len(x)) - weight(logits, mu) * second(mu, log_var)
+
+
+SUSPECTS |= combined(
+    made,
+    first={
+        "": lambda r, D: np.mean(r),
+        "the sum over the draws, where their mean is meant": lambda r, D: np.sum(r),
+        "only the first draw is used": lambda r, D: r[0],
+        "the best draw alone": lambda r, D: r.max(),
+        "the reconstruction is averaged over the pixels": lambda r, D: np.mean(r) / D,
+        "the reconstruction has the wrong sign": lambda r, D: -np.mean(r),
+        "the reconstruction is missing": lambda r, D: 0.0,
+    },
+    second={
+        "": kl,
+        "mu and log_var are exchanged in the KL": lambda m, v: kl(v, m),
+        "log_var is doubled in the KL": lambda m, v: kl(m, 2 * v),
+        "log_var is halved in the KL": lambda m, v: kl(m, v / 2),
+        "exp(log_var) is handed to the KL, which takes log_var itself": lambda m, v: kl(
+            m, np.exp(v)
+        ),
+        "exp is missing in the KL": lambda m, v: 0.5 * np.sum(m**2 - 1),
+        "mu is missing in the KL": lambda m, v: kl(0 * m, v),
+        "the KL is missing": lambda m, v: 0.0,
+    },
+    weight={
+        "": lambda a, m: 1.0,
+        "the KL has the wrong sign": lambda a, m: -1.0,
+        "the KL has a weight 2": lambda a, m: 2.0,
+        "the KL has a weight 1/2": lambda a, m: 0.5,
+        "the KL is divided by the number of draws": lambda a, m: 1 / len(a),
+        "the KL is counted once for each draw": lambda a, m: float(len(a)),
+        "the KL is averaged over the latent dimensions": lambda a, m: 1 / len(m),
+    },
+)
 
 
 def check(answer):

@@ -133,6 +133,15 @@ SUSPECTS |= combined(
     },
     variances={
         "": lambda x, r, n, mu, old: second(x, r, n) - mu**2,
+        "the variances are divided by N, where N_k is meant": lambda x, r, n, mu, old: (
+            (second(x, r, n) - mu**2) * (n / len(x))[:, None]
+        ),
+        "the variances are not divided by N_k": lambda x, r, n, mu, old: (
+            (second(x, r, n) - mu**2) * n[:, None]
+        ),
+        "these are standard deviations": lambda x, r, n, mu, old: np.sqrt(
+            second(x, r, n) - mu**2
+        ),
         "the square of the mean is not subtracted": lambda x, r, n, mu, old: second(x, r, n),
         "the old mean's square is subtracted, where it must be the new one's": (
             lambda x, r, n, mu, old: second(x, r, n) - old**2

@@ -111,6 +111,9 @@ SUSPECTS |= combined(
         "the mean of log w, where the log of the mean is meant": lambda a: a.mean(axis=0),
         "the largest weight alone": lambda a: a.max(axis=0),
         "a sum of weights, where their mean is meant": lambda a: bound(a) + np.log(len(a)),
+        "the logarithm is multiplied by S": lambda a: (
+            a.max(axis=0) + len(a) * (bound(a) - a.max(axis=0))
+        ),
         "divided by S twice": lambda a: bound(a) - np.log(len(a)),
         "the mean is over the data: the samples lie along axis 0": lambda a: bound(a.T)[
             : a.shape[1]
@@ -133,6 +136,8 @@ SUSPECTS |= {
     "logarithms are multiplied: the logarithm of a product is a sum": lambda a, p, q: bound(
         a * (p - q)
     ),
+    "logarithms are multiplied and divided: those of products and quotients are sums and "
+    "differences": lambda a, p, q: bound(a * p / q),
     "logarithms are divided: the logarithm of a quotient is a difference": lambda a, p, q: bound(
         a + p / q
     ),

@@ -217,6 +217,9 @@ SUSPECTS |= combined(
     },
 )
 SUSPECTS |= {
+    "mu: the KL's part has z where mu is meant": lambda mu, log_var, W, b, x, eps: (
+        gradients(mu, log_var, W, b, x, eps)[0] + np.exp(log_var / 2) * eps / len(x),
+    ),
     "log_var: z itself stands where z - mu is meant": lambda mu, log_var, W, b, x, eps: (
         None,
         gradients(mu, log_var, W, b, x, eps)[1]

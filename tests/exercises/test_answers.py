@@ -111,7 +111,7 @@ WRONG = {
     ),
     "15 kl of zero": (
         "return np.mean(log_likelihood(x, logits)) - kl(0 * mu, log_var)",
-        "mu is not used",
+        "mu is missing in the KL",
     ),
     "12 None": ("log_var + x - mu", "returns None"),
     "12 a string": ("return 'log'", "not numbers"),

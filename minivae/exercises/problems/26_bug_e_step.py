@@ -3,7 +3,7 @@
 The responsibilities of a mixture of Gaussians, equation GMM.2 with the density
 below equation GMM.1. The lines were copied from a published article. More than
 one thing is wrong with them: mend all. They are to be right for a datum that is
-far from every component too, and in 100 dimensions.
+far from every component too, and in 40 dimensions.
 """
 
 import numpy as np
@@ -164,7 +164,7 @@ def check(answer):
         "mu": 0.5 * draw(3, 4, seed=2),
         "Sigma": root @ root.swapaxes(1, 2) + np.eye(4),
     }
-    wide = 0.01 * draw(3, 100, 100, seed=4)
+    wide = draw(3, 40, 40, seed=4)
     check_function(
         answer.responsibilities, responsibilities, suspects=SUSPECTS,
         elsewhere={
@@ -172,10 +172,10 @@ def check(answer):
             "add logarithms, and take out the largest of each row": {
                 "x": 60 * draw(7, 4, seed=1),
             },
-            "in 100 dimensions: a determinant underflows there; take its logarithm, slogdet": {
-                "x": 0.01 * draw(7, 100, seed=1),
-                "mu": 0.001 * draw(3, 100, seed=2),
-                "Sigma": wide @ wide.swapaxes(1, 2) / 100 + 1e-4 * np.eye(100),
+            "in 40 dimensions of small scale: a determinant underflows; take slogdet": {
+                "x": 3e-5 * draw(7, 40, seed=1),
+                "mu": 3e-6 * draw(3, 40, seed=2),
+                "Sigma": 1e-9 * (wide @ wide.swapaxes(1, 2) / 40 + np.eye(40)),
             },
         },
         fixed=("Sigma", "pi"),
@@ -240,7 +240,7 @@ WRONG = [
         "a = np.log(pi) - 0.5 * np.log(np.linalg.det(Sigma)) - 0.5 * squares\n"
         "joint = np.exp(a - a.max(axis=1, keepdims=True))\n"
         "return joint / joint.sum(axis=1, keepdims=True)",
-        "in 100 dimensions: a determinant underflows",
+        "in 40 dimensions .* a determinant underflows",
     ),
     Wrong(
         "a = np.log(pi + 1e-12) - 0.5 * np.linalg.slogdet(Sigma)[1] - 0.5 * squares\n"

@@ -183,7 +183,7 @@ def _wrapped(text: str, indent: int) -> str:
     margin = " " * indent
     lead = "\n" * (len(text) - len(text.lstrip("\n")))
     return lead + textwrap.fill(
-        text, _width(), initial_indent=margin, subsequent_indent=margin + "    ",
+        text.lstrip("\n"), _width(), initial_indent=margin, subsequent_indent=margin + "    ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
 

@@ -4,7 +4,13 @@ The compiler makes vector instructions of loops, but what a loop adds up in an a
 memory. A product of matrices adds up a tile of the result, and is faster if the tile stays in
 registers. Here a register is a value: ``read(x, i)`` holds the numbers of the flat x from i on,
 registers are added and multiplied by a number as arrays are, and ``write(x, i, r)`` puts one back.
-Nothing checks whether i lies inside x.
+
+A tile is a value, too: `HEIGHT` rows of one, two or three registers. It is a small matrix, and
+what makes a product of it is one line, ``tile = grow(tile, a, ..., b, ...)``, which adds the outer
+product of a column of a and a row of b: for every row a number of a, spread over a register, and
+for every register of the row one instruction, which multiplies and adds.
+
+Nothing checks whether a place lies inside its array.
 """
 
 import operator
@@ -28,44 +34,91 @@ _FEATURES = llvmlite.binding.get_host_cpu_features()
 BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16  # of a register
 COUNT = 32 if BYTES == 64 or platform.machine().lower() in ("aarch64", "arm64") else 16
 
+# The largest tile, in rows and registers. Its sums fill three quarters of the registers: 24 of 32,
+# or 12 of 16; the rest hold three registers of b and a number of a. A processor starts two
+# multiply-adds in a cycle, and each takes four: eight sums at least must not wait for each other.
+# And every number that is loaded should serve many: 24 multiply-adds need 3 + 8 loads, 12 need
+# 3 + 4, where two can be loaded in a cycle.
+WIDTH = 3
+HEIGHT = COUNT // 4
+
 
 def lanes(itemsize: int) -> int:
     """Return how many numbers of a size a register holds."""
     return BYTES // itemsize
 
 
-class Register(types.Type):
-    """The type of a register with so many numbers of one type."""
+class Registers(types.Type):
+    """The type of rows of registers, each with so many numbers of one type."""
 
-    def __init__(self, dtype: Any, count: int) -> None:
-        self.dtype, self.count = dtype, count
-        super().__init__(name=f"Register({dtype}, {count})")
-
-
-def _full(array: Any) -> Register:
-    return Register(array.dtype, lanes(array.dtype.bitwidth // 8))
+    def __init__(self, dtype: Any, count: int, rows: int = 1, width: int = 1) -> None:
+        self.dtype, self.count, self.rows, self.width = dtype, count, rows, width
+        self.places = [(r, w) for r in range(rows) for w in range(width)]
+        super().__init__(name=f"Registers({dtype}, {count}, {rows}, {width})")
 
 
-@extending.register_model(Register)
+def _full(array: Any, rows: int = 1, width: int = 1) -> Registers:
+    return Registers(array.dtype, lanes(array.dtype.bitwidth // 8), rows, width)
+
+
+@extending.register_model(Registers)
 class _Model(extending.models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Register) -> None:
-        number = manager[kind.dtype].get_value_type()
-        super().__init__(manager, kind, ir.VectorType(number, kind.count))
+    def __init__(self, manager: Any, kind: Registers) -> None:
+        register = ir.VectorType(manager[kind.dtype].get_value_type(), kind.count)
+        super().__init__(manager, kind, ir.ArrayType(ir.ArrayType(register, kind.width), kind.rows))
 
 
-def _place(context: Any, builder: Any, array: Any, where: Any, vector: Any) -> Any:
-    value, i = where
-    data = context.make_array(array)(context, builder, value).data
-    return builder.bitcast(builder.gep(data, [i]), vector.as_pointer())
+def _each(context: Any, builder: Any, kind: Registers, function: Any) -> Any:
+    """Return registers, of which ``function(row, column)`` gives each."""
+    value = ir.Constant(context.get_value_type(kind), ir.Undefined)
+    for place in kind.places:
+        value = builder.insert_value(value, function(*place), place)
+    return value
+
+
+def _loaded(context: Any, builder: Any, kind: Registers, data: Any, places: Any) -> Any:
+    """Return what stands at ``places[row]`` of the data, and behind it."""
+    vector = context.get_value_type(kind).element.element
+
+    def register(r: int, w: int) -> Any:
+        place = builder.gep(data, [builder.add(places[r], ir.IntType(64)(w * kind.count))])
+        return builder.load(builder.bitcast(place, vector.as_pointer()), align=_size(kind))
+
+    return _each(context, builder, kind, register)
+
+
+def _store(context: Any, builder: Any, kind: Registers, data: Any, places: Any, value: Any) -> Any:
+    for r, w in kind.places:
+        register = builder.extract_value(value, (r, w))
+        place = builder.gep(data, [builder.add(places[r], ir.IntType(64)(w * kind.count))])
+        builder.store(register, builder.bitcast(place, register.type.as_pointer()), _size(kind))
+    return context.get_dummy_value()
+
+
+def _size(kind: Registers) -> int:
+    return int(kind.dtype.bitwidth // 8)
+
+
+def _array(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return context.make_array(kind)(context, builder, value)
+
+
+def _rows(builder: Any, kind: Registers, first: Any, last: Any, stride: Any) -> list[Any]:
+    """Return where rows begin, the first at `first`: those beyond the last are the last again."""
+    found = []
+    for r in range(kind.rows):
+        row = ir.IntType(64)(r)
+        inside = builder.icmp_unsigned("<", row, last)
+        found.append(builder.add(first, builder.mul(builder.select(inside, row, last), stride)))
+    return found
 
 
 def _reading(kind_of: Any) -> Any:
     @intrinsic
     def read(typing: Any, x: Any, i: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            vector = context.get_value_type(signature.return_type)
-            place = _place(context, builder, signature.args[0], values, vector)
-            return builder.load(place, align=x.dtype.bitwidth // 8)
+            data = _array(context, builder, signature.args[0], values[0]).data
+            return _loaded(context, builder, signature.return_type, data, [values[1]])
 
         return kind_of(x)(x, i), generate
 
@@ -75,28 +128,32 @@ def _reading(kind_of: Any) -> Any:
 @intrinsic
 def _write(typing: Any, x: Any, i: Any, r: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *where, r = values
-        place = _place(context, builder, signature.args[0], where, r.type)
-        builder.store(r, place, align=x.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+        data = _array(context, builder, signature.args[0], values[0]).data
+        return _store(context, builder, signature.args[2], data, [values[1]], values[2])
 
     return types.void(x, i, r), generate
 
 
-@intrinsic
-def _zeros(typing: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return ir.Constant(context.get_value_type(signature.return_type), None)
+def _zeros_of(rows: int, width: int) -> Any:
+    @intrinsic
+    def zeros(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return ir.Constant(context.get_value_type(signature.return_type), None)
 
-    return _full(x)(x), generate
+        return _full(x, rows, width)(x), generate
+
+    return zeros
 
 
 @intrinsic
 def _positive(typing: Any, r: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        (r,) = values
-        zero = ir.Constant(r.type, None)
-        return builder.select(builder.fcmp_ordered("<", r, zero), zero, r)
+        def positive(*place: int) -> Any:
+            register = builder.extract_value(values[0], place)
+            zero = ir.Constant(register.type, None)
+            return builder.select(builder.fcmp_ordered("<", register, zero), zero, register)
+
+        return _each(context, builder, signature.return_type, positive)
 
     return r(r), generate
 
@@ -105,21 +162,85 @@ def _dealing(half: int) -> Any:
     @intrinsic
     def deal(typing: Any, r: Any, s: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            count = r.count
-            first = half * count // 2
-            chosen = [i + of_s for i in range(first, first + count // 2) for of_s in (0, count)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), count), chosen)
-            return builder.shuffle_vector(*values, mask)
+            first = half * r.count // 2
+            chosen = [i + of_s for i in range(first, first + r.count // 2) for of_s in (0, r.count)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), r.count), chosen)
+            cards = [builder.extract_value(pack, (0, 0)) for pack in values]
+            return _each(context, builder, r, lambda *_: builder.shuffle_vector(*cards, mask))
 
         return r(r, s), generate
 
     return deal
 
 
+@intrinsic
+def _read_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array(context, builder, signature.args[1], values[1]).data
+        places = _rows(builder, signature.args[0], *values[2:])
+        return _loaded(context, builder, signature.args[0], data, places)
+
+    return tile(tile, x, first, last, stride), generate
+
+
+@intrinsic
+def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array(context, builder, signature.args[1], values[1]).data
+        places = _rows(builder, signature.args[0], *values[2:])
+        return _store(context, builder, signature.args[0], data, places, values[0])
+
+    return types.void(tile, x, first, last, stride), generate
+
+
+@intrinsic
+def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any, j: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        tile, a, i, last, k, panel, j = values
+        kind, a_kind, *_, panel_kind, _ = signature.args
+        a = _array(context, builder, a_kind, a)
+        down, along = (builder.extract_value(a.strides, axis) for axis in (0, 1))
+        byte = ir.IntType(8).as_pointer()
+        rows = _rows(builder, kind, builder.mul(i, down), last, down)
+        start, to = builder.bitcast(a.data, byte), builder.mul(k, along)
+        numbers = []
+        for row in rows:
+            place = builder.gep(builder.gep(start, [row]), [to])
+            numbers.append(builder.load(builder.bitcast(place, a.data.type), align=_size(kind)))
+        row_of_b = Registers(kind.dtype, kind.count, 1, kind.width)
+        data = _array(context, builder, panel_kind, panel).data
+        place = builder.mul(j, ir.IntType(64)(kind.width * kind.count))
+        of_b = _loaded(context, builder, row_of_b, data, [place])
+        spread = [_spread(builder, number, kind.count) for number in numbers]
+
+        def grown(r: int, w: int) -> Any:
+            multiple = builder.fmul(spread[r], builder.extract_value(of_b, (0, w)), _CONTRACT)
+            return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
+
+        # Nothing, but a nothing that must not be repeated: the compiler would do several columns
+        # of a in one turn of the loop, and run out of registers.
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+        builder.call(nothing, [], attrs=("convergent",))
+        return _each(context, builder, kind, grown)
+
+    return tile(tile, a, i, last, k, panel, j), generate
+
+
+_CONTRACT = ("contract",)  # a product and a sum may become one instruction
+
+
+def _spread(builder: Any, number: Any, count: int) -> Any:
+    nothing = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
+    all_first = ir.Constant(ir.VectorType(ir.IntType(32), count), None)
+    return builder.shuffle_vector(
+        builder.insert_element(nothing, number, ir.IntType(32)(0)), nothing, all_first
+    )
+
+
 @extending.type_callable(operator.add)
 def _type_of_sum(context: Any) -> Any:
     def typer(r: Any, s: Any) -> Any:
-        return r if isinstance(r, Register) and r == s else None
+        return r if isinstance(r, Registers) and r == s else None
 
     return typer
 
@@ -127,25 +248,29 @@ def _type_of_sum(context: Any) -> Any:
 @extending.type_callable(operator.mul)
 def _type_of_multiple(context: Any) -> Any:
     def typer(number: Any, r: Any) -> Any:
-        return r if isinstance(r, Register) and number == r.dtype else None
+        return r if isinstance(r, Registers) and number == r.dtype else None
 
     return typer
 
 
-# contract: a product and a sum may become one instruction.
-@lower(operator.add, Register, Register)
+@lower(operator.add, Registers, Registers)
 def _sum(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    return builder.fadd(*values, flags=("contract",))
+    def total(*place: int) -> Any:
+        one, other = (builder.extract_value(value, place) for value in values)
+        return builder.fadd(one, other, flags=_CONTRACT)
+
+    return _each(context, builder, signature.return_type, total)
 
 
-@lower(operator.mul, types.Float, Register)
+@lower(operator.mul, types.Float, Registers)
 def _multiple(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     number, r = values
-    nothing, first = ir.Constant(r.type, ir.Undefined), ir.IntType(32)(0)
-    all_first = ir.Constant(ir.VectorType(ir.IntType(32), r.type.count), None)
-    spread = builder.insert_element(nothing, number, first)
-    spread = builder.shuffle_vector(spread, nothing, all_first)
-    return builder.fmul(spread, r, flags=("contract",))
+    spread = _spread(builder, number, signature.return_type.count)
+
+    def multiple(*place: int) -> Any:
+        return builder.fmul(spread, builder.extract_value(r, place), flags=_CONTRACT)
+
+    return _each(context, builder, signature.return_type, multiple)
 
 
 # The same, for a debugger.
@@ -163,15 +288,48 @@ def _deal_slowly(half: int) -> Any:
     return lambda r, s: np.split(np.stack([r, s], axis=1).reshape(-1), 2)[half]
 
 
+def _places(tile: Any, first: Any, last: Any, stride: Any) -> Any:
+    rows = int(first) + np.minimum(np.arange(HEIGHT), int(last)) * int(stride)
+    return rows[:, None] + np.arange(tile.shape[1])
+
+
+def _read_rows_slowly(tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
+    return x.reshape(-1)[_places(tile, first, last, stride)]
+
+
+def _write_rows_slowly(tile: Any, x: Any, first: Any, last: Any, stride: Any) -> None:
+    x.reshape(-1)[_places(tile, first, last, stride)] = tile
+
+
+def _grow_slowly(tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any, j: Any) -> Any:
+    column = a[int(i) + np.minimum(np.arange(HEIGHT), int(last)), int(k)]
+    return tile + np.outer(column, panel.reshape(-1, tile.shape[1])[int(j)])
+
+
+def _zeros_slowly(rows: int, width: int) -> Any:
+    return lambda x: np.zeros((rows, width * lanes(x.itemsize)), x.dtype)
+
+
 # What kernels use: a register of numbers, or of four of them; one of zeros for numbers such as
 # those of x; one with the negative set to 0; and the lower or upper half of two packs of cards that
 # are dealt into one.
 read: Any = _slowly(lanes) if INTERPRETED else _reading(_full)
 read_four: Any = (
-    _slowly(lambda size: 4) if INTERPRETED else _reading(lambda x: Register(x.dtype, 4))
+    _slowly(lambda size: 4) if INTERPRETED else _reading(lambda x: Registers(x.dtype, 4))
 )
 write: Any = _write_slowly if INTERPRETED else _write
-zeros: Any = (lambda x: np.zeros(lanes(x.itemsize), x.dtype)) if INTERPRETED else _zeros
+zeros: Any = (lambda x: np.zeros(lanes(x.itemsize), x.dtype)) if INTERPRETED else _zeros_of(1, 1)
 positive: Any = (lambda r: np.where(r < 0, r.dtype.type(0), r)) if INTERPRETED else _positive
 deal_low: Any = _deal_slowly(0) if INTERPRETED else _dealing(0)
 deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
+
+# And tiles: of zeros, of one, two and three registers in a row; with the outer product of
+# a[i : i + HEIGHT, k] and the numbers of the flat b from j on added; read from the flat x and
+# written there, whose rows begin at first, first + stride, ... Where less than HEIGHT rows are left,
+# `last` is the number of the last, and those behind it are the last again.
+tiles: tuple[Any, ...] = tuple(
+    (_zeros_slowly if INTERPRETED else _zeros_of)(HEIGHT, width) for width in range(1, WIDTH + 1)
+)
+grow: Any = _grow_slowly if INTERPRETED else _grow
+read_rows: Any = _read_rows_slowly if INTERPRETED else _read_rows
+write_rows: Any = _write_rows_slowly if INTERPRETED else _write_rows

@@ -1,8 +1,7 @@
 """What every wrapper does at the door: check, and bring arrays into the form the loops take.
 
 The loops take C-contiguous arrays: Numba compiles once for each combination of dtype and layout, so
-one form means one compilation for a dtype. The mixtures' loops take inputs marked read-only, for
-that mark counts too.
+one form means one compilation for a dtype.
 """
 
 from typing import Any, TypeVar
@@ -54,19 +53,6 @@ def as_floats(operation: str, *arrays: FloatArray) -> tuple[FloatArray, ...]:
     checked = [as_float(x, operation) for x in arrays]
     common = np.result_type(*checked)
     return tuple(x.astype(common, copy=False) for x in checked)
-
-
-def rows(x: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Return x read-only in its own shape, copied only if it is not C-contiguous."""
-    flags = x.flags
-    if flags.c_contiguous:
-        if not flags.writeable:
-            return x
-        view = x.view()
-    else:
-        view = x.copy()
-    view.flags.writeable = False
-    return view
 
 
 def refuse(operation: str, rule: str, **arrays: npt.NDArray[Any]) -> ValueError:

@@ -1,8 +1,5 @@
 """How the loops are compiled, and what calls them: a kernel is a loop over a range of blocks."""
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,11 +9,15 @@ import numpy as np
 from minivae_kernels import registers
 from minivae_kernels._native import (
     INTERPRETED,
+    beginning_with,
     call,
+    compile_for,
     compiled,
     inner,
     load,
     scalar,
+    summing_inner,
+    use_whole_registers,
     write_this_call,
 )
 from minivae_kernels._sharing import CALL, LEAD, share
@@ -25,11 +26,10 @@ __all__ = [
     "BlockKernel",
     "block_kernel",
     "inner",
-    "kernel",
     "scalar",
     "strided_block_kernel",
     "summing_block_kernel",
-    "summing_kernel",
+    "summing_inner",
 ]
 
 typeof: Any = numba.typeof
@@ -38,6 +38,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # What is compiled for a kernel: its body, with a way in for a call that is to be shared. There it
 # writes down its own address and arguments, and several threads call it for block after block.
 _WAY_IN = """
+use_whole_registers()
 if start < 0:
     write_this_call(-start, CALL)
     call(load(-start, LEAD), -start, -1, 0, 0)
@@ -93,23 +94,9 @@ class BlockKernel:
         if self.strided:
             kinds[0] = kinds[0].copy(layout="A")
         signature = (numba.int64, numba.int64, *kinds)
-        self.dispatcher.compile(signature)
-        entry: Callable[..., None] = self.dispatcher.overloads[signature].entry_point
+        entry = compile_for(self.dispatcher, signature)
         self.entries[arguments[0].dtype] = entry
         return entry
-
-
-def kernel(function: Function) -> Function:
-    """Compile a loop that Python or another loop calls."""
-    return _silent(compiled(function, fastmath={"contract"}))
-
-
-def summing_kernel(function: Function) -> Function:
-    """Compile a loop whose own sums may be reordered, so that they run in vector registers.
-
-    The scalar functions that it calls keep their order: each carries its own rules.
-    """
-    return _silent(compiled(function, fastmath={"contract", "reassoc"}))
 
 
 def block_kernel(body: Callable[..., None]) -> BlockKernel:
@@ -136,16 +123,9 @@ def _silent(function: Function) -> Function:
 
 
 def _entry(body: Callable[..., None]) -> Callable[..., None]:
-    """Return the body with the way in before it, as if that stood in the file."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(body)))
-    function: Any = tree.body[0]
-    function.decorator_list = []
-    function.body[:0] = ast.parse(_WAY_IN).body
-    ast.increment_lineno(tree, body.__code__.co_firstlineno - 1)
-    names = {f.__name__: f for f in (call, load, write_this_call)}
-    found: dict[str, Any] = {**body.__globals__, **names, "CALL": CALL, "LEAD": LEAD}
-    exec(compile(tree, body.__code__.co_filename, "exec"), found)
-    result: Callable[..., None] = found[body.__name__]
+    """Return the body with the way in before it."""
+    names = {f.__name__: f for f in (call, load, use_whole_registers, write_this_call)}
+    result = beginning_with(_WAY_IN, body, CALL=CALL, LEAD=LEAD, **names)
     # what registers hold, on which the machine code of some loops depends
     result.__qualname__ = f"{body.__name__}-{registers.BYTES}-{registers.COUNT}"
     return result

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._jit import block_kernel, scalar, summing_block_kernel
+from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel
 
 Array = npt.NDArray[np.floating[Any]]
 Number = Any  # np.float32 or np.float64
@@ -90,6 +90,10 @@ _LOG_SINH = [float(_BERNOULLI[k] / factorial(k) / k) for k in range(32, 1, -2)]
 _LOG_SINH_32 = tuple(np.float32(c) for c in _LOG_SINH[-8:])
 _LOG_SINH_64 = tuple(np.float64(c) for c in _LOG_SINH)
 
+# e^r / 2^64 or e^r / 2^512, of which `_near_exp` takes the power of two back
+_EXP_NEAR_32 = tuple(np.float32(2.0**-64) * c for c in (*_EXP_32, np.float32(1), np.float32(1)))
+_EXP_NEAR_64 = tuple(np.float64(2.0**-512) * c for c in (*_EXP_64, 1.0, 1.0))
+
 _LOG_2_PI = math.log(2 * math.pi)
 
 # log(2) in two parts: the first has few bits, so that a whole number of it is exact.
@@ -106,6 +110,8 @@ _INV_LN2_64 = np.float64(1 / math.log(2))
 # shifted to its place.
 _ROUND_32 = np.float32(1.5 * 2**23 + 127)
 _ROUND_64 = np.float64(1.5 * 2**52 + 1023)
+_NEAR_32, _NEAR_64 = np.float32(1.5 * 2**23 + 64), np.float64(1.5 * 2**52 + 512)
+_NEAR_BITS_32, _NEAR_BITS_64 = np.float32(1.5 * 2**23).view(np.int32), np.float64(1.5 * 2**52).view(np.int64)
 _SQRT_HALF_BITS_32 = np.float32(0.5**0.5).view(np.int32)
 _SQRT_HALF_BITS_64 = np.float64(0.5**0.5).view(np.int64)
 _FOUR_BITS_32 = np.float32(4).view(np.int32)
@@ -170,6 +176,32 @@ def _exp(x: Number) -> Number:
         back = _DOWN_64 if y < 0 else _UP_64
     t, power = _split_exp(y, shift)
     return (type(x)(1) + t) * power * back
+
+
+@scalar
+def _near_exp(x: Number) -> tuple[Number, Number]:
+    """e^x where n + 64 (or n + 512) is not negative and has 7 (10) bits, and bits that tell.
+
+    Then nothing overflows, and 2^n is an addition to the exponent. The polynomial is divided by the
+    64th (512th) power of two, so that n + 64 can be added. The bits are those of n + 64, and others
+    where x is too far from 0, or NaN.
+    """
+    if isinstance(x, np.float32):
+        rounded_32 = np.float32(x * _INV_LN2_32 + _NEAR_32)
+        bits_32 = rounded_32.view(np.int32)
+        n_32 = rounded_32 - _NEAR_32
+        r_32 = (x - n_32 * _LN2_HI_32) - n_32 * _LN2_LO_32
+        value_32 = np.float32(_polynomial(r_32, _EXP_NEAR_32)).view(np.int32)
+        power_32 = np.int32(bits_32 << np.int32(23))
+        return np.int32(value_32 + power_32).view(np.float32), np.int32(bits_32 ^ _NEAR_BITS_32)
+    else:
+        rounded = np.float64(x * _INV_LN2_64 + _NEAR_64)
+        bits = rounded.view(np.int64)
+        n = rounded - _NEAR_64
+        r = (x - n * _LN2_HI_64) - n * _LN2_LO_64
+        value = np.float64(_polynomial(r, _EXP_NEAR_64)).view(np.int64)
+        power = np.int64(bits << np.int64(52))
+        return np.int64(value + power).view(np.float64), np.int64(bits ^ _NEAR_BITS_64)
 
 
 @scalar
@@ -326,10 +358,26 @@ def _softplus(x: Number) -> Number:
 # Loops over whole arrays, taken flat -------------------------------------------------------------
 
 
+_AT_ONCE = 1024  # numbers that are done again if one of them is far from 0
+
+
+@inner
+def _all_near_exp(x: Array, out: Array) -> bool:
+    """Write e^x, and tell whether all x were near enough to 0."""
+    seen = _near_exp(x.dtype.type(0))[1]
+    for i in range(np.uintp(x.size)):
+        out[i], bits = _near_exp(x[i])
+        seen = type(seen)(seen | bits)  # in as many bits
+    return 0 <= seen < (128 if x.itemsize == 4 else 1024)
+
+
 @block_kernel
 def exp(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _exp(x[i])
+    for low in range(start, stop, _AT_ONCE):
+        some, to = x[low : min(low + _AT_ONCE, stop)], out[low : min(low + _AT_ONCE, stop)]
+        if not _all_near_exp(some, to):
+            for i in range(np.uintp(some.size)):
+                to[i] = _exp(some[i])
 
 
 @block_kernel

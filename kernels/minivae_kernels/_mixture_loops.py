@@ -7,70 +7,16 @@ the log-densities come the responsibilities, by a log-sum-exp, and at once their
 """
 
 import math
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._blocks import BLOCK, STRIDE, turn
-from minivae_kernels._jit import kernel, scalar, summing_kernel
+from minivae_kernels._jit import block_kernel, inner, summing_inner
+from minivae_kernels._loops import _exp_below, _log
 
 Array = npt.NDArray[np.float64]
-
-
-# Functions of one number -----------------------------------------------------------------------
-
-# (e^r - 1 - r) / r^2 = 1/2! + r/3! + ..., for |r| <= log(2)/2
-_EXP = tuple(np.float64(1 / math.factorial(k)) for k in range(13, 1, -1))
-# (2 atanh(s) - 2s) / s^3 = 2/3 + 2 s^2/5 + ..., for |s| <= 3 - sqrt(8)
-_ATANH = tuple(np.float64(2 / k) for k in range(21, 1, -2))
-
-# log(2) in two parts: the first has few bits, so that a whole number of it is exact.
-_LN2_HI = np.float64(round(math.log(2) * 2**32) / 2**32)
-_LN2_LO = np.float64(Decimal(2).ln() - Decimal(float(_LN2_HI)))
-_INV_LN2 = np.float64(1 / math.log(2))
-_ROUND = np.float64(1.5 * 2**52)  # adding it leaves the nearest integer in the lowest bits
-_ROUND_BITS = _ROUND.view(np.int64)
-_SQRT_HALF_BITS = np.float64(0.5**0.5).view(np.int64)
-_LEAST = np.float64(-708.0)  # e^x is a normal number above
-
-
-@scalar
-def _polynomial(x: Any, table: tuple[Any, ...]) -> Any:
-    """Return the polynomial at x, its even and its odd powers side by side by Horner's rule."""
-    square = x * x
-    p, q = table[0], table[1]
-    for i in range(2, len(table), 2):
-        p = p * square + table[i]
-        q = q * square + table[i + 1]
-    return p * x + q
-
-
-@scalar
-def _exp(x: Any) -> Any:
-    """e^x = 2^n e^r for x <= 0, and 0 where that is below 1e-307."""
-    y = x if x > _LEAST else _LEAST
-    shifted = y * _INV_LN2 + _ROUND
-    n = np.int64(np.float64(shifted).view(np.int64) - _ROUND_BITS)
-    count = shifted - _ROUND
-    r = (y - count * _LN2_HI) - count * _LN2_LO
-    power = np.int64(np.int64(n + np.int64(1023)) << np.int64(52)).view(np.float64)
-    value = (np.float64(1) + (r + r * r * _polynomial(r, _EXP))) * power
-    return value if x > _LEAST else np.float64(0)
-
-
-@scalar
-def _log(x: Any) -> Any:
-    """log(x) = k log(2) + log(1 + f), log(1 + f) = 2 atanh(f / (2 + f)), for normal x > 0."""
-    k = np.int64(np.int64(np.float64(x).view(np.int64) - _SQRT_HALF_BITS) >> np.int64(52))
-    f = np.int64(np.float64(x).view(np.int64) - np.int64(k << np.int64(52))).view(
-        np.float64
-    ) - np.float64(1)
-    s = f / (np.float64(2) + f)
-    count = np.float64(k)
-    series = s + s + s * s * s * _polynomial(s * s, _ATANH)
-    return count * _LN2_HI + (series + count * _LN2_LO)
 
 
 # Loops along the rows of one block -------------------------------------------------------------
@@ -78,7 +24,7 @@ def _log(x: Any) -> Any:
 # A block holds `n` rows turned on their side: x[i, r] is feature i of row r.
 
 
-@kernel
+@inner
 def _squared_length(x: Array, n: int, mean: Array, U: Array, t: Array, out: Array) -> None:
     """Write |U^T (x_r - mean)|^2 for the columns x_r, four elements of the product at a time.
 
@@ -137,7 +83,7 @@ def _squared_length(x: Array, n: int, mean: Array, U: Array, t: Array, out: Arra
             out[r] += y * y
 
 
-@kernel
+@inner
 def _scaled_length(x: Array, n: int, mean: Array, scale: Array, out: Array) -> None:
     """Write sum_i ((x_ri - mean_i) scale_i)^2."""
     D = mean.size
@@ -159,7 +105,7 @@ def _scaled_length(x: Array, n: int, mean: Array, scale: Array, out: Array) -> N
             out[r] += a * a
 
 
-@summing_kernel
+@summing_inner
 def _weigh(row: Array, n: int, scale: Array) -> float:
     """Multiply a row by the scale, and return its sum."""
     total = 0.0
@@ -169,7 +115,7 @@ def _weigh(row: Array, n: int, scale: Array) -> float:
     return total
 
 
-@summing_kernel
+@summing_inner
 def _sum(a: Array, n: int) -> float:
     total = 0.0
     for r in range(n):
@@ -177,13 +123,13 @@ def _sum(a: Array, n: int) -> float:
     return total
 
 
-@kernel
+@inner
 def _root(x: Array, n: int, out: Array) -> None:
     for r in range(n):
         out[r] = math.sqrt(x[r])
 
 
-@summing_kernel
+@summing_inner
 def _first_moment(x: Array, n: int, root: Array, centre: Array, z: Array, first: Array) -> None:
     """Write z = sqrt(w) (x - centre), and add up sqrt(w) z."""
     for i in range(centre.size):
@@ -196,7 +142,7 @@ def _first_moment(x: Array, n: int, root: Array, centre: Array, z: Array, first:
         first[i] += total
 
 
-@summing_kernel
+@summing_inner
 def _second_moment(z: Array, n: int, out: Array) -> None:
     """Add sum_r z_ir z_jr to the lower triangle, sixteen elements at a time."""
     D = out.shape[0]
@@ -285,7 +231,7 @@ def _second_moment(z: Array, n: int, out: Array) -> None:
             to[j] += c0
 
 
-@summing_kernel
+@summing_inner
 def _diagonal_moments(
     x: Array, n: int, weight: Array, centre: Array, first: Array, second: Array
 ) -> None:
@@ -333,7 +279,7 @@ def _diagonal_moments(
 # second moments have the shape of the factors. For D = 1 the three are the same.
 
 
-@kernel
+@inner
 def _joint(
     x: Array, n: int, offsets: Array, means: Array, factors: Array, t: Array, out: Array
 ) -> None:
@@ -349,7 +295,7 @@ def _joint(
             row[r] = offset - 0.5 * row[r]
 
 
-@kernel
+@inner
 def _responsibilities(joint: Array, n: int, log_p: Array, total: Array) -> None:
     """Turn log(pi_k N_k) into numbers proportional to r_k, and write their total and log p(x).
 
@@ -366,14 +312,14 @@ def _responsibilities(joint: Array, n: int, log_p: Array, total: Array) -> None:
     for k in range(K):
         row = joint[k]
         for r in range(n):
-            e = _exp(row[r] - log_p[r])
+            e = _exp_below(log_p[r] - row[r] if row[r] > -np.inf else np.inf)
             row[r] = e
             total[r] += e
     for r in range(n):
         log_p[r] += _log(total[r])
 
 
-@kernel
+@inner
 def _given(table: Array, start: int, n: int, joint: Array, log_p: Array, total: Array) -> None:
     """Take the responsibilities from a table."""
     for r in range(n):
@@ -383,7 +329,7 @@ def _given(table: Array, start: int, n: int, joint: Array, log_p: Array, total: 
             joint[k, r] = table[start + r, k]
 
 
-@kernel
+@inner
 def _known(joint: Array, start: int, n: int, labels: Any, out: Array) -> None:
     """Keep log(pi_k N_k) of the component that each labelled row is of."""
     for r in range(n):
@@ -391,7 +337,7 @@ def _known(joint: Array, start: int, n: int, labels: Any, out: Array) -> None:
             out[r] = joint[labels[start + r], r]
 
 
-@kernel
+@inner
 def _fix(
     joint: Array, start: int, n: int, labels: Any, known: Array, log_p: Array, total: Array
 ) -> None:
@@ -405,9 +351,12 @@ def _fix(
             total[r] = 1.0
 
 
-@kernel
+@block_kernel
 def statistics(
+    start: int,
+    stop: int,
     X: Any,
+    size: int,
     weight: Array,
     labels: Any,
     given: Array,
@@ -420,52 +369,59 @@ def statistics(
     second: Array,
     likelihood: Array,
 ) -> None:
-    """Add to the statistics those of the rows; weight, labels and given may be empty."""
-    (N, D), K = X.shape, means.shape[0]
+    """Add to the statistics of each part those of its rows, `size` in number.
+
+    weight, labels and given may be empty.
+    """
+    D, K = X.shape[1], means.shape[0]
     x, z = np.empty((D, STRIDE)), np.empty((D, STRIDE))
     t, joint = np.empty((4, STRIDE)), np.empty((K, STRIDE))
     log_p, total, share = np.empty(STRIDE), np.empty(STRIDE), np.empty(STRIDE)
     known, root = np.zeros(STRIDE), np.empty(STRIDE)
-    lost = 0.0
-    for start in range(0, N, BLOCK):
-        n = min(BLOCK, N - start)
-        turn(X, start, n, x)
-        if given.size:
-            _given(given, start, n, joint, log_p, total)
-        else:
-            _joint(x, n, offsets, means, factors, t, joint)
-            if labels.size:
-                _known(joint, start, n, labels, known)
-            _responsibilities(joint, n, log_p, total)
-        if labels.size:
-            _fix(joint, start, n, labels, known, log_p, total)
-        for r in range(n):
-            w = weight[start + r] if weight.size else 1.0
-            share[r] = w / total[r]
-            log_p[r] *= w
-        # Kahan's sum: what the addition has lost is taken from the next term
-        term = _sum(log_p, n) - lost
-        so_far = likelihood[0] + term
-        lost = (so_far - likelihood[0]) - term if math.isfinite(so_far) else 0.0
-        likelihood[0] = so_far
-        for k in range(K):
-            row = joint[k]
-            count = _weigh(row, n, share)
-            if count == 0:  # no row of the block is of this component
-                continue
-            counts[k] += count
-            if factors.shape[1] == 1:
-                to = second[k if second.shape[0] > 1 else 0, 0]
-                _diagonal_moments(x, n, row, centres[k], first[k], to)
+    for part in range(start, stop):
+        lost = 0.0
+        for low in range(part * size, min((part + 1) * size, len(X)), BLOCK):
+            n = min(BLOCK, len(X) - low)
+            turn(X, low, n, x)
+            if given.size:
+                _given(given, low, n, joint, log_p, total)
             else:
-                _root(row, n, root)
-                _first_moment(x, n, root, centres[k], z, first[k])
-                _second_moment(z, n, second[k if second.shape[0] > 1 else 0])
+                _joint(x, n, offsets, means, factors, t, joint)
+                if labels.size:
+                    _known(joint, low, n, labels, known)
+                _responsibilities(joint, n, log_p, total)
+            if labels.size:
+                _fix(joint, low, n, labels, known, log_p, total)
+            for r in range(n):
+                w = weight[low + r] if weight.size else 1.0
+                share[r] = w / total[r]
+                log_p[r] *= w
+            # Kahan's sum: what the addition has lost is taken from the next term
+            term = _sum(log_p, n) - lost
+            so_far = likelihood[part] + term
+            lost = (so_far - likelihood[part]) - term if math.isfinite(so_far) else 0.0
+            likelihood[part] = so_far
+            for k in range(K):
+                row = joint[k]
+                count = _weigh(row, n, share)
+                if count == 0:  # no row of the block is of this component
+                    continue
+                counts[part, k] += count
+                if factors.shape[1] == 1:
+                    to = second[part, k if second.shape[1] > 1 else 0, 0]
+                    _diagonal_moments(x, n, row, centres[k], first[part, k], to)
+                else:
+                    _root(row, n, root)
+                    _first_moment(x, n, root, centres[k], z, first[part, k])
+                    _second_moment(z, n, second[part, k if second.shape[1] > 1 else 0])
 
 
-@kernel
+@block_kernel
 def posterior(
+    start: int,
+    stop: int,
     X: Any,
+    size: int,
     offsets: Array,
     means: Array,
     factors: Array,
@@ -473,26 +429,26 @@ def posterior(
     responsibilities: Array,
     labels: Any,
 ) -> None:
-    """Fill those of the last three that are not empty."""
-    (N, D), K = X.shape, means.shape[0]
+    """Fill those of the last three that are not empty, part by part."""
+    D, K = X.shape[1], means.shape[0]
     x, t, joint = np.empty((D, STRIDE)), np.empty((4, STRIDE)), np.empty((K, STRIDE))
     log_p, total = np.empty(STRIDE), np.empty(STRIDE)
-    for start in range(0, N, BLOCK):
-        n = min(BLOCK, N - start)
-        turn(X, start, n, x)
+    for low in range(start * size, min(stop * size, len(X)), BLOCK):
+        n = min(BLOCK, len(X) - low)
+        turn(X, low, n, x)
         _joint(x, n, offsets, means, factors, t, joint)
         _responsibilities(joint, n, log_p, total)
         if log_prob.size:
             for r in range(n):
-                log_prob[start + r] = log_p[r]
+                log_prob[low + r] = log_p[r]
         if responsibilities.size:
             for r in range(n):
                 for k in range(K):
-                    responsibilities[start + r, k] = joint[k, r] / total[r]
+                    responsibilities[low + r, k] = joint[k, r] / total[r]
         if labels.size:
             for r in range(n):
                 best = 0
                 for k in range(1, K):  # of the quotients: they may be equal where these are not
                     if joint[k, r] / total[r] > joint[best, r] / total[r]:
                         best = k
-                labels[start + r] = best
+                labels[low + r] = best

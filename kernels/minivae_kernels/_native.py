@@ -1,16 +1,25 @@
 """What lies between the kernels and the processor: the compiler, and memory shared by threads."""
 
+import ast
 import functools
+import hashlib
+import inspect
+import os
 import platform
+import textwrap
+import warnings
 from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numba.extending
 from llvmlite import ir
 from numba import types
+from numba.core.caching import NullCache
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,25 +35,51 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrap
 
 @functools.cache
 def _stamp() -> str:
-    """Name what machine code is made from beside its own file, which is all that the cache sees."""
-    changed = []
+    """Name what machine code is made from: every file of the package, by its content.
+
+    Numba's cache looks at the file of the function alone, but a kernel is also made of what it
+    calls. It is kept under this name, and so may call what stands in any file.
+    """
+    content = hashlib.sha256()
     with suppress(OSError):  # not files: they do not change either
-        for name in ("_blocks", "_jit", "_native", "_sharing", "registers"):
-            changed.append(Path(__file__).with_name(f"{name}.py").stat().st_mtime_ns)
-    return f"{hash(tuple(changed)) & 0xFFFFFFFF:x}"
+        for path in sorted(Path(__file__).parent.glob("*.py")):
+            content.update(path.read_bytes())
+    return content.hexdigest()[:12]
+
+
+_folder: Path | None = None  # where machine code is kept
+_warned = False
 
 
 def compiled(function: Function, **options: Any) -> Function:
     """Compile a function that Python calls, keeping the machine code on disk where possible."""
+    global _folder
     if INTERPRETED:
         return function
     function.__qualname__ += f"-{_stamp()}"
-    result: Function
+    result: Any
     try:
         result = njit(cache=True, **OPTIONS, **options)(function)
+        _folder = Path(result.stats.cache_path)
     except RuntimeError:  # no folder for the cache can be written to
         result = njit(**OPTIONS, **options)(function)
-    return result
+    return cast(Function, result)
+
+
+def compile_for(dispatcher: Any, signature: tuple[Any, ...]) -> Callable[..., None]:
+    """Compile what `compiled` has returned for these types, or read it from the disk."""
+    function = dispatcher.py_func
+    try:
+        dispatcher.compile(signature)
+    except NumbaError:
+        raise
+    except Exception as error:
+        _discard(function, error)
+        if signature not in dispatcher.overloads:  # it is there if only keeping it has failed
+            dispatcher._cache = NullCache()
+            dispatcher.compile(signature)
+    entry: Callable[..., None] = dispatcher.overloads[signature].entry_point
+    return entry
 
 
 def callback(function: Callable[..., int]) -> Any:
@@ -53,18 +88,46 @@ def callback(function: Callable[..., int]) -> Any:
     function.__qualname__ += f"-{_stamp()}"
     try:
         return numba.cfunc(signature, cache=True)(function)
-    except RuntimeError:
-        return numba.cfunc(signature)(function)
+    except NumbaError:
+        raise
+    except RuntimeError:  # no folder for the cache can be written to
+        pass
+    except Exception as error:
+        _discard(function, error)
+    return numba.cfunc(signature)(function)
+
+
+def _discard(function: Callable[..., Any], error: Exception) -> None:
+    """Delete what the disk holds of a function: it cannot be read, or not be written in full."""
+    global _warned
+    for path in _folder.glob(f"*{function.__qualname__}-*") if _folder else ():
+        with suppress(OSError):
+            path.unlink()
+    if not _warned:
+        _warned = True
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        warnings.warn(
+            f"a compiled kernel in {_folder} cannot be read or written ({reason[:200]}); it was "
+            "discarded, and the kernel is compiled anew; `minivae doctor` looks for others",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+# A process is forked when nobody compiles: in the child the compiler's lock would stay shut.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 _CONTRACT = frozenset(("contract",))
 
 
 def scalar(function: Function, fastmath: Set[str] = _CONTRACT) -> Function:
-    """Compile a function of numbers that compiled functions in the same file call.
-
-    In the same file, because the cache on disk does not see changes in another one.
-    """
+    """Compile a function of numbers that other compiled functions call."""
     if INTERPRETED:
         return function
     # contract: a*b + c may be one instruction; it keeps NaN, infinity, -0 and compensated sums.
@@ -74,12 +137,54 @@ def scalar(function: Function, fastmath: Set[str] = _CONTRACT) -> Function:
     return result
 
 
-def inner(function: Function) -> Function:
-    """Compile a loop that compiled functions in the same file call."""
+def inner(function: Function, fastmath: Set[str] = _CONTRACT) -> Function:
+    """Compile a loop that other compiled functions call."""
     if INTERPRETED:
         return function
-    result: Function = njit(fastmath=set(_CONTRACT), no_cpython_wrapper=True, **OPTIONS)(function)
+    options = OPTIONS | {"fastmath": set(fastmath), "no_cpython_wrapper": True}
+    first = {"use_whole_registers": use_whole_registers}
+    result: Function = njit(**options)(beginning_with("use_whole_registers()", function, **first))
     return result
+
+
+def summing_inner(function: Function) -> Function:
+    """Compile such a loop whose own sums may be reordered, so that they run in vector registers.
+
+    The scalar functions that it calls keep their order: each carries its own rules.
+    """
+    return inner(function, _CONTRACT | {"reassoc"})
+
+
+def beginning_with(lines: str, function: Function, **names: Any) -> Function:
+    """Return the function with lines before its own, as if they stood in the file."""
+    if function.__closure__:  # cannot be written down again
+        return function
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition: Any = tree.body[0]
+    definition.decorator_list = []
+    definition.body[:0] = ast.parse(lines).body
+    ast.increment_lineno(tree, function.__code__.co_firstlineno - 1)
+    found: dict[str, Any] = {**function.__globals__, **names}
+    exec(compile(tree, function.__code__.co_filename, "exec"), found)
+    result: Function = found[function.__name__]
+    return result
+
+
+# The compiler takes vectors of half a register on some processors with 64-byte registers, because
+# the first of them ran slower with whole ones. This attribute of a function asks for whole ones;
+# llvmlite lists only attributes that are words, so it is put in beside the list.
+_WHOLE_REGISTERS = '"prefer-vector-width"="512"'
+
+
+@intrinsic
+def use_whole_registers(typing: Any) -> Any:
+    """Let the loops of the function in which this stands use registers of full width."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        set.add(builder.function.attributes, _WHOLE_REGISTERS)
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic
@@ -169,6 +274,23 @@ def pause(typing: Any) -> Any:
 
 
 @intrinsic
+def clock(typing: Any) -> Any:
+    """Return the processor's time, in ticks that begin and last as it likes; 0 if it has none."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        machine, kind = platform.machine().lower(), ir.FunctionType(_WORD, [])
+        if machine in ("x86_64", "amd64"):
+            counter = builder.module.declare_intrinsic("llvm.readcyclecounter", fnty=kind)
+        elif machine in ("arm64", "aarch64"):
+            counter = ir.InlineAsm(kind, "mrs $0, cntvct_el0", "=r", side_effect=True)
+        else:
+            return _WORD(0)
+        return builder.call(counter, [])
+
+    return types.int64(), generate
+
+
+@intrinsic
 def call(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Call the machine code at an address with four numbers, of which it may use fewer."""
 
@@ -208,6 +330,7 @@ def write_this_call(typing: Any, board: Any, position: Any) -> Any:
         result, error, _, _, *rest = function.args  # Numba passes places for two results
         again = ir.Function(builder.module, _AGAIN, f"{function.name}.again")
         again.linkage = "internal"
+        set.add(again.attributes, _WHOLE_REGISTERS)  # the kernel may become a part of it
         inner = ir.IRBuilder(again.append_basic_block())
         places = [inner.bitcast(inner.alloca(_WORD, 4), x.type) for x in (result, error)]
         arguments = [*places, *again.args[1:]]

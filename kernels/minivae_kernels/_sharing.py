@@ -12,6 +12,11 @@ blocks until none is left, the caller from the front and the helper from the bac
 finds in its processor's cache what it wrote a kernel ago. This costs a microsecond or two, and
 neither Python nor the operating system has a part in it. A helper that sees nothing to do for a
 while goes to sleep.
+
+On a busy machine a helper does harm: if another program has taken its processor from it in the
+middle of a block, all wait. So at each look it writes down the time, and the caller opens the
+work only to helpers that have just looked. Where they have not, because they are asleep or
+another program runs in their place, it does block after block itself, and looks again before each.
 """
 
 import ctypes
@@ -34,6 +39,7 @@ from minivae_kernels._native import (
     call,
     call_again,
     callback,
+    clock,
     load,
     pause,
     scalar,
@@ -55,69 +61,97 @@ _INSIDE = 32  # helpers that are inside the kernel, plus _SHUT if no more may co
 _INVITED = 40  # helpers with lower numbers than this may come
 _COUNT, _STEP = 41, 42  # how much there is to do, and how much of it is a block
 _FAILED = 43  # whether a block ended with an exception
-_LATE = 44  # whether the last caller was kept waiting for a helper
+_FRESH = 44  # ticks of the clock since its last look, for which a helper is taken to be running
 _REST, _REST_ARGUMENT = 45, 46  # the system's function for a short sleep
 _YIELD = 47  # and the one that gives the processor to whoever wants it
 LEAD = 48  # the function that shares out what is written behind
 CALL = 49  # the caller's function and arguments
 _ASLEEP = CALL + CALL_SIZE + 8  # for each helper whether it sleeps
+_LOOKED = _ASLEEP + 1  # and when it looked last
 _SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
 _SHUT = 1 << 32
 
-_PATIENCE = 20_000  # looks at the board until the caller believes that a helper was interrupted
-# Seconds that it then works alone, at first and at most: on a busy machine helpers do harm.
-_ALONE, _MOST_ALONE = 0.01, 0.2
+_JUST_NOW = 3e-6  # seconds since a helper's last look, within which it is taken to be running
+_PATIENCE = 2_000  # looks at the board until the caller believes that a helper was interrupted
 
 
 # In compiled code ------------------------------------------------------------------------------
 
 
 @scalar
-def _work(board: int, end: int) -> None:
-    """Do blocks of the written call, from the front (0) or the back (1), until none is left."""
+def _blocks(board: int) -> int:
+    """Return how many blocks the written call has."""
+    return (load(board, _COUNT) + load(board, _STEP) - 1) // load(board, _STEP)
+
+
+@scalar
+def _do(board: int, block: int) -> None:
+    """Do a block of the written call."""
     count, step = load(board, _COUNT), load(board, _STEP)
-    blocks = (count + step - 1) // step
-    while add(board, _TAKEN, 1) < blocks:
-        block = add(board, _ENDS[end], 1)
-        start = (blocks - 1 - block if end else block) * step
-        status = call_again(board, CALL, start, min(start + step, count))
-        if status != 0:
-            store(board, _FAILED, 1)
+    status = call_again(board, CALL, block * step, min((block + 1) * step, count))
+    if status != 0:
+        store(board, _FAILED, 1)
+
+
+@scalar
+def _someone_looks(board: int) -> bool:
+    """Tell whether a helper is running, and has nothing to do."""
+    oldest = clock() - load(board, _FRESH)
+    for number in range(load(board, _INVITED)):
+        if load(board, _LOOKED + 8 * number) >= oldest:
+            return True
+    return False
+
+
+@scalar
+def _lead(board: int) -> None:
+    """Do blocks from the front, and let helpers in once one of them looks; wait for the last."""
+    store(board, _ENDS[0], 0)
+    store(board, _ENDS[1], 0)
+    store(board, _TAKEN, 0)
+    shut, blocks = True, _blocks(board)
+    while True:
+        if shut and _someone_looks(board):
+            shut = False
+            add(board, _INSIDE, -_SHUT)
+            add(board, _TURN, 1)
+        if add(board, _TAKEN, 1) >= blocks:
+            break
+        _do(board, add(board, _ENDS[0], 1))
+    if not shut:
+        add(board, _INSIDE, _SHUT)
+    waited = 0
+    while load(board, _INSIDE) != _SHUT:
+        pause()
+        waited += 1
+        if waited > _PATIENCE:  # another process has the helper's processor: give it this one
+            call(load(board, _REST), load(board, _REST_ARGUMENT), 0, 0, 0)
 
 
 def _join(board: int, number: int, looks: int, turn: int) -> int:
     """Lead the written call, as number -1, or help until there was nothing to do for some looks.
 
-    Who leads lets the helpers in, works with them, and waits until they have left. A helper joins
-    every call that it is invited to, and returns the turn when it falls asleep.
+    A helper joins every call that is opened to it and that it is invited to, and returns the turn
+    when it falls asleep.
     """
     if number < 0:
-        store(board, _ENDS[0], 0)
-        store(board, _ENDS[1], 0)
-        store(board, _TAKEN, 0)
-        add(board, _INSIDE, -_SHUT)
-        add(board, _TURN, 1)
-        _work(board, 0)
-        add(board, _INSIDE, _SHUT)
-        waited = 0
-        while load(board, _INSIDE) != _SHUT:
-            pause()
-            waited += 1
-            if waited > _PATIENCE:  # another process has the helper's processor: give it this one
-                store(board, _LATE, 1)
-                call(load(board, _REST), load(board, _REST_ARGUMENT), 0, 0, 0)
+        _lead(board)
         return 0
     idle = 0
     while idle < looks:
         now: int = load(board, _TURN)
         if now == turn or number >= load(board, _INVITED):
+            store(board, _LOOKED + 8 * number, clock())
             pause()
             idle += 1
             if idle % 16 == 0:
                 call(load(board, _YIELD), 0, 0, 0, 0)
         else:
             if add(board, _INSIDE, 1) < _SHUT:
-                _work(board, (number + 1) % 2)
+                blocks = _blocks(board)
+                while add(board, _TAKEN, 1) < blocks:
+                    block = add(board, _ENDS[1 - number % 2], 1)
+                    _do(board, block if number % 2 else blocks - 1 - block)
                 idle = 0
             add(board, _INSIDE, -1)
         turn = now
@@ -147,23 +181,12 @@ class _Pool:
         self._helpers: list[tuple[threading.Thread, threading.Lock]] = []  # each with its bell
         self._allowed: set[int] = set()  # the processors that the caller may run on
         self.free = threading.Lock()  # held by the caller that the helpers work for
-        self._alone, self._alone_for, self._alone_until = False, _ALONE, 0.0
 
     def call_helpers(self, count: int) -> bool:
-        """Wake the first `count` helpers, unless they are not to be relied on."""
+        """Wake the first `count` helpers; tell whether there are any."""
         numbers = self.numbers
         if not numbers[LEAD]:
             numbers[LEAD] = _compiled_join().address
-        if numbers[_LATE]:
-            numbers[_LATE] = 0
-            now = time.perf_counter()
-            again = now < self._alone_until + 10 * self._alone_for
-            self._alone_for = min(2 * self._alone_for, _MOST_ALONE) if again else _ALONE
-            self._alone, self._alone_until = True, now + self._alone_for
-        if self._alone:
-            self._alone = time.perf_counter() < self._alone_until
-            if self._alone:
-                return False
         if count > len(self._helpers):
             count = self._hire(count)
         if numbers[_INVITED] != count:
@@ -207,11 +230,15 @@ class _Pool:
     def _help(self, number: int, bell: threading.Lock) -> None:
         join = _compiled_join().ctypes
         bell.acquire()
-        times = []
+        looked, times = _LOOKED + 8 * _MOST_HELPERS, []
+        join(self.board, _MOST_HELPERS, 1, 0)  # a helper that is never invited
+        start, tick = time.perf_counter(), self.numbers[looked]
         for _ in range(5):
             begin = time.perf_counter()
-            join(self.board, _MOST_HELPERS, 200, 0)  # a helper that is never invited
+            join(self.board, _MOST_HELPERS, 200, 0)
             times.append(time.perf_counter() - begin)
+        ticks = (self.numbers[looked] - tick) / (time.perf_counter() - start)
+        self.numbers[_FRESH] = int(ticks * _JUST_NOW) + 1
         looks, turn = int(200 * _AWAKE / min(times)), 0
         while True:
             if self._allowed:

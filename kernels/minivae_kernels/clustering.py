@@ -5,21 +5,16 @@ the origin lose nothing. The rows are cut into parts that depend on the shapes a
 many, the result is the same.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
-from minivae_kernels._blocks import BLOCK, STRIDE, turn
-from minivae_kernels._jit import kernel, summing_kernel
-from minivae_kernels.threads import parallel_blocks
+from minivae_kernels._arrays import FloatArray, as_float, contiguous, refuse
+from minivae_kernels._blocks import BLOCK, STRIDE, parts_of, turn
+from minivae_kernels._jit import block_kernel, inner, summing_block_kernel
 
 Array = npt.NDArray[np.float64]
-
-_PARTS = 16
-_WORTH_SHARING = 400_000  # additions and multiplications in a part: some 50 microseconds
 
 
 class Clusters(NamedTuple):
@@ -71,16 +66,10 @@ def lloyd_step(
     if not K or settled.max(initial=-1) >= K:
         rule = "there must be a centre for each label, and one at least"
         raise refuse("lloyd_step", rule, centres=centres, labels=settled)
-    parts = _parts(N, D * K)
+    size, parts = parts_of(N, 3 * D * K)
     nearest, distances = settled.copy(), np.empty(N)
-    counts, first = np.zeros((len(parts), K)), np.zeros((len(parts), K, D))
-    parallel_blocks(
-        _assign,
-        [
-            (X[part], weight[part], centres, nearest[part], distances[part], *sums)
-            for part, *sums in zip(parts, counts, first, strict=True)
-        ],
-    )
+    counts, first = np.zeros((parts, K)), np.zeros((parts, K, D))
+    _assign.run(parts, 1, X, size, weight, centres, nearest, distances, counts, first)
     return Clusters(nearest, distances, counts.sum(axis=0), first.sum(axis=0))
 
 
@@ -118,7 +107,7 @@ def kmeans_plus_plus(
         If X is not float32 or float64, or shapes do not fit.
     """
     operation = "kmeans_plus_plus"
-    X = rows(as_float(X, operation))
+    X = contiguous(as_float(X, operation))
     if X.ndim != 2 or np.ndim(draws) != 2:
         raise refuse(operation, "X and draws must have two axes", X=X, draws=np.asarray(draws))
     there_are = np.empty((0, X.shape[1])) if centres is None else centres
@@ -140,9 +129,9 @@ class _Seeds:
 
     def __init__(self, X: FloatArray, weight: Array) -> None:
         self.X, self.weight, self.seeds = X, weight, 0
-        self.parts = _parts(len(X), 4 * X.shape[1])
+        self.size, self.parts = parts_of(len(X), 12 * X.shape[1])
         # Before there is a seed all distances are alike: rows are drawn by their weight.
-        self.closest = rows(np.full(len(X), np.inf))
+        self.closest = np.full(len(X), np.inf)
         self.blocks = np.add.reduceat(weight, range(0, len(X), BLOCK)) if len(X) else np.zeros(0)
         self.nearer, self.sums = np.empty((0, len(X))), np.empty((0, len(self.blocks)))
 
@@ -163,17 +152,17 @@ class _Seeds:
     def add(self, candidates: FloatArray) -> int:
         """Add that candidate which leaves the least potential, and return which it is."""
         T = len(candidates)
-        seeds = rows(candidates[np.arange(-(-T // 4) * 4).clip(max=T - 1)].astype(np.float64))
+        seeds = candidates[np.arange(-(-T // 4) * 4).clip(max=T - 1)].astype(np.float64)
         if len(self.nearer) < len(seeds):
             self.nearer = np.empty((len(seeds), len(self.X)))
             self.sums = np.empty((len(seeds), len(self.blocks)))
         for four in (slice(t, t + 4) for t in range(0, T, 4)):
-            fixed = (self.X, self.weight, seeds[four], self.closest)
             out = (self.nearer[four], self.sums[four])
-            parallel_blocks(_approach, [(p.start, p.stop, *fixed, *out) for p in self.parts])
+            data = (self.X, self.size, self.weight, seeds[four], self.closest)
+            _approach.run(self.parts, 1, *data, *out)
         best = int(self.sums[:T].sum(axis=1).argmin())
         self.blocks = self.sums[best].copy()
-        self.closest = rows(self.nearer[best].copy())
+        self.closest = self.nearer[best].copy()
         self.seeds += 1
         return best
 
@@ -190,8 +179,8 @@ def _passing(terms: Array, target: float) -> tuple[int, float]:
 def _checked(
     operation: str, X: FloatArray, centres: Any, sample_weight: Any
 ) -> tuple[FloatArray, Array, Array]:
-    X = rows(as_float(X, operation))
-    centres = rows(np.asarray(centres, np.float64))
+    X = contiguous(as_float(X, operation))
+    centres = contiguous(np.asarray(centres, np.float64))
     if X.ndim != 2 or centres.ndim != 2 or X.shape[1] != centres.shape[1]:
         rule = "X and centres must be (N, D) and (K, D), of the same D"
         raise refuse(operation, rule, X=X, centres=centres)
@@ -199,20 +188,13 @@ def _checked(
     if weight.shape != (len(X),):
         rule = "sample_weight must have a number for each row"
         raise refuse(operation, rule, X=X, sample_weight=weight)
-    return X, centres, rows(weight)
-
-
-def _parts(N: int, work: int) -> list[slice]:
-    """The parts that the rows are cut into, whole blocks."""
-    count = max(1, min(_PARTS, 3 * N * work // _WORTH_SHARING))
-    step = max(1, math.ceil(math.ceil(N / BLOCK) / count)) * BLOCK
-    return [slice(start, min(start + step, N)) for start in range(0, N, step)]
+    return X, centres, contiguous(weight)
 
 
 # The loops -------------------------------------------------------------------------------------
 
 
-@kernel
+@inner
 def _distances(x: Array, n: int, centre: Array, out: Array) -> None:
     """Write the squared distances of the rows to the centre."""
     D = centre.size
@@ -232,9 +214,12 @@ def _distances(x: Array, n: int, centre: Array, out: Array) -> None:
             out[r] += a * a
 
 
-@kernel
+@block_kernel
 def _assign(
+    start: int,
+    stop: int,
     X: Any,
+    size: int,
     weight: Array,
     centres: Array,
     labels: Any,
@@ -243,40 +228,42 @@ def _assign(
     first: Array,
 ) -> None:
     """Find the nearest centres of the rows with label -1; add up all by their labels."""
-    (N, D), K = X.shape, centres.shape[0]
+    D, K = X.shape[1], centres.shape[0]
     x, away, least = np.empty((D, STRIDE)), np.empty(STRIDE), np.empty(STRIDE)
     nearest = np.empty(STRIDE, np.int64)
-    for start in range(0, N, BLOCK):
-        n = min(BLOCK, N - start)
-        turn(X, start, n, x)
-        for r in range(n):
-            nearest[r], least[r] = 0, np.inf
-        for k in range(K):
-            _distances(x, n, centres[k], away)
+    for part in range(start, stop):
+        for low in range(part * size, min((part + 1) * size, len(X)), BLOCK):
+            n = min(BLOCK, len(X) - low)
+            turn(X, low, n, x)
             for r in range(n):
-                nearest[r] = k if away[r] < least[r] else nearest[r]
-                least[r] = away[r] if away[r] < least[r] else least[r]
-        for r in range(n):
-            k, w = labels[start + r], weight[start + r]
-            if k < 0:
-                k = nearest[r]
-                labels[start + r] = k
-            else:
-                least[r] = 0.0
+                nearest[r], least[r] = 0, np.inf
+            for k in range(K):
+                _distances(x, n, centres[k], away)
+                for r in range(n):
+                    nearest[r] = k if away[r] < least[r] else nearest[r]
+                    least[r] = away[r] if away[r] < least[r] else least[r]
+            for r in range(n):
+                k, w = labels[low + r], weight[low + r]
+                if k < 0:
+                    k = nearest[r]
+                    labels[low + r] = k
+                else:
+                    least[r] = 0.0
+                    for i in range(D):
+                        least[r] += (x[i, r] - centres[k, i]) ** 2
+                distances[low + r] = least[r]
+                counts[part, k] += w
+                row, centre, to = X[low + r], centres[k], first[part, k]
                 for i in range(D):
-                    least[r] += (x[i, r] - centres[k, i]) ** 2
-            distances[start + r] = least[r]
-            counts[k] += w
-            row, centre, to = X[start + r], centres[k], first[k]
-            for i in range(D):
-                to[i] += w * (np.float64(row[i]) - centre[i])
+                    to[i] += w * (np.float64(row[i]) - centre[i])
 
 
-@summing_kernel
+@summing_block_kernel
 def _approach(
     start: int,
     stop: int,
     X: Any,
+    size: int,
     weight: Array,
     seeds: Array,
     closest: Array,
@@ -287,9 +274,9 @@ def _approach(
     D = X.shape[1]
     s0, s1, s2, s3 = seeds[0], seeds[1], seeds[2], seeds[3]
     n0, n1, n2, n3 = nearer[0], nearer[1], nearer[2], nearer[3]
-    for first in range(start, stop, BLOCK):
+    for first in range(start * size, min(stop * size, len(X)), BLOCK):
         t0 = t1 = t2 = t3 = 0.0
-        for r in range(first, min(first + BLOCK, stop)):
+        for r in range(first, min(first + BLOCK, len(X))):
             row, least, w = X[r], closest[r], weight[r]
             d0 = d1 = d2 = d3 = 0.0
             for i in range(D):

@@ -32,12 +32,13 @@ from minivae_kernels._jit import (
 )
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
-    BYTES,
     HEIGHT,
+    BYTES,
     WIDTH,
     deal_high,
     deal_low,
     grow,
+    height,
     positive,
     read_four,
     read_rows,
@@ -48,6 +49,7 @@ from minivae_kernels.registers import (
 from minivae_kernels.sums import sum_rows
 
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
+_FEW = 4 * HEIGHT
 _ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of that
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays.
@@ -175,8 +177,9 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
 # The loops -------------------------------------------------------------------------------------
 
 
-def _strip_of(start: Any) -> Any:
-    """Return the loop over a strip of tiles that are so wide; `start` makes one of zeros."""
+def _strip_of(width: int) -> Any:
+    """Return the loop over a strip of tiles that are so many registers wide."""
+    start, rows = tiles[width - 1], height(width)
 
     @inner
     def strip(
@@ -185,18 +188,21 @@ def _strip_of(start: Any) -> Any:
         bottom: int,
         low: int,
         high: int,
-        panel: FloatArray,
+        b: FloatArray,
+        corner: int,
+        stride: int,
         offset: FloatArray,
         relu: bool,
         c: FloatArray,
         at: int,
         n: int,
     ) -> None:
-        for i in range(top, bottom, HEIGHT):
-            last = np.uintp(min(bottom - i, HEIGHT) - 1)
-            tile = start(panel)
+        for i in range(top, bottom, rows):
+            last = np.uintp(min(bottom - i, rows) - 1)
+            tile, j = start(c), np.uintp(corner)
             for k in range(np.uintp(low), np.uintp(high)):
-                tile = grow(tile, a, np.uintp(i), last, k, panel, k - np.uintp(low))
+                tile = grow(tile, a, np.uintp(i), last, k, b, j)
+                j += np.uintp(stride)
             place = np.uintp(at + (i - top) * n)
             if low:
                 tile = tile + read_rows(tile, c, place, last, np.uintp(n))
@@ -207,22 +213,23 @@ def _strip_of(start: Any) -> Any:
     return strip
 
 
-def _copy_of(start: Any) -> Any:
+def _copy_of(width: int) -> Any:
     """Return the loop that copies rows of b, so many registers of each, into a panel."""
+    start, height_ = tiles[width - 1], height(width)
 
     @inner
     def copy(b: FloatArray, at: int, rows: int, panel: FloatArray, stride: int) -> None:
         n, flat = np.uintp(b.shape[1]), b.reshape(-1)
-        for k in range(0, rows, HEIGHT):
-            last = np.uintp(min(rows - k, HEIGHT) - 1)
+        for k in range(0, rows, height_):
+            last = np.uintp(min(rows - k, height_) - 1)
             tile = read_rows(start(panel), flat, np.uintp(at) + np.uintp(k) * n, last, n)
             write_rows(tile, panel, np.uintp(k * stride), last, np.uintp(stride))
 
     return copy
 
 
-_strip_1, _strip_2, _strip_3 = map(_strip_of, tiles)
-_copy_1, _copy_2, _copy_3 = map(_copy_of, tiles)
+_strip_1, _strip_2, _strip_3 = map(_strip_of, (1, 2, 3))
+_copy_1, _copy_2, _copy_3 = map(_copy_of, (1, 2, 3))
 
 
 @inner
@@ -276,6 +283,7 @@ def _by_panels(
     memory, edge = np.zeros((_PART * WIDTH + 1) * one, c.dtype), np.empty(_ROWS * WIDTH * one, c.dtype)
     offset = np.zeros(WIDTH * one, c.dtype)
     panel, flat = memory[-(memory.ctypes.data // a.itemsize) % one :], c.reshape(-1)
+    flat_b, direct = b.reshape(-1), m <= _FEW and not turned
     for block in range(start, stop):
         top, p = block // panels * _ROWS, block % panels
         bottom = min(top + _ROWS, m)
@@ -287,7 +295,10 @@ def _by_panels(
                 offset[j] = bias[left + j]
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
-            if turned:
+            source, corner, row = panel, 0, width
+            if direct and right <= n:
+                source, corner, row = flat_b, low * n + left, n
+            elif turned:
                 _turn(b, left, inside, low, high, panel, width)
             elif right > n:
                 for k in range(low, high):
@@ -301,11 +312,11 @@ def _by_panels(
                 _copy_3(b, low * n + left, high - low, panel, width)
             last = relu and part == parts - 1
             if width == one:
-                _strip_1(a, top, bottom, low, high, panel, offset, last, to, at, stride)
+                _strip_1(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
             elif width == 2 * one:
-                _strip_2(a, top, bottom, low, high, panel, offset, last, to, at, stride)
+                _strip_2(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
             else:
-                _strip_3(a, top, bottom, low, high, panel, offset, last, to, at, stride)
+                _strip_3(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
         if right > n:
             for i in range(bottom - top):
                 for j in range(inside - left):

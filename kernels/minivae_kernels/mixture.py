@@ -12,21 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels import _mixture_loops
-from minivae_kernels._arrays import FloatArray, as_float, refuse, rows
-from minivae_kernels._blocks import BLOCK
-from minivae_kernels.threads import parallel_blocks
+from minivae_kernels._arrays import FloatArray, as_float, contiguous, refuse
+from minivae_kernels._blocks import parts_of
 
 COVARIANCE_TYPES: tuple[str, ...] = ("full", "tied", "diag", "spherical")
 
 Array = npt.NDArray[np.float64]
 
-_PARTS = 16  # the most that a pass is cut into, for each keeps its own sums
-_WORTH_SHARING = 400_000  # additions and multiplications in a part: some 50 microseconds
-
 _LOG_2_PI = math.log(2 * math.pi)
-_NO_ROWS = rows(np.empty(0))
-_NO_LABELS = rows(np.empty(0, np.int64))
-_NO_TABLE = rows(np.empty((0, 0)))
+_NO_ROWS, _NO_LABELS, _NO_TABLE = np.empty(0), np.empty(0, np.int64), np.empty((0, 0))
 
 
 def covariance_shapes(K: int, D: int) -> dict[str, tuple[int, ...]]:
@@ -112,22 +106,16 @@ def mixture_statistics(
         raise ValueError(f"{operation}: labels must be below {K}, the number of components")
     per_row = (
         _NO_ROWS if sample_weight is None else _numbers(sample_weight),
-        _NO_LABELS if labels is None else rows(np.asarray(labels, np.int64)),
+        _NO_LABELS if labels is None else contiguous(np.asarray(labels, np.int64)),
         _NO_TABLE if responsibilities is None else _numbers(responsibilities),
     )
 
-    parts = mixture.parts()
-    counts, first = np.zeros((len(parts), K)), np.zeros((len(parts), K, D))
-    second = np.zeros((len(parts), *mixture.factors.shape))
-    likelihoods = np.zeros((len(parts), 1))
+    size, parts = mixture.parts()
+    counts, first = np.zeros((parts, K)), np.zeros((parts, K, D))
+    second, likelihoods = np.zeros((parts, *mixture.factors.shape)), np.zeros(parts)
     fixed = (mixture.offsets, mixture.means, mixture.factors, _numbers(centres))
-    parallel_blocks(
-        _mixture_loops.statistics,
-        [
-            (X[part], *(a[part] for a in per_row), *fixed, *results)
-            for part, *results in zip(parts, counts, first, second, likelihoods, strict=True)
-        ],
-    )
+    results = (counts, first, second, likelihoods)
+    _mixture_loops.statistics.run(parts, 1, X, size, *per_row, *fixed, *results)
     moments = second.sum(axis=0)
     if covariance_type in ("full", "tied"):
         moments += np.tril(moments, -1).swapaxes(1, 2)  # the loops fill the lower triangle
@@ -136,7 +124,7 @@ def mixture_statistics(
         moments = moments[:, 0]
         moments = moments.sum(axis=1) if covariance_type == "spherical" else moments
     return MixtureStatistics(
-        math.fsum(likelihoods[:, 0]), counts.sum(axis=0), first.sum(axis=0), moments
+        math.fsum(likelihoods), counts.sum(axis=0), first.sum(axis=0), moments
     )
 
 
@@ -207,7 +195,7 @@ class _Mixture:
         precisions_cholesky: Array,
         covariance_type: str,
     ) -> None:
-        self.X = rows(as_float(X, operation))
+        self.X = contiguous(as_float(X, operation))
         self.means = _numbers(means)
         weights, factors = _numbers(weights), _numbers(precisions_cholesky)
         if covariance_type not in COVARIANCE_TYPES:
@@ -237,29 +225,23 @@ class _Mixture:
             self.factors = factors.reshape(-1, D, D)
         else:  # a matrix of one row is taken for a diagonal
             diagonals = np.broadcast_to(factors if factors.ndim == 2 else factors[:, None], (K, D))
-            self.factors = rows(diagonals[:, None])
+            self.factors = contiguous(diagonals[:, None])
         self.offsets += np.log(diagonals).sum(axis=-1)
 
-    def parts(self) -> list[slice]:
-        """The parts that the rows are cut into."""
+    def parts(self) -> tuple[int, int]:
+        """How many rows a part has, and how many parts the rows are cut into."""
         (N, D), K = self.X.shape, len(self.means)
-        work = N * K * (40 + D * (self.factors.shape[1] + 8))
-        count = max(1, min(_PARTS, work // _WORTH_SHARING))
-        blocks = -(-N // BLOCK)
-        step = max(1, -(-blocks // count)) * BLOCK
-        return [slice(start, min(start + step, N)) for start in range(0, N, step)]
+        return parts_of(N, K * (40 + D * (self.factors.shape[1] + 8)))
 
     def posterior(
         self, log_prob: Array, responsibilities: Array, labels: npt.NDArray[np.int64]
     ) -> None:
         """Fill those of the outputs that have a size."""
+        size, parts = self.parts()
         fixed = (self.offsets, self.means, self.factors)
         out = (log_prob, responsibilities, labels)
-        parallel_blocks(
-            _mixture_loops.posterior,
-            [(self.X[part], *fixed, *(a[part] for a in out)) for part in self.parts()],
-        )
+        _mixture_loops.posterior.run(parts, 1, self.X, size, *fixed, *out)
 
 
 def _numbers(x: Any) -> Array:
-    return rows(np.asarray(x, np.float64))
+    return contiguous(np.asarray(x, np.float64))

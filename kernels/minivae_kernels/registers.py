@@ -43,6 +43,11 @@ WIDTH = 3
 HEIGHT = COUNT // 4
 
 
+def height(width: int) -> int:
+    """Return how many rows a tile has that is so many registers wide."""
+    return max(HEIGHT, 8 // width)
+
+
 def lanes(itemsize: int) -> int:
     """Return how many numbers of a size a register holds."""
     return BYTES // itemsize
@@ -194,10 +199,10 @@ def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: A
 
 
 @intrinsic
-def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any, j: Any) -> Any:
+def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        tile, a, i, last, k, panel, j = values
-        kind, a_kind, *_, panel_kind, _ = signature.args
+        tile, a, i, last, k, b, j = values
+        kind, a_kind, *_, b_kind, _ = signature.args
         a = _array(context, builder, a_kind, a)
         down, along = (builder.extract_value(a.strides, axis) for axis in (0, 1))
         byte = ir.IntType(8).as_pointer()
@@ -208,9 +213,7 @@ def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any,
             place = builder.gep(builder.gep(start, [row]), [to])
             numbers.append(builder.load(builder.bitcast(place, a.data.type), align=_size(kind)))
         row_of_b = Registers(kind.dtype, kind.count, 1, kind.width)
-        data = _array(context, builder, panel_kind, panel).data
-        place = builder.mul(j, ir.IntType(64)(kind.width * kind.count))
-        of_b = _loaded(context, builder, row_of_b, data, [place])
+        of_b = _loaded(context, builder, row_of_b, _array(context, builder, b_kind, b).data, [j])
         spread = [_spread(builder, number, kind.count) for number in numbers]
 
         def grown(r: int, w: int) -> Any:
@@ -223,7 +226,7 @@ def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any,
         builder.call(nothing, [], attrs=("convergent",))
         return _each(context, builder, kind, grown)
 
-    return tile(tile, a, i, last, k, panel, j), generate
+    return tile(tile, a, i, last, k, b, j), generate
 
 
 _CONTRACT = ("contract",)  # a product and a sum may become one instruction
@@ -289,7 +292,7 @@ def _deal_slowly(half: int) -> Any:
 
 
 def _places(tile: Any, first: Any, last: Any, stride: Any) -> Any:
-    rows = int(first) + np.minimum(np.arange(HEIGHT), int(last)) * int(stride)
+    rows = int(first) + np.minimum(np.arange(len(tile)), int(last)) * int(stride)
     return rows[:, None] + np.arange(tile.shape[1])
 
 
@@ -301,9 +304,9 @@ def _write_rows_slowly(tile: Any, x: Any, first: Any, last: Any, stride: Any) ->
     x.reshape(-1)[_places(tile, first, last, stride)] = tile
 
 
-def _grow_slowly(tile: Any, a: Any, i: Any, last: Any, k: Any, panel: Any, j: Any) -> Any:
-    column = a[int(i) + np.minimum(np.arange(HEIGHT), int(last)), int(k)]
-    return tile + np.outer(column, panel.reshape(-1, tile.shape[1])[int(j)])
+def _grow_slowly(tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: Any) -> Any:
+    column = a[int(i) + np.minimum(np.arange(len(tile)), int(last)), int(k)]
+    return tile + np.outer(column, b.reshape(-1)[int(j) : int(j) + tile.shape[1]])
 
 
 def _zeros_slowly(rows: int, width: int) -> Any:
@@ -328,7 +331,8 @@ deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 # written there, whose rows begin at first, first + stride, ... Where less than HEIGHT rows are left,
 # `last` is the number of the last, and those behind it are the last again.
 tiles: tuple[Any, ...] = tuple(
-    (_zeros_slowly if INTERPRETED else _zeros_of)(HEIGHT, width) for width in range(1, WIDTH + 1)
+    (_zeros_slowly if INTERPRETED else _zeros_of)(height(width), width)
+    for width in range(1, WIDTH + 1)
 )
 grow: Any = _grow_slowly if INTERPRETED else _grow
 read_rows: Any = _read_rows_slowly if INTERPRETED else _read_rows

@@ -2,7 +2,10 @@
 
 import argparse
 import os
+import pickletools
 import platform
+import shutil
+from collections import deque
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -85,7 +88,23 @@ def _describe_cache() -> str:
         )
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    return f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"
+    found = f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"
+    if damaged := [f.name for f in sorted(folder.glob("*.nb[ci]")) if not _is_whole(f)]:
+        found += f"; damaged, to be compiled anew when next called: {', '.join(damaged)}"
+    if folder.is_dir() and shutil.disk_usage(folder).free < 20e6:
+        found += "; the disk is full, so that each process compiles afresh"
+    return found
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file of Numba's cache ends where it should; nothing in it is executed."""
+    try:
+        with path.open("rb") as file:
+            for _ in range(2 if path.suffix == ".nbi" else 1):  # an index is a version and a table
+                deque(pickletools.genops(file), maxlen=0)
+            return not file.read(1)
+    except (ValueError, OSError, OverflowError, MemoryError):
+        return False
 
 
 def _processors() -> str:

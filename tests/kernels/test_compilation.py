@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minivae_kernels as kernels
+from minivae.cli import doctor
 from minivae_kernels import _jit, elementwise
 
 INTERPRETED = """
@@ -81,8 +82,8 @@ def test_interpreted_kernels_agree_with_their_twins(run_python):
     assert run.stdout == "agree\n", run.stderr
 
 
-def add_one(x, out):
-    for i in range(x.size):
+def add_one(start, stop, x, out):
+    for i in range(start, stop):
         out[i] = x[i] + 1
 
 
@@ -95,9 +96,9 @@ def test_without_a_folder_for_the_cache_kernels_still_work(monkeypatch):
         return njit(*args, **options)
 
     monkeypatch.setattr(numba, "njit", no_cache)
-    compiled = _jit.kernel(add_one)
+    kernel = _jit.block_kernel(add_one)
     out = np.empty(3)
-    compiled(np.arange(3.0), out)
+    kernel.run(3, 3, np.arange(3.0), out)
     np.testing.assert_array_equal(out, [1, 2, 3])
 
 
@@ -114,7 +115,7 @@ def test_one_compilation_for_a_dtype():
     for a in (x, locked, np.asfortranarray(x), x[::-1]):
         for b in (other, np.asfortranarray(other), other[:, ::2]):
             kernels.matmul(a, b)
-    assert len(sys.modules["minivae_kernels.matmul"]._by_rows.signatures) <= 2
+    assert len(sys.modules["minivae_kernels.matmul"]._by_panels.signatures) <= 2
 
 
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
@@ -133,6 +134,118 @@ for compiled in (elementwise._relu, clustering._assign, _sharing._compiled_join(
 """
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert [run_python(code, **cache).stdout for _ in range(2)] == ["000", "111"]
-    for changed in ("_jit.py", "_blocks.py"):
-        os.utime(package / changed, (0, 0))
+    os.utime(package / "_blocks.py", (0, 0))
+    assert run_python(code, **cache).stdout == "111"  # as it was, whenever it was written
+    for changed in ("_jit.py", "reference.py"):
+        with (package / changed).open("a") as file:
+            file.write("# changed\n")
         assert run_python(code, **cache).stdout == "000"
+
+
+DAMAGED = """
+import warnings
+import numpy as np
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import minivae_kernels as kernels
+    kernels.set_num_threads(2)
+    x = np.linspace(-3, 3, 100_000)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernels.relu(x), np.maximum(x, 0))
+    from minivae_kernels import _sharing
+    _sharing._compiled_join()
+print(*[str(w.message) for w in caught], sep="\\n", end="")
+from minivae.cli import doctor
+print("; damaged" in doctor._describe_cache(), file=__import__("sys").stderr, end="")
+"""
+
+
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+def test_a_damaged_file_in_the_cache_is_compiled_anew_with_one_warning(run_python, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    run = run_python(DAMAGED, **cache)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "False")
+    files = sorted(p for p in tmp_path.rglob("*.nb[ci]") if "_relu-" in p.name or "_join-" in p.name)
+    assert len(files) == 4
+    for damage in (lambda old: b"", lambda old: old[: len(old) // 2], lambda old: b"garbage" * 9):
+        for suffix in (".nbi", ".nbc"):
+            for path in tmp_path.rglob(f"*{suffix}"):
+                path.write_bytes(damage(path.read_bytes()))
+            assert not any(doctor._is_whole(p) for p in tmp_path.rglob(f"*{suffix}"))
+            run = run_python(DAMAGED, **cache)
+            assert run.returncode == 0, run.stderr
+            assert run.stdout.count("cannot be read or written") == 1
+            assert run_python(DAMAGED, **cache).returncode == 0  # which keeps what it compiles
+            run = run_python(DAMAGED, **cache)
+            assert (run.returncode, run.stdout, run.stderr) == (0, "", "False")
+
+
+FULL_DISK = """
+import builtins, errno, warnings
+import numba.core.caching as caching
+import numpy as np
+
+def full(self, name, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+caching.IndexDataCacheFile._save_data = full
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import minivae_kernels as kernels
+    kernels.set_num_threads(2)
+    x = np.linspace(-3, 3, 100_000)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernels.relu(x), np.maximum(x, 0))
+    kernels.softplus(x)
+print(*[str(w.message) for w in caught], sep="\\n")
+"""
+
+
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+def test_a_full_disk_is_one_warning(run_python, tmp_path):
+    run = run_python(FULL_DISK, NUMBA_CACHE_DIR=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("No space left on device") == run.stdout.count("\n") == 1
+
+
+FORKED = """
+import os, threading, time
+import numpy as np
+from numba.core import event
+import minivae_kernels as kernels
+
+begun = threading.Event()
+
+class Listener(event.Listener):
+    def on_start(self, event):
+        begun.set()
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Listener())
+x = np.ones(10)
+compiling = threading.Thread(target=kernels.softplus, args=(x,))
+compiling.start()
+begun.wait(60)
+child = os.fork()
+if child == 0:
+    kernels.exp(x)
+    os._exit(0)
+deadline = time.monotonic() + 100
+while time.monotonic() < deadline:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        print(status)
+        break
+    time.sleep(0.05)
+else:
+    os.kill(child, 9)
+compiling.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+def test_a_fork_waits_until_nobody_compiles(run_python, tmp_path):
+    run = run_python(FORKED, NUMBA_CACHE_DIR=str(tmp_path), PYTHONWARNINGS="ignore")
+    assert run.stdout == "0\n", run.stderr

@@ -162,11 +162,11 @@ def test_one_thread_or_many_the_bits_are_the_same(kind):
 
 def test_the_rows_are_cut_into_whole_blocks():
     X = np.zeros((100_000, 3))
-    parts = mixture._Mixture("", X, *mixture_of(4, 3, "full", np.random.default_rng(0))).parts()
-    assert 1 < len(parts) <= 16
-    assert [p.start for p in parts[1:]] == [p.stop for p in parts[:-1]]
-    assert parts[-1].stop == 100_000
-    assert all(p.start % BLOCK == 0 for p in parts)
+    made = mixture._Mixture("", X, *mixture_of(4, 3, "full", np.random.default_rng(0)))
+    size, parts = made.parts()
+    assert 1 < parts <= 16
+    assert size % BLOCK == 0
+    assert size * (parts - 1) < 100_000 <= size * parts
 
 
 def test_refusals_name_every_shape():

@@ -1,6 +1,5 @@
 """Helpers that join a kernel: every block once, sleep when idle, failures, ends of processes."""
 
-import itertools
 import os
 import threading
 import time
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 import minivae_kernels as kernels
-from minivae_kernels import _sharing, threads
+from minivae_kernels import _sharing
 from minivae_kernels._jit import INTERPRETED, block_kernel
 from minivae_kernels.mixture import mixture_log_prob
 
@@ -109,21 +108,22 @@ def test_a_failure_in_any_block_reaches_the_caller_and_closes_the_kernel():
         assert (out == 2).all()
 
 
-def test_after_waiting_for_a_late_helper_the_caller_works_alone_ever_longer():
+def test_nobody_is_let_in_who_has_not_looked_just_now(monkeypatch):
     pool = _sharing._pool
-    time.sleep(11 * _sharing._MOST_ALONE)
-    count.run(BLOCKS, 1, np.zeros(BLOCKS), 1)
-    alone = []
-    for _ in range(4):
-        turn = pool.numbers[_sharing._TURN]
-        pool.numbers[_sharing._LATE] = 1
-        start = time.perf_counter()
-        while pool.numbers[_sharing._TURN] == turn:
-            count.run(BLOCKS, 1, np.zeros(BLOCKS), 1)
-        alone.append(time.perf_counter() - start)
-    for first, second in itertools.pairwise(alone):
-        assert second > 1.2 * first
-    assert 0.5 < alone[0] / _sharing._ALONE < 5
+    count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
+    time.sleep(0.05)  # let it fall asleep
+    for helper in range(_sharing._MOST_HELPERS):
+        monkeypatch.setitem(pool.numbers, _sharing._ASLEEP + 8 * helper, 0)  # so that it stays so
+    turn = pool.numbers[_sharing._TURN]
+    for _ in range(100):
+        out = np.zeros(BLOCKS)
+        count.run(BLOCKS, 1, out, 1)
+        assert (out == 1).all()
+    assert pool.numbers[_sharing._TURN] == turn
+    for helper in range(_sharing._MOST_HELPERS):
+        monkeypatch.setitem(pool.numbers, _sharing._LOOKED + 8 * helper, 2**62)
+    count.run(BLOCKS, 1, out, 1)
+    assert pool.numbers[_sharing._TURN] == turn + 1
 
 
 @block_kernel
@@ -157,7 +157,6 @@ def test_without_a_new_thread_the_caller_does_all(monkeypatch):
     mixture = (np.full(2, 0.5), np.zeros((2, 300)), np.ones((2, 300)), "diag")
     product, likelihood = kernels.matmul(x, x.T), mixture_log_prob(x, *mixture)
     monkeypatch.setattr(_sharing, "_pool", _sharing._Pool())
-    monkeypatch.setattr(threads, "_pool", threads._Pool())
     monkeypatch.setattr(threading.Thread, "start", refuse)
     np.testing.assert_array_equal(kernels.matmul(x, x.T), product)
     np.testing.assert_array_equal(mixture_log_prob(x, *mixture), likelihood)

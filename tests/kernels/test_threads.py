@@ -1,4 +1,4 @@
-"""The pool: the same bits on any number of threads, callers at once, forks, errors, Ctrl-C."""
+"""Threads: the same bits on any number of them, callers at once, forks, Ctrl-C, how many."""
 
 import _thread
 import os
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import minivae_kernels as kernels
-from minivae_kernels import threads
+from minivae import cli
+from minivae_kernels import _sharing, threads
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def large_work():
     numbers = {"step": 1, "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8}
     kernels.adam_update([out], [x], [m], [v], **numbers)
     return [
-        # in halves; by rows; by rows of the transposed product; by dots, narrow and deep; all three
+        # wide, narrow and deep, of every layout
         kernels.matmul(a, b, bias=x[:300], activation="tanh"),
         kernels.matmul(a.T, b.T, bias=x[:300], activation="relu"),
         kernels.matmul(a[:, :200], b[:200], bias=x[:300], activation="relu"),
@@ -91,41 +92,15 @@ def test_a_forked_process_can_go_on():
     pytest.fail("the forked process hangs")
 
 
-def test_every_block_runs_once():
-    seen = []
-    threads.parallel_blocks(seen.append, [(i,) for i in range(100)])
-    assert sorted(seen) == list(range(100))
-    threads.parallel_blocks(seen.append, [])
-
-
-@pytest.mark.parametrize("where", ["MainThread", "minivae"])
-def test_an_exception_in_a_block_reaches_the_caller(where):
-    def block(i):
-        if threading.current_thread().name == where:
-            raise KeyError(i)
-        time.sleep(0.01)
-
-    with pytest.raises(KeyError):
-        threads.parallel_blocks(block, [(i,) for i in range(50)])
-    large_work()
-
-
-def test_ctrl_c_leaves_no_thread_writing():
-    running = []
-
-    def block(i):
-        running.append(i)
-        if i == 0:
-            _thread.interrupt_main()
-        time.sleep(0.02)
-        running.remove(i)
-
+def test_ctrl_c_waits_for_the_helpers():
+    large_work()  # what is to be compiled is compiled
+    x = np.ones(3_000_000, np.float32)
+    _thread.interrupt_main()
     with pytest.raises(KeyboardInterrupt):
-        threads.parallel_blocks(block, [(i,) for i in range(200)])
-    caller_was_in_a_block = len(running)
-    assert caller_was_in_a_block <= 1
-    time.sleep(0.06)
-    assert len(running) == caller_was_in_a_block
+        for _ in range(100):
+            kernels.exp(x)
+    assert not _sharing._pool.free.locked()
+    assert _sharing._pool.numbers[_sharing._INSIDE] == _sharing._SHUT
     large_work()
 
 
@@ -161,5 +136,47 @@ def test_the_environment_sets_the_number():
     path = os.pathsep.join(p for p in sys.path if p)
     assert in_a_new_process(code, MINIVAE_NUM_THREADS="5", PYTHONPATH=path).stdout == "5\n"
     assert int(in_a_new_process(code, MINIVAE_NUM_THREADS="", PYTHONPATH=path).stdout) >= 1
-    failed = in_a_new_process(code, MINIVAE_NUM_THREADS="many", PYTHONPATH=path)
-    assert "MINIVAE_NUM_THREADS must be a positive integer, not 'many'" in failed.stderr
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "1.5"])
+def test_an_environment_that_sets_no_number(text, monkeypatch, capsys):
+    monkeypatch.setenv("MINIVAE_NUM_THREADS", text)
+    monkeypatch.setattr(threads, "_num_threads", None)
+    with pytest.raises(ValueError, match="MINIVAE_NUM_THREADS must be a positive integer, not"):
+        kernels.get_num_threads()
+    assert cli.main(["doctor"]) == 2  # a sentence, and no traceback
+    assert f"positive integer, not {text!r}" in capsys.readouterr().err
+    kernels.set_num_threads(1)
+    assert kernels.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "quotas", "expected"),
+    [
+        ("0::/", {"cpu.max": "max 100000"}, 64),
+        ("0::/", {"cpu.max": "250000 100000"}, 2),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        ("0::/outside", {"cpu.max": "400000 100000"}, 4),
+        ("0::/", {"cpu.max": "nonsense"}, 64),
+        ("1:cpu,cpuacct:/x", {"cpu,cpuacct/x/cpu.cfs_quota_us": "600000"}, 64),
+        (
+            "4:memory:/\n1:cpu,cpuacct:/x",
+            {
+                "cpu,cpuacct/x/cpu.cfs_quota_us": "600000",
+                "cpu,cpuacct/x/cpu.cfs_period_us": "100000",
+                "cpu,cpuacct/cpu.cfs_quota_us": "-1",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            6,
+        ),
+    ],
+)
+def test_a_control_group_limits_the_processors(tmp_path, monkeypatch, group, quotas, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+    files = {f"sys/fs/cgroup/{name}": text for name, text in quotas.items()}
+    for name, text in {"proc/self/cgroup": group, **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert threads.available_cpus(tmp_path) == expected

@@ -79,19 +79,9 @@ def blocks_of_rows(x: FloatArray) -> int:
 
 def run_flat(loop: BlockKernel, x: FloatArray, *others: Any) -> None:
     """Run a loop over flat arrays, shared among threads if they are long."""
-    size = x.size
-    if size < _WORTH_SHARING:
-        entry = loop.entries.get(x.dtype) or loop.find((x, *others))
-        entry(0, size, x, *others)
-    else:
-        loop.run(size, _BLOCK, x, *others)
+    loop.run(x.size, x.size if x.size < _WORTH_SHARING else _BLOCK, x, *others)
 
 
 def run_rows(loop: BlockKernel, by_row: FloatArray, x: FloatArray, *others: Any) -> None:
     """Run a loop over the rows of an array, in blocks that threads share if it is large."""
-    count = len(by_row)
-    if by_row.size < _WORTH_SHARING:
-        entry = loop.entries.get(x.dtype) or loop.find((x, *others))
-        entry(0, count, x, *others)
-    else:
-        loop.run(count, blocks_of_rows(by_row), x, *others)
+    loop.run(len(by_row), blocks_of_rows(by_row), x, *others)

@@ -32,8 +32,8 @@ from minivae_kernels._jit import (
 )
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
-    HEIGHT,
     BYTES,
+    HEIGHT,
     WIDTH,
     deal_high,
     deal_low,
@@ -48,8 +48,8 @@ from minivae_kernels.registers import (
 )
 from minivae_kernels.sums import sum_rows
 
+_FEW = 4 * HEIGHT  # rows of a for which b is not worth copying
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
-_FEW = 4 * HEIGHT
 _ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of that
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays.
@@ -178,8 +178,8 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
 
 
 def _strip_of(width: int) -> Any:
-    """Return the loop over a strip of tiles that are so many registers wide."""
-    start, rows = tiles[width - 1], height(width)
+    """Return the loop over a strip of tiles, one below the other, so many registers wide."""
+    zeros, rows = tiles[width - 1], height(width)
 
     @inner
     def strip(
@@ -189,20 +189,33 @@ def _strip_of(width: int) -> Any:
         low: int,
         high: int,
         b: FloatArray,
-        corner: int,
-        stride: int,
+        first: int,
+        step: int,
+        panel: FloatArray,
         offset: FloatArray,
         relu: bool,
         c: FloatArray,
         at: int,
         n: int,
     ) -> None:
+        """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
+
+        Rows of b stand at first, first + step, ..., and those of c at at, at + n, ... If there is a
+        panel, the rows of b are copied there, as many at once as a tile has.
+        """
+        if panel.size:
+            across = width * BYTES // c.itemsize
+            for k in range(0, high - low, rows):
+                last = np.uintp(min(high - low - k, rows) - 1)
+                some = read_rows(zeros(c), b, np.uintp(first + k * step), last, np.uintp(step))
+                write_rows(some, panel, np.uintp(k * across), last, np.uintp(across))
+            b, first, step = panel, 0, across
         for i in range(top, bottom, rows):
             last = np.uintp(min(bottom - i, rows) - 1)
-            tile, j = start(c), np.uintp(corner)
+            tile, j = zeros(c), np.uintp(first)
             for k in range(np.uintp(low), np.uintp(high)):
                 tile = grow(tile, a, np.uintp(i), last, k, b, j)
-                j += np.uintp(stride)
+                j += np.uintp(step)
             place = np.uintp(at + (i - top) * n)
             if low:
                 tile = tile + read_rows(tile, c, place, last, np.uintp(n))
@@ -213,45 +226,26 @@ def _strip_of(width: int) -> Any:
     return strip
 
 
-def _copy_of(width: int) -> Any:
-    """Return the loop that copies rows of b, so many registers of each, into a panel."""
-    start, height_ = tiles[width - 1], height(width)
-
-    @inner
-    def copy(b: FloatArray, at: int, rows: int, panel: FloatArray, stride: int) -> None:
-        n, flat = np.uintp(b.shape[1]), b.reshape(-1)
-        for k in range(0, rows, height_):
-            last = np.uintp(min(rows - k, height_) - 1)
-            tile = read_rows(start(panel), flat, np.uintp(at) + np.uintp(k) * n, last, n)
-            write_rows(tile, panel, np.uintp(k * stride), last, np.uintp(stride))
-
-    return copy
-
-
 _strip_1, _strip_2, _strip_3 = map(_strip_of, (1, 2, 3))
-_copy_1, _copy_2, _copy_3 = map(_copy_of, (1, 2, 3))
 
 
 @inner
-def _turn(b: FloatArray, top: int, bottom: int, left: int, right: int, panel: FloatArray, stride: int) -> None:
-    """Copy b[top:bottom, left:right] into a panel, transposed.
+def _turn(x: FloatArray, corner: Any, rows: Any, columns: Any, panel: FloatArray, to: Any) -> None:
+    """Copy some rows and columns of x, the first at the corner, into columns of a panel.
 
     Four by four numbers are turned in registers: two rounds of dealing them like two packs of cards
     into one.
     """
-    flat, n, to = b.reshape(-1), np.uintp(b.shape[1]), np.uintp(stride)
+    flat, n = x.reshape(-1), np.uintp(x.shape[1])
     two, three, four = np.uintp(2), np.uintp(3), np.uintp(4)
-    rows, columns = np.uintp(bottom - top), np.uintp(right - left)
     square, wide = rows - rows % four, columns - columns % four
-    corner = np.uintp(top) * n + np.uintp(left)
     for i in range(np.uintp(0), square, four):
         for j in range(np.uintp(0), wide, four):
-            at = corner + i * n + j
-            a, b_ = read_four(flat, at), read_four(flat, at + n)
+            at, place = corner + i * n + j, j * to + i
+            a, b = read_four(flat, at), read_four(flat, at + n)
             c, d = read_four(flat, at + two * n), read_four(flat, at + three * n)
             first, second = deal_low(a, c), deal_high(a, c)
-            third, fourth = deal_low(b_, d), deal_high(b_, d)
-            place = j * to + i
+            third, fourth = deal_low(b, d), deal_high(b, d)
             write(panel, place, deal_low(first, third))
             write(panel, place + to, deal_high(first, third))
             write(panel, place + two * to, deal_low(second, fourth))
@@ -274,52 +268,49 @@ def _by_panels(
 ) -> None:
     """Write the blocks start to stop of c: some rows of a times a panel of b, or of b.T if turned.
 
-    A panel is three registers wide, or two where the columns end: all are as alike as can be.
+    A panel is three registers wide, or two where the columns do not divide: all are as alike as can
+    be. What goes beyond the last column is computed beside c, and the rest copied.
     """
-    (m, depth), n, one = a.shape, c.shape[1], BYTES // a.itemsize
+    (m, depth), n, one, dtype = a.shape, c.shape[1], BYTES // a.itemsize, c.dtype
     registers = (n + one - 1) // one
     panels = (registers + WIDTH - 1) // WIDTH
     parts = max(1, (depth + _PART - 1) // _PART)
-    memory, edge = np.zeros((_PART * WIDTH + 1) * one, c.dtype), np.empty(_ROWS * WIDTH * one, c.dtype)
-    offset = np.zeros(WIDTH * one, c.dtype)
-    panel, flat = memory[-(memory.ctypes.data // a.itemsize) % one :], c.reshape(-1)
-    flat_b, direct = b.reshape(-1), m <= _FEW and not turned
+    offset, edge = np.zeros(WIDTH * one, dtype), np.empty(_ROWS * WIDTH * one, dtype)
+    memory = np.zeros((_PART * WIDTH + 1) * one, dtype)
+    space = memory[-(memory.ctypes.data // a.itemsize) % one :]  # begins where a cache line does
     for block in range(start, stop):
         top, p = block // panels * _ROWS, block % panels
         bottom = min(top + _ROWS, m)
         left, right = registers * p // panels * one, registers * (p + 1) // panels * one
-        width, inside = right - left, min(right, n)
-        to, at, stride = (flat, top * n + left, n) if right <= n else (edge, 0, width)
-        if bias.size:
-            for j in range(inside - left):
-                offset[j] = bias[left + j]
+        width, columns = right - left, min(right, n) - left
+        for j in range(columns if bias.size else 0):
+            offset[j] = bias[left + j]
+        to, at, stride = (c.reshape(-1), top * n + left, n) if right <= n else (edge, 0, width)
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
-            source, corner, row = panel, 0, width
-            if direct and right <= n:
-                source, corner, row = flat_b, low * n + left, n
-            elif turned:
-                _turn(b, left, inside, low, high, panel, width)
+            rows, first, step, panel = b.reshape(-1), low * n + left, n, space
+            if turned:
+                corner = np.uintp(left * depth + low)
+                _turn(b, corner, np.uintp(columns), np.uintp(high - low), space, np.uintp(width))
             elif right > n:
                 for k in range(low, high):
-                    for j in range(inside - left):
-                        panel[(k - low) * width + j] = b[k, left + j]
-            elif width == one:
-                _copy_1(b, low * n + left, high - low, panel, width)
-            elif width == 2 * one:
-                _copy_2(b, low * n + left, high - low, panel, width)
-            else:
-                _copy_3(b, low * n + left, high - low, panel, width)
+                    for j in range(columns):
+                        space[(k - low) * width + j] = b[k, left + j]
+            if turned or right > n:  # it is copied already
+                rows, first, step, panel = space, 0, width, space[:0]
+            elif m <= _FEW:  # it is not worth copying
+                panel = space[:0]
             last = relu and part == parts - 1
+            where = (a, top, bottom, low, high, rows, first, step, panel, offset, last)
             if width == one:
-                _strip_1(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
+                _strip_1(*where, to, at, stride)
             elif width == 2 * one:
-                _strip_2(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
+                _strip_2(*where, to, at, stride)
             else:
-                _strip_3(a, top, bottom, low, high, source, corner, row, offset, last, to, at, stride)
+                _strip_3(*where, to, at, stride)
         if right > n:
             for i in range(bottom - top):
-                for j in range(inside - left):
+                for j in range(columns):
                     c[top + i, left + j] = edge[i * width + j]
 
 

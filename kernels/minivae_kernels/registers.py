@@ -326,9 +326,9 @@ positive: Any = (lambda r: np.where(r < 0, r.dtype.type(0), r)) if INTERPRETED e
 deal_low: Any = _deal_slowly(0) if INTERPRETED else _dealing(0)
 deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 
-# And tiles: of zeros, of one, two and three registers in a row; with the outer product of
-# a[i : i + HEIGHT, k] and the numbers of the flat b from j on added; read from the flat x and
-# written there, whose rows begin at first, first + stride, ... Where less than HEIGHT rows are left,
+# And tiles: of zeros, of one, two and three registers in a row; with the outer product added of
+# a[i : i + rows, k] and the numbers of the flat b from j on; read from the flat x, and written
+# there, where rows begin at first, first + stride, ... If fewer rows are left than a tile has,
 # `last` is the number of the last, and those behind it are the last again.
 tiles: tuple[Any, ...] = tuple(
     (_zeros_slowly if INTERPRETED else _zeros_of)(height(width), width)

@@ -64,7 +64,7 @@ def _quotas(root: Path) -> list[float]:
         _, controllers, group = line.split(":", 2)
         if controllers not in ("", "cpu", "cpu,cpuacct"):
             continue
-        top = root / "sys/fs/cgroup" / ("" if not controllers else controllers)
+        top = root / "sys/fs/cgroup" / controllers
         folder = top / group.lstrip("/")
         # inside a container the group may be named as it is outside: then the top is the group's
         for place in {top, folder, *(p for p in folder.parents if p.is_relative_to(top))}:

@@ -165,8 +165,7 @@ def test_a_damaged_file_in_the_cache_is_compiled_anew_with_one_warning(run_pytho
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     run = run_python(DAMAGED, **cache)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "False")
-    files = sorted(p for p in tmp_path.rglob("*.nb[ci]") if "_relu-" in p.name or "_join-" in p.name)
-    assert len(files) == 4
+    assert len(list(tmp_path.rglob("*._relu-*"))) == len(list(tmp_path.rglob("*._join-*"))) == 2
     for damage in (lambda old: b"", lambda old: old[: len(old) // 2], lambda old: b"garbage" * 9):
         for suffix in (".nbi", ".nbc"):
             for path in tmp_path.rglob(f"*{suffix}"):

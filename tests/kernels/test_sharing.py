@@ -109,21 +109,16 @@ def test_a_failure_in_any_block_reaches_the_caller_and_closes_the_kernel():
 
 
 def test_nobody_is_let_in_who_has_not_looked_just_now(monkeypatch):
-    pool = _sharing._pool
-    count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)
-    time.sleep(0.05)  # let it fall asleep
-    for helper in range(_sharing._MOST_HELPERS):
-        monkeypatch.setitem(pool.numbers, _sharing._ASLEEP + 8 * helper, 0)  # so that it stays so
-    turn = pool.numbers[_sharing._TURN]
-    for _ in range(100):
+    pool = _sharing._Pool()
+    pool._helpers = [None]  # which never comes
+    monkeypatch.setattr(_sharing, "_pool", pool)
+    for looked, turns in ((0, 0), (2**62, 1)):
+        pool.numbers[_sharing._LOOKED] = looked
         out = np.zeros(BLOCKS)
         count.run(BLOCKS, 1, out, 1)
         assert (out == 1).all()
-    assert pool.numbers[_sharing._TURN] == turn
-    for helper in range(_sharing._MOST_HELPERS):
-        monkeypatch.setitem(pool.numbers, _sharing._LOOKED + 8 * helper, 2**62)
-    count.run(BLOCKS, 1, out, 1)
-    assert pool.numbers[_sharing._TURN] == turn + 1
+        assert pool.numbers[_sharing._TURN] == turns
+        assert pool.numbers[_sharing._INSIDE] == _sharing._SHUT
 
 
 @block_kernel

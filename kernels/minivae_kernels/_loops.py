@@ -363,7 +363,7 @@ _AT_ONCE = 1024  # numbers that are done again if one of them is far from 0
 
 
 @inner
-def _all_near_exp(x: Array, out: Array) -> bool:
+def _all_near_exp(x: Array, out: Array) -> Any:
     """Write e^x, and tell whether all x were near enough to 0."""
     seen = _near_exp(x.dtype.type(0))[1]
     for i in range(np.uintp(x.size)):

@@ -315,6 +315,19 @@ def call_again(typing: Any, board: Any, position: Any, first: Any, second: Any) 
     return types.int32(types.int64, types.int64, types.int64, types.int64), generate
 
 
+def check_convention(function: Any) -> None:
+    """Refuse a Numba that hands arguments over otherwise than `write_this_call` takes for granted.
+
+    That is nobody's promise: which versions do it is written in pyproject.toml.
+    """
+    found = [function.ftype.return_type, *(x.name for x in function.args[:4])]
+    if found != [ir.IntType(32), "retptr", "excinfo", "arg.start", "arg.stop"]:
+        raise TypeError(
+            f"Numba {numba.__version__} calls functions in a way that minivae does not know; "
+            "install an older one, as minivae's requirements say"
+        )
+
+
 @intrinsic
 def write_this_call(typing: Any, board: Any, position: Any) -> Any:
     """Write to the board how to call the function in which this stands, with its arguments.
@@ -326,6 +339,7 @@ def write_this_call(typing: Any, board: Any, position: Any) -> Any:
         function = builder.function
         if len(function.args) > CALL_SIZE:
             raise TypeError("too many arguments to share a kernel")
+        check_convention(function)
         board, position = values
         result, error, _, _, *rest = function.args  # Numba passes places for two results
         again = ir.Function(builder.module, _AGAIN, f"{function.name}.again")

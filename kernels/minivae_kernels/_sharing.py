@@ -79,7 +79,7 @@ _PATIENCE = 2_000  # looks at the board until the caller believes that a helper 
 
 
 @scalar
-def _blocks(board: int) -> int:
+def _blocks(board: int) -> Any:
     """Return how many blocks the written call has."""
     return (load(board, _COUNT) + load(board, _STEP) - 1) // load(board, _STEP)
 

@@ -1,14 +1,18 @@
 """Helpers that join a kernel: every block once, sleep when idle, failures, ends of processes."""
 
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
+from llvmlite import ir
 
 import minivae_kernels as kernels
-from minivae_kernels import _sharing
+from minivae_kernels import _native, _sharing
 from minivae_kernels._jit import INTERPRETED, block_kernel
 from minivae_kernels.mixture import mixture_log_prob
 
@@ -129,6 +133,31 @@ def crowded(start, stop, a, b, c, d, e, f, g, h, i, j, k, L, m, n, o, p, q, r, s
 def test_too_many_arguments_are_refused_when_compiling():
     with pytest.raises(Exception, match="too many arguments"):
         crowded.run(4, 1, *[np.zeros(4)] * 20)
+
+
+def test_another_calling_convention_is_refused():
+    def function(result, *names):
+        kind = ir.FunctionType(result, [ir.IntType(64)] * len(names))
+        made = ir.Function(ir.Module(), kind, "f")
+        for argument, name in zip(made.args, names, strict=True):
+            argument.name = name
+        return made
+
+    known = "retptr", "excinfo", "arg.start", "arg.stop", "arg.x"
+    _native.check_convention(function(ir.IntType(32), *known))
+    for result, names in (
+        (ir.IntType(64), known),
+        (ir.IntType(32), known[1:]),
+        (ir.IntType(32), ("retptr", "arg.start", "arg.stop", "arg.x")),
+    ):
+        with pytest.raises(TypeError, match="in a way that minivae does not know"):
+            _native.check_convention(function(result, *names))
+
+
+def test_the_installed_numba_is_one_that_is_known():
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    (*low, not_above) = re.search(r'"numba>=(\d+)\.(\d+),<0\.(\d+)"', project).groups()
+    assert tuple(map(int, low)) <= numba.version_info.short < (0, int(not_above))
 
 
 def test_a_process_may_end_while_helpers_are_awake(run_python):

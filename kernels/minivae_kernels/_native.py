@@ -68,14 +68,16 @@ def compiled(function: Function, **options: Any) -> Function:
 
 def compile_for(dispatcher: Any, signature: tuple[Any, ...]) -> Callable[..., None]:
     """Compile what `compiled` has returned for these types, or read it from the disk."""
-    function = dispatcher.py_func
-    try:
-        dispatcher.compile(signature)
-    except NumbaError:
-        raise
-    except Exception as error:
-        _discard(function, error)
-        if signature not in dispatcher.overloads:  # it is there if only keeping it has failed
+    for last in (False, True):
+        try:
+            dispatcher.compile(signature)
+        except NumbaError:
+            raise
+        except Exception as error:
+            _discard(dispatcher.py_func, error)
+        if signature in dispatcher.overloads:  # also where only keeping it has failed
+            break
+        if last:
             dispatcher._cache = NullCache()
             dispatcher.compile(signature)
     entry: Callable[..., None] = dispatcher.overloads[signature].entry_point
@@ -86,14 +88,15 @@ def callback(function: Callable[..., int]) -> Any:
     """Compile a function of four numbers that machine code calls by its address."""
     signature = types.int64(*[types.int64] * 4)
     function.__qualname__ += f"-{_stamp()}"
-    try:
-        return numba.cfunc(signature, cache=True)(function)
-    except NumbaError:
-        raise
-    except RuntimeError:  # no folder for the cache can be written to
-        pass
-    except Exception as error:
-        _discard(function, error)
+    for _ in range(2):
+        try:
+            return numba.cfunc(signature, cache=True)(function)
+        except NumbaError:
+            raise
+        except RuntimeError:  # no folder for the cache can be written to
+            break
+        except Exception as error:
+            _discard(function, error)
     return numba.cfunc(signature)(function)
 
 

@@ -54,7 +54,7 @@ _ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays.
 _BLOCK = 50_000
-_WORTH_SHARING = 1_000_000
+_WORTH_SHARING = 1_500_000
 
 _NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 

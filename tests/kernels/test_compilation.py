@@ -1,6 +1,7 @@
 """The ways of running: interpreted for a debugger, without a cache, one compilation for a dtype."""
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -251,3 +252,22 @@ compiling.join()
 def test_a_fork_waits_until_nobody_compiles(run_python, tmp_path):
     run = run_python(FORKED, NUMBA_CACHE_DIR=str(tmp_path), PYTHONWARNINGS="ignore")
     assert run.stdout == "0\n", run.stderr
+
+
+WIDE = """
+import numpy as np
+from minivae_kernels import _loops, elementwise
+x = np.ones(4, np.float32)
+for kernel in (_loops.log1p, elementwise._relu):
+    kernel.find((x, x))  # compiles it, for a processor that may be another than this
+    print("zmm" in kernel.dispatcher.inspect_asm(kernel.signatures[0]))
+"""
+
+
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of registers")
+def test_loops_use_whole_registers_where_the_compiler_would_use_halves(run_python, tmp_path):
+    features = "+avx,+avx2,+fma,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+    intel = {"NUMBA_CPU_NAME": "rocketlake", "NUMBA_CPU_FEATURES": features}
+    run = run_python(WIDE, NUMBA_CACHE_DIR=str(tmp_path), **intel)
+    assert run.stdout == "True\nTrue\n", run.stderr

@@ -96,3 +96,42 @@ def test_registers_are_small_arrays(dtype):
     np.testing.assert_array_equal(y[2 * one : 3 * one], np.zeros(one))
     dealt = np.stack([x[:4], x[4:8]], axis=1).ravel()
     np.testing.assert_array_equal(y[3 * one :], dealt)
+
+
+def _grown(width):
+    start = registers.tiles[width - 1]
+
+    @numba.njit
+    def grown(a, i, last, b, c, stride):
+        """Three outer products added to rows of c, and what is negative set to 0."""
+        tile, one = registers.read_rows(start(c), c, np.uintp(1), last, stride), np.uintp(1)
+        for k in range(np.uintp(3)):
+            tile = registers.grow(tile, a, i, last, k, b, one + k * stride)
+        registers.write_rows(registers.positive(tile), c, one, last, stride)
+
+    return grown
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", range(1, registers.WIDTH + 1))
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_tiles_are_small_matrices(width, rows, dtype):
+    rng = np.random.default_rng(width)
+    rows = min(rows, registers.height(width))
+    across = width * registers.lanes(np.dtype(dtype).itemsize)
+    a = rng.integers(-4, 5, (3, 2 + rows)).astype(dtype).T
+    b, c = (rng.integers(-9, 9, (n, across + 2)).astype(dtype) for n in (3, rows + 1))
+    before = c.copy()
+    _grown(width)(a, np.uintp(1), np.uintp(rows - 1), b.ravel(), c.ravel(), np.uintp(across + 2))
+    inside = np.s_[:rows, 1 : across + 1]
+    expected = before.copy()
+    expected[inside] += a[1 : rows + 1, :3] @ b[:, 1 : across + 1]
+    expected[inside] = np.maximum(expected[inside], 0)
+    np.testing.assert_array_equal(c, expected)
+
+
+@pytest.mark.parametrize("width", range(1, registers.WIDTH + 1))
+def test_a_tile_fits_in_the_registers_and_has_enough_sums(width):
+    sums = width * registers.height(width)
+    assert sums >= 8
+    assert sums + width + 1 <= registers.COUNT

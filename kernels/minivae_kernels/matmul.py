@@ -48,6 +48,7 @@ from minivae_kernels.registers import (
 )
 from minivae_kernels.sums import sum_rows
 
+_SHORT = 256  # rows whose sums may be taken four at a time; more would lose digits of float32
 _FEW = 4 * HEIGHT  # rows of a for which b is not worth copying
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
 _ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of that
@@ -154,7 +155,7 @@ def linear_backward(
     if wanted[1]:
         dweight = np.empty((depth, n), dtype)
         _multiply(x.T, p, none, dweight, False)
-    if wanted[2] and m > _FEW:
+    if wanted[2] and m > _SHORT:
         dbias = sum_rows(p[None])[0]
     elif wanted[2]:
         dbias = np.empty(n, dtype)

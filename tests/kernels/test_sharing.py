@@ -50,11 +50,11 @@ def blocks_asked_for():
 def test_every_block_is_done_once_and_helpers_do_some():
     deadline = time.monotonic() + 60
     calls = joined = 0
-    while joined < 100 and time.monotonic() < deadline:
+    while joined < 20 and time.monotonic() < deadline:
         out = np.zeros(BLOCKS)
-        count.run(BLOCKS, 1, out, 200)
+        count.run(BLOCKS, 1, out, 2000)
         calls += 1
-        assert (out == 2 * (1 - 0.5**200)).all()
+        assert (out == 2).all()
         # whoever finds no block left has asked for one too many
         joined += blocks_asked_for() == BLOCKS + 2
         if calls % 50 == 0:

@@ -38,6 +38,8 @@ def annealed_importance_sampling(
 ) -> Estimate:
     """log p(x) of each of n data, by chains from the prior; an upper estimate if ``reverse``.
 
+    The mean weight of the chains, Eq. AIS.1.
+
     Parameters
     ----------
     log_prior, log_likelihood

@@ -17,6 +17,7 @@ def autoregressive(phi, C=4, T=4000, n=3, seed=0):
 
 
 @pytest.mark.equation("CHAIN.5")
+@pytest.mark.equation("CHAIN.6")
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, -0.4])
 def test_the_effective_sample_size_of_an_autoregressive_process(phi):
     x = autoregressive(phi)

@@ -158,7 +158,8 @@ def trajectory(
 ) -> tuple[State, Array, Array]:
     """One move of HMC: the state after it, the probability of moving, and what diverged.
 
-    With H = -log p(z) + |p|^2 / 2m, the end is taken with probability min(1, exp(H - H')), Eq. CHAIN.2.
+    With H = -log p(z) + |p|^2 / 2m, the end is taken with probability min(1, exp(H - H')), Eq.
+    CHAIN.2.
     """
     p = (rng.standard_normal(state.z.shape) / np.sqrt(state.variance)).astype(state.z.dtype)
     # a random length and a jittered step, so that no trajectory comes back to its start each time

@@ -6,6 +6,7 @@ an integral that uses neither the library's densities nor its derivatives.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from scipy.stats import norm
 from exact import normal_rule, numerical_gradient
 from minivae import VAE, LatentModel, ops
 from minivae.distributions import Categorical, DiagonalGaussian, Gaussian, StandardNormal
+from minivae.models.vae.objective import Objective
 from minivae.objectives import (
     doubly_reparameterised_bound,
+    elbo_terms,
     importance_weighted_bound,
     relaxed_sample,
     sample_terms,
@@ -345,6 +348,45 @@ def test_a_vae_trains_with_each_estimator(gradient, more):
     # it has found the halves: better than independent pixels, by a bound on log p(x)
     assert model.score(data) > floor + 0.8
     assert np.isfinite(model.history_["elbo"]).all()
+
+
+@pytest.mark.parametrize(
+    ("gradient", "surrogate"),
+    [
+        ("sticking-the-landing", sticking_the_landing),
+        ("score-function", score_function_elbo),
+        ("doubly-reparameterised", doubly_reparameterised_bound),
+    ],
+)
+def test_a_step_of_the_vae_follows_the_estimator_it_is_told_and_reports_the_bound(
+    gradient, surrogate
+):
+    data = bars(20)
+    vae = VAE(**SMALL, epochs=1).fit(data)
+    parameters = [*vae.encoder_.parameters(), *vae.model_.parameters()]
+    settings = SimpleNamespace(
+        gradient=gradient, n_samples=3, beta=1.0, beta_warmup=0.0, kl="analytic",
+        objective="importance-weighted" if "doubly" in gradient else "elbo",
+    )  # fmt: skip
+
+    def gradients_of(loss):
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()
+        return np.concatenate([parameter.grad.ravel() for parameter in parameters])
+
+    objective = Objective(settings, vae.model_, lambda x, c: vae.encoder_(x))
+    loss, measured = objective((data,), np.random.default_rng(0), 0.0)
+    found = gradients_of(loss)
+    q = vae.encoder_(data)
+    eps = q.noise(np.random.default_rng(0), 3)
+    expected = gradients_of(-ops.mean(surrogate(vae.model_, q, data, eps)))
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    pathwise_gradient = gradients_of(-ops.mean(pathwise(vae.model_, vae.encoder_(data), data, eps)))
+    assert np.abs(found - pathwise_gradient).max() > 1e-3
+    if settings.objective == "elbo":
+        elbo = elbo_terms(vae.model_, vae.encoder_(data), data, eps).elbo.data.mean()
+        assert measured["elbo"] == pytest.approx(elbo)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_the_score_function_has_the_exact_mean_with_any_fair_baseline(baseline, 
 
 
 @pytest.mark.equation("GRAD.2")
-def test_baselines_take_from_the_variance_and_paths_have_the_least():
+def test_baselines_take_from_the_variance_and_the_best_constant_takes_most():
     # the optimal constant is E[f s^2] / E[s^2]: here for the mean
     eps, weight = rule(1)
     s = eps[0, :, 0]

@@ -175,6 +175,31 @@ def test_annealing_estimates_log_p_from_below_and_from_above(reverse):
 
 
 @pytest.mark.equation("AIS.1")
+@pytest.mark.parametrize("steps", [1, 4])
+def test_single_chains_enclose_log_p_on_average(steps):
+    rng, n = np.random.default_rng(3), 300
+    x = np.repeat(X[:1], n, axis=0)
+    e = rng.normal(size=(2, 1, n, 2))
+    starts = (e[0], MEANS[0] + e[1] @ np.linalg.cholesky(COVARIANCE).T)
+    below, above = (
+        annealed_importance_sampling(
+            MODEL.prior.log_prob, lambda z: MODEL.log_prob_given(x, z), z, steps, 0, reverse=back
+        ).estimate
+        for z, back in zip(starts, (False, True), strict=True)
+    )
+    error = np.std([below, above], axis=1, ddof=1) / math.sqrt(n)
+    assert below.mean() + 4.5 * error[0] < LOG_P[0] < above.mean() - 4.5 * error[1]
+    if steps == 1:  # E log p(x | z) under the prior and under the posterior, in closed form
+        for found, mean, covariance, of in (
+            (below, np.zeros(2), np.eye(2), error[0]),
+            (above, MEANS[0], COVARIANCE, error[1]),
+        ):
+            squares = ((X[0] - mean @ W) ** 2).sum() + np.trace(W.T @ covariance @ W)
+            exact = -0.5 * (3 * math.log(2 * math.pi * SIGMA**2) + squares / SIGMA**2)
+            assert abs(found.mean() - exact) < 4.5 * of
+
+
+@pytest.mark.equation("AIS.1")
 def test_at_the_posterior_every_path_backwards_through_one_step_weighs_the_same():
     # one temperature: the weight is 1 / p(x | z), whose mean over the posterior is 1 / p(x)
     z = posterior_draws(2000)

@@ -72,16 +72,31 @@ def test_the_energy_and_the_end_of_a_trajectory(monkeypatch):
         monkeypatch.undo()
 
         def energy(z, r):
-            kinetic = norm.logpdf(r, 0, np.sqrt(mass)) - norm.logpdf(0, 0, np.sqrt(mass))
+            kinetic = norm.logpdf(np.ravel(r), 0, np.sqrt(mass)) - norm.logpdf(0, 0, np.sqrt(mass))
             return -well(z)[0].sum() - kinetic.sum()
 
         return {
-            "H": energy, "z": state.z.ravel(), "z'": there.z.ravel(), "r": momentum.ravel(),
-            "r'": after.ravel(), r"\pi": lambda z: math.exp(well(z)[0].sum()), "K": 2,
+            "H": energy, "z": column(state.z), "z'": column(there.z), "r": column(momentum),
+            "r'": column(after), r"\pi": lambda z: math.exp(well(z)[0].sum()), "K": 2,
             "m": [*mass], r"\alpha": alpha,
         }  # fmt: skip
 
     check("CHAIN.2", bind)
+
+
+@pytest.mark.equation("CHAIN.3", evaluated=True)
+def test_a_step_of_the_leapfrog():
+    def bind(rng, trial):
+        h, mass = rng.uniform(0.2, 0.8), rng.uniform(0.5, 2.0, 2)
+        state, momentum, there, after = moved(rng, h, mass)
+        z, between = column(state.z), column(there.z)
+        kicked = column(mass) * (between - z) / h  # what a drift was made with
+        return {
+            "z": z, "z'": between, "r": column(momentum), "r'": kicked, "r''": column(after),
+            "h": h, "m": [*mass], r"\pi": lambda z: math.exp(well(z)[0].sum()), "ranges": {"k": 2},
+        }  # fmt: skip
+
+    check("CHAIN.3", bind)
 
 
 @pytest.mark.equation("CHAIN.4", evaluated=True)
@@ -157,3 +172,31 @@ def test_a_soft_class():
         }  # fmt: skip
 
     check("GRAD.5", bind)
+
+
+@pytest.mark.equation("VI.3", evaluated=True)
+def test_the_bound_of_a_datums_own_q():
+    def bind(rng, trial):
+        env = linear(rng, trial)
+        return {
+            **env, r"\mathcal{L}(x;\lambda)": env[r"\mathcal{L}(x)"], r"\lambda": 0.0, "n": 1,
+            r"\mathbb{E}_q(z;\lambda_n)": env[r"\mathbb{E}_q"], "x": [env["x"]],
+            r"q(z;\lambda)": lambda z, lambda_: norm.pdf(z, env["q"][0], math.exp(env["q"][1] / 2)),
+            r"\lambda_n": 0.0,
+        }  # fmt: skip
+
+    check("VI.3", bind)
+
+
+@pytest.mark.equation("CVAE.1", evaluated=True)
+def test_the_bound_given_a_condition():
+    def bind(rng, trial):
+        env = linear(rng, trial)
+        kl = ops.gaussian_kl(*np.reshape(env["q"], (2, 1, 1)))[0]
+        return {
+            **env, r"\mathrm{KL}(q||p)": kl, "y": 0.0, "p(x|y)": lambda x, y: env["p(x)"],
+            "p(x|z,y)": lambda x, z, y: env["p(x|z)"](x, z),
+            r"\mathcal{L}(x,y)": env[r"\mathcal{L}(x)"],
+        }  # fmt: skip
+
+    check("CVAE.1", bind)

@@ -18,7 +18,7 @@ if __name__ == "__main__":
     root = Path(__file__).parents[2]
     sys.path[:0] = [str(root), str(root / "kernels"), str(root / "tests")]
 
-from book import test_formulas_early, test_formulas_late
+from book import test_formulas_early, test_formulas_inference, test_formulas_late
 from book.formulas import equations, said, statements
 
 OTHER = {"+": "-", "-": "+"}
@@ -28,7 +28,7 @@ WORDS = re.compile(r"\\(?:text|begin|end)\{[^}]*\}")
 def tests() -> dict[str, list[Callable[[], None]]]:
     """The tests that evaluate each equation."""
     found: dict[str, list[Callable[[], None]]] = {}
-    for module in (test_formulas_early, test_formulas_late):
+    for module in (test_formulas_early, test_formulas_late, test_formulas_inference):
         for function in vars(module).values():
             for mark in getattr(function, "pytestmark", []):
                 if mark.name == "equation" and mark.kwargs.get("evaluated"):

@@ -55,12 +55,10 @@ def moved(rng, size, mass):
 
 
 @pytest.mark.equation("CHAIN.2", evaluated=True)
-def test_the_energy_and_the_end_of_a_trajectory(monkeypatch):
+def test_the_energy_and_the_end_of_a_trajectory():
     def bind(rng, trial):
         mass = rng.uniform(0.5, 2.0, 2)
         state, momentum, there, after = moved(rng, 0.5, mass)
-        # the move itself, with this momentum and this end
-        monkeypatch.setattr(chains, "leapfrog", lambda *_: (there, after))
 
         class Fixed:
             standard_normal = staticmethod(lambda shape: momentum * np.sqrt(state.variance))
@@ -68,8 +66,9 @@ def test_the_energy_and_the_end_of_a_trajectory(monkeypatch):
             integers = staticmethod(lambda low, high: low)
             random = staticmethod(lambda shape: np.full(shape, 0.5))
 
-        alpha = chains.trajectory(None, state, Fixed)[1].item()
-        monkeypatch.undo()
+        with pytest.MonkeyPatch.context() as patch:  # the move with this momentum and this end
+            patch.setattr(chains, "leapfrog", lambda *_: (there, after))
+            alpha = chains.trajectory(None, state, Fixed)[1].item()
 
         def energy(z, r):
             kinetic = norm.logpdf(np.ravel(r), 0, np.sqrt(mass)) - norm.logpdf(0, 0, np.sqrt(mass))

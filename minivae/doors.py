@@ -48,7 +48,8 @@ def as_array(operation: str, x: Any, dtype: Any = None) -> Array:
     DtypeError
         If they are anything else: complex numbers, words, objects; or if some are masked.
     """
-    if type(x) is np.ndarray and x.dtype in _FLOATS and dtype in (None, x.dtype):
+    # `is None`: NumPy takes None for float64, and calls that dtype equal to it.
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (dtype is None or x.dtype == dtype):
         return x
     refuse_masked(operation, x)
     array = np.asarray(x)

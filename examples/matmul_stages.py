@@ -120,7 +120,7 @@ def in_registers(a, b, c):
 
 
 # %% 7. What minivae runs: tiles of eight rows (or four) and three registers over panels of b that
-# are copied together, handed to threads in compiled code, with bias and relu applied before it writes.
+# are copied together, handed to threads in compiled code, with bias and relu before it writes.
 def library(threads):
     def product(a, b, c):
         kernels.set_num_threads(threads)

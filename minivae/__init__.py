@@ -11,7 +11,13 @@ from minivae import (
     ops,
     optim,
 )
-from minivae.gradcheck import GradcheckReport, assert_gradcheck, gradcheck
+from minivae.gradcheck import (
+    GradcheckReport,
+    UnbiasedReport,
+    assert_gradcheck,
+    check_unbiased,
+    gradcheck,
+)
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.mixture import BernoulliMixture, GaussianMixture
@@ -30,7 +36,9 @@ __all__ = [
     "GradcheckReport",
     "LatentModel",
     "Tensor",
+    "UnbiasedReport",
     "assert_gradcheck",
+    "check_unbiased",
     "datasets",
     "distributions",
     "errors",

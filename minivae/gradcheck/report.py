@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Literal, NamedTuple
 
-__all__ = ["GradcheckReport", "Row", "element"]
+__all__ = ["GradcheckReport", "Row", "element", "shorten", "wrap"]
 
 Index = tuple[int, ...]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -64,9 +64,9 @@ class GradcheckReport:
         return self.verdict == "PASS"
 
     def __str__(self) -> str:
-        lines = _wrap(f"{self.verdict}  {self.function}", "", at_most=2)
+        lines = wrap(f"{self.verdict}  {self.function}", "", at_most=2)
         if self.diagnosis:
-            lines += ["", *_wrap(self.diagnosis, "  ", at_most=8)]
+            lines += ["", *wrap(self.diagnosis, "  ", at_most=8)]
         if self.table:
             lines += [
                 "",
@@ -77,14 +77,14 @@ class GradcheckReport:
             numbers = (
                 f"{row.analytic:14.6g}{row.numeric:14.6g}{ratio:>12}{row.relative_error:13.1e}"
             )
-            lines.append(f"  {_shorten(element(row.name, row.index), 22):22}{numbers}")
+            lines.append(f"  {shorten(element(row.name, row.index), 22):22}{numbers}")
         if self.total:
             others = " one by one, the others together" if self.sampled else ""
             lines += ["", f"  {self.checked} of {self.total} elements compared{others}."]
         if self.kinks:
             where = ", ".join(element(*kink) for kink in self.kinks[:4])
             more = f" and {len(self.kinks) - 4} more" if len(self.kinks) > 4 else ""
-            lines += _wrap(f"Left out, at a kink: {where}{more}.", "  ", at_most=2)
+            lines += wrap(f"Left out, at a kink: {where}{more}.", "  ", at_most=2)
         return "\n".join(lines)
 
 
@@ -93,11 +93,13 @@ def element(name: str, index: Index) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-def _shorten(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
+    """A text cut to a width."""
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _wrap(text: str, indent: str, at_most: int) -> list[str]:
+def wrap(text: str, indent: str, at_most: int) -> list[str]:
+    """The lines of a text, each of at most 78 columns."""
     return textwrap.wrap(
         text,
         78,

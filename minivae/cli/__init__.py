@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import minivae
 from minivae._starting import started
-from minivae.cli import doctor, equation, exercise, gmm, inspect, train
+from minivae.cli import doctor, equation, exercise, gmm, infer, inspect, train
 from minivae.cli.lock import release_all
 from minivae.cli.terminal import (
     Interrupted,
@@ -92,7 +92,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (train, inspect, gmm, equation, exercise, doctor):
+    for module in (train, inspect, infer, gmm, equation, exercise, doctor):
         module.register(commands)
     return parser, commands.choices
 

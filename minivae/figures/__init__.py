@@ -11,6 +11,7 @@
 - `mixture_animation`: the path of EM, iteration by iteration, as a GIF;
 - `component_images`: the means of a mixture as images;
 - `information_criteria`: BIC and AIC against the number of components;
+- `comparison`: one datum's posterior, and what each method of inference makes of it;
 - `draw_graph`: the computation graph of a tensor, read from the tape;
 - `image_grid`, `save_figure`: what the others are made with.
 
@@ -29,6 +30,7 @@ from minivae.figures.images import (
     reconstructions,
     samples,
 )
+from minivae.figures.inference import comparison
 from minivae.figures.latent import MOST_CLASSES, latent_animation, latent_scatter
 from minivae.figures.mixtures import component_images, mixture_animation, mixture_map
 from minivae.figures.page import PALETTE, save_figure
@@ -36,6 +38,7 @@ from minivae.figures.page import PALETTE, save_figure
 __all__ = [
     "MOST_CLASSES",
     "PALETTE",
+    "comparison",
     "component_images",
     "draw_graph",
     "image_grid",

@@ -348,7 +348,8 @@ def _sample(
 ) -> _Mean:
     """The mean over samples, until a bias is clear or has no room, or the budget ends."""
     rng = np.random.default_rng(seed)
-    sums, size, low, high = np.zeros((BATCHES, exact.size)), np.zeros(exact.size), np.inf, -np.inf
+    sums, size = np.zeros((BATCHES, exact.size)), np.zeros(exact.size)
+    low, high = np.full(exact.size, np.inf), np.full(exact.size, -np.inf)
     n = 0
     while True:
         for _ in range(max(n, FIRST)):
@@ -359,7 +360,7 @@ def _sample(
             n += 1
         means = sums * (BATCHES / n)
         error = means.std(axis=0, ddof=1) / math.sqrt(BATCHES)
-        mean = _Mean(means.mean(axis=0), error, size / n, np.asarray(high - low), n, sampled=True)
+        mean = _Mean(means.mean(axis=0), error, size / n, high - low, n, sampled=True)
         if 2 * n > most or not np.isfinite(mean.found).all():
             return mean
         allowed, scale = _quantile(exact.size) * error + slack, _scale(exact, mean)
@@ -461,7 +462,8 @@ class _Judgement(NamedTuple):
         self, wrong: Array, smooth: Array, whole: Bias, parts: Any, said: str
     ) -> str:
         """The mistakes of the parameters that are wrong, where not all show the same."""
-        leaf, sentences = self.question.leaf_of(), {}
+        leaf = self.question.leaf_of()
+        sentences: dict[str, list[str]] = {}
         error = self.mean.error + self.slack
         for k in np.unique(leaf[wrong]).tolist():
             some = (leaf == k) & smooth
@@ -511,7 +513,8 @@ class _Judgement(NamedTuple):
             error = float(mean.error[i]) if mean.sampled else 0.0
             z = float((mean.found[i] - self.exact[i]) / error) if error > 0 else math.nan
             found, exact = float(mean.found[i]), float(self.exact[i])
-            rows.append(UnbiasedRow(*places[i], found, exact, error, z))
+            name, index = places[i]
+            rows.append(UnbiasedRow(name, index, found, exact, error, z))
         return rows
 
     def how(self, asked: int) -> str:

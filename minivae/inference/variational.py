@@ -146,7 +146,7 @@ def fit_posterior(
         adam.step()
         for p in parameters:
             p.grad = None
-    return _measured(log_density, free(), stream(entropy, 1), n, latent_dim)
+    return measured(log_density, free(), stream(entropy, 1), n, latent_dim)
 
 
 def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array]:
@@ -164,7 +164,7 @@ def _log_weights(log_density: LogDensity, q: Distribution, eps: Array) -> Any:
     return log_density(z) - q.detach().log_prob(z)
 
 
-def _measured(
+def measured(
     log_density: LogDensity, q: Any, rng: np.random.Generator, n: int, K: int
 ) -> Fit:
     """The ELBO by fresh samples, in portions."""

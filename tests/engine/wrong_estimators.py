@@ -66,7 +66,7 @@ BARE = {"objective": sine, "parameters": GAUSS}
 SINE = {**BARE, "log_prob": gauss_log_prob, "f": lambda z: np.sin(z)}
 
 
-# A categorical q of three classes, and f(theta, z) = a_z exp(theta_z) + theta_0^2, summed over z ---
+# A categorical q of three classes, and f(theta, z) = a_z exp(theta_z) + theta_0^2 ---
 
 THETA, A = np.array([0.3, -0.4, 0.8]), np.array([1.0, -2.0, 0.5])
 
@@ -119,7 +119,7 @@ def classes_with_a_baseline(own):
 
 
 def classes_by_surrogate(detach):
-    """The library's own gradient of mean(gain * log q + f), with and without a gain that is held."""
+    """The library's own gradient of mean(gain * log q + f), its gain held or not."""
 
     def estimate(theta, rng):
         z = int(rng.choice(3, p=softmax(theta)))

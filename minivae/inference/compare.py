@@ -1,0 +1,296 @@
+"""All methods on one datum, against the posterior by the trapezoid rule in one or two dimensions.
+
+A density q is compared with the posterior on a grid, Eq. VI.1; draws are counted in cells of that
+grid, and as finitely many draws of the posterior itself would differ from it, too, the total
+variation to be expected of so many is said beside.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from minivae.distributions import DiagonalGaussian
+from minivae.errors import ShapeError
+from minivae.inference.annealed import annealed_importance_sampling
+from minivae.inference.chains import hmc, metropolis
+from minivae.inference.importance import LogDensity, estimate_from
+from minivae.inference.laplace import laplace_proposal
+from minivae.inference.variational import fit_posterior, measured
+from minivae.randomness import entropy_from, stream
+from minivae.tensor import Array, no_grad, values
+
+__all__ = ["Answer", "Comparison", "compare"]
+
+POINTS = {1: 2049, 2: 257}  # of the grid, along an axis
+CELLS = {1: 32, 2: 16}  # for draws, along an axis
+REACH = 10.0  # along an axis, where the posterior is looked for first
+DEPTH = 30.0  # nats below its peak, where the grid may end
+CHAINS, DRAWS, WEIGHED, PATHS = 8, 1000, 4000, 200
+
+
+class Answer(NamedTuple):
+    """What one method says of one datum; NaN for what it does not say."""
+
+    name: str
+    seconds: float
+    estimate: float
+    """The ELBO of a q, the estimate of log p(x) by weights, in nats."""
+
+    standard_error: float
+    kl: float
+    """KL(answer || posterior) in nats."""
+
+    total_variation: float
+    """Half the integral of the difference, between 0 and 1."""
+
+    floor: float
+    """The total variation that as many draws of the posterior itself would have; 0 for a q."""
+
+    ess: float
+    """Effective draws."""
+
+    density: Array | None
+    """On the grid, if there is one."""
+
+    draws: Array | None
+    """``(S, K)``, if there are any."""
+
+
+class Comparison(NamedTuple):
+    """The posterior of one datum, and what the methods make of it."""
+
+    log_p: float
+    """log p(x) by the trapezoid rule."""
+
+    axes: list[Array]
+    posterior: Array
+    """The density p(z | x) at the points of the grid, one axis for each dimension of z."""
+
+    answers: list[Answer]
+
+    def __getitem__(self, name: Any) -> Any:
+        """An answer by its name."""
+        if isinstance(name, str):
+            return next(a for a in self.answers if a.name == name)
+        return tuple.__getitem__(self, name)
+
+    @property
+    def gaps(self) -> tuple[float, float] | None:
+        """The approximation gap and the amortisation gap in nats, if there was an encoder.
+
+        log p(x) - ELBO of the best diagonal Gaussian, and what the encoder's lies below that.
+        Cremer, Li and Duvenaud (2018).
+        """
+        by_name = {a.name: a.estimate for a in self.answers}
+        if "encoder" not in by_name:
+            return None
+        return self.log_p - by_name["diagonal"], by_name["diagonal"] - by_name["encoder"]
+
+    def __str__(self) -> str:
+        head = f"{'':14}{'seconds':>8}{'nats':>11}{'+-':>8}"
+        head += f"{'KL':>8}{'TV':>7}{'floor':>7}{'ESS/s':>9}"
+        lines = [f"log p(x) = {self.log_p:.4f} nats by the trapezoid rule", "", head]
+        for a in self.answers:
+            rate = a.ess / max(a.seconds, 1e-9)
+            cells = (
+                f"{a.seconds:8.2f}", _cell(a.estimate, 11, 3), _cell(a.standard_error, 8, 3),
+                _cell(a.kl, 8, 3), _cell(a.total_variation, 7, 3), _cell(a.floor, 7, 3),
+                _cell(rate, 9, 0),
+            )  # fmt: skip
+            lines.append(f"{a.name:14}{''.join(cells)}")
+        lines += [
+            "",
+            "nats: the ELBO of a q, or an estimate of log p(x). KL and TV: to the posterior;",
+            "floor: the TV that as many draws of the posterior would have.",
+        ]
+        if self.gaps:
+            lines.append(
+                f"gaps: approximation {self.gaps[0]:.3f}, amortisation {self.gaps[1]:.3f} nats"
+            )
+        return "\n".join(lines)
+
+
+def _cell(x: float, width: int, places: int) -> str:
+    return f"{x:{width}.{places}f}" if math.isfinite(x) else f"{'-':>{width}}"
+
+
+def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Comparison:
+    """Ask every method for p(z | x) of one datum.
+
+    Parameters
+    ----------
+    model
+        A :class:`~minivae.LatentModel` with z of one or two dimensions, or a fitted VAE, whose
+        model and encoder are taken.
+    x
+        One datum, ``(D,)`` or ``(1, D)``.
+    q
+        An encoder's answer for it, such as ``DiagonalGaussian(mu, log_var)`` of shape ``(1, K)``.
+    random_state
+        An int, a ``RandomState``, a ``Generator`` or None.
+
+    Raises
+    ------
+    ShapeError
+        If x is not one datum, or z has more than two dimensions.
+    """
+    x = np.atleast_2d(values(x))
+    if x.ndim != 2 or len(x) != 1:
+        raise ShapeError(f"compare: x has shape {x.shape}; it must be one datum, (D,) or (1, D)")
+    if hasattr(model, "model_"):
+        q = model.posterior(x) if q is None else q
+        model = model.model_
+    prior = model.prior_given(None)
+    K = prior.moments()[0].shape[-1]
+    if K not in POINTS:
+        raise ShapeError(
+            f"compare: z has {K} dimensions; the exact posterior needs a grid, and so 1 or 2"
+        )
+    entropy, log_joint = entropy_from(random_state), partial(model.log_joint, x)
+    densities: list[tuple[str, Any, float]] = []
+    others: list[tuple[_Draws, float]] = []
+    if q is not None:
+        begun = time.perf_counter()
+        fit = measured(log_joint, q, stream(entropy, 0), 1, K)
+        densities.append(("encoder", fit, time.perf_counter() - begun))
+    for family in ("diagonal", "full", "flow")[: 3 if K > 1 else 1]:
+        begun = time.perf_counter()
+        start = q if isinstance(q, DiagonalGaussian) else None
+        fit = fit_posterior(log_joint, 1, K, family, start, stream(entropy, 1))
+        densities.append((family, fit, time.perf_counter() - begun))
+    best = next(fit.q for name, fit, _ in densities if name == "diagonal")
+    others.append(_timed(_weighed, log_joint, prior, best, stream(entropy, 2)))
+    begins = prior.sample(stream(entropy, 3), CHAINS).reshape(CHAINS, 1, K).astype(np.float64)
+    for method in (metropolis, hmc):
+        others.append(_timed(_chained, method, log_joint, begins, stream(entropy, 4)))
+    others.append(_timed(_annealed, model, x, K, stream(entropy, 5)))
+    grid = _Grid(log_joint, K, [fit.q for _, fit, _ in densities])
+    answers = [grid.judge_density(*found) for found in densities]
+    answers += [grid.judge_draws(*found) for found in others]
+    return Comparison(grid.log_p, grid.axes, grid.posterior, answers)
+
+
+class _Draws(NamedTuple):
+    name: str
+    z: Array | None
+    weights: Array | None
+    ess: float
+    estimate: float
+    standard_error: float
+
+
+def _timed(method: Callable[..., _Draws], *arguments: Any) -> tuple[_Draws, float]:
+    begun = time.perf_counter()
+    found = method(*arguments)
+    return found, time.perf_counter() - begun
+
+
+def _weighed(log_joint: LogDensity, prior: Any, q: Any, rng: np.random.Generator) -> _Draws:
+    """Importance sampling from the Laplace proposal."""
+    proposal = laplace_proposal(log_joint, prior, q, [rng])
+    z = proposal.sample(rng, WEIGHED)
+    with no_grad():
+        log_w = values(log_joint(z)) - proposal.log_prob(z)
+    found = estimate_from(log_w)
+    weights = np.exp(log_w[:, 0] - logsumexp(log_w[:, 0]))
+    ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
+    return _Draws("importance", z[:, 0], weights, ess, estimate, error)
+
+
+def _chained(
+    method: Callable[..., Any], log_joint: LogDensity, z: Array, rng: np.random.Generator
+) -> _Draws:
+    chain = method(log_joint, z, DRAWS, random_state=rng)
+    draws = chain.draws.reshape(-1, z.shape[-1])
+    nan = math.nan
+    return _Draws(method.__name__, draws, None, float(np.min(chain.ess_bulk)), nan, nan)
+
+
+def _annealed(model: Any, x: Array, K: int, rng: np.random.Generator) -> _Draws:
+    prior = model.prior_given(None)
+    z = prior.sample(rng, PATHS).reshape(PATHS, 1, K).astype(np.float64)
+    likelihood = partial(model.log_prob_given, x)
+    found = annealed_importance_sampling(prior.log_prob, likelihood, z, random_state=rng)
+    ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
+    return _Draws("annealing", None, None, ess, estimate, error)
+
+
+class _Grid:
+    """The posterior on a grid that holds all of it, and most of each q."""
+
+    def __init__(self, log_joint: LogDensity, K: int, qs: list[Any]) -> None:
+        self.K, self.log_joint = K, log_joint
+        low, high = np.full(K, -REACH), np.full(K, REACH)
+        for _ in range(6):  # look closer and closer
+            self._lay(low, high, POINTS[K] // 2)
+            near = np.argwhere(self.log_posterior > self.log_posterior.max() - DEPTH)
+            step = (high - low) / (POINTS[K] // 2 - 1)
+            closer = low + (near.min(axis=0) - 1) * step, low + (near.max(axis=0) + 1) * step
+            done = np.allclose(closer, (low, high), atol=float(4 * step.max()))
+            low, high = closer
+            if done:
+                break
+        for q in qs:
+            z = q.sample(0, 500)[:, 0]
+            low, high = np.minimum(low, z.min(axis=0)), np.maximum(high, z.max(axis=0))
+        self._lay(low, high, POINTS[K])
+
+    def _lay(self, low: Array, high: Array, n: int) -> None:
+        self.axes = [np.linspace(a, b, n) for a, b in zip(low, high, strict=True)]
+        self.points = np.stack(np.meshgrid(*self.axes, indexing="ij"), -1).reshape(-1, self.K)
+        self.volume = float(np.prod([axis[1] - axis[0] for axis in self.axes]))
+        shape = (n,) * self.K
+        height = self._on_grid(self.log_joint).reshape(shape)
+        self.log_p = float(logsumexp(height) + math.log(self.volume))
+        self.log_posterior = height - self.log_p
+        self.posterior = np.exp(self.log_posterior)
+
+    def _on_grid(self, log_density: LogDensity) -> Array:
+        with no_grad():
+            return np.concatenate([
+                np.asarray(values(log_density(self.points[i : i + 4096, None])), np.float64)[:, 0]
+                for i in range(0, len(self.points), 4096)
+            ])  # fmt: skip
+
+    def judge_density(self, name: str, fit: Any, seconds: float) -> Answer:
+        """Eq. VI.1 on the grid: log p(x) - ELBO is the same number, with noise."""
+        log_q = self._on_grid(fit.q.log_prob).reshape(self.posterior.shape)
+        density = np.exp(log_q)
+        kl = (density * (log_q - self.log_posterior)).sum() * self.volume
+        apart = 0.5 * np.abs(density - self.posterior).sum() * self.volume
+        elbo, error = float(fit.elbo[0]), float(fit.standard_error[0])
+        return Answer(name, seconds, elbo, error, float(kl), float(apart), 0.0, math.nan, density,
+                      None)  # fmt: skip
+
+    def judge_draws(self, found: _Draws, seconds: float) -> Answer:
+        """Shares of cells against the posterior's."""
+        kl = apart = floor = math.nan
+        if found.z is not None:
+            n, cells = POINTS[self.K], CELLS[self.K]
+            low, high = (np.array([axis[end] for axis in self.axes]) for end in (0, -1))
+            place = np.rint((found.z - low) / (high - low) * (n - 1)).clip(0, n - 1).astype(int)
+            of_point = np.minimum(np.arange(n) * cells // n, cells - 1)
+            ways = [of_point[place[:, k]] for k in range(self.K)]
+            shape = (cells,) * self.K
+            share, mass = np.zeros(shape), np.zeros(shape)
+            equal = np.full(len(found.z), 1.0 / len(found.z))
+            np.add.at(share, tuple(ways), equal if found.weights is None else found.weights)
+            where = np.meshgrid(*[of_point] * self.K, indexing="ij")
+            np.add.at(mass, tuple(where), self.posterior * self.volume)
+            apart = float(0.5 * np.abs(share - mass).sum())
+            floor = float(np.sqrt(mass * (1 - mass).clip(0) / (2 * math.pi * found.ess)).sum())
+            some = share > 0
+            kl = float((share[some] * np.log(share[some] / mass[some].clip(1e-300))).sum())
+        draws = found.z
+        if draws is not None and found.weights is not None:
+            rows = np.random.default_rng(0).choice(len(draws), len(draws), p=found.weights)
+            draws = draws[rows]
+        return Answer(found.name, seconds, found.estimate, found.standard_error, kl, apart, floor,
+                      found.ess, None, draws)  # fmt: skip

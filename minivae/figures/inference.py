@@ -60,7 +60,7 @@ def comparison(
         if len(shape) == 2:
             pane.set_ylim(*view[1])
         else:
-            pane.set_ylim(0, 1.5 * exact.max())
+            pane.set_ylim(0, 2.3 * exact.max())
     if gaps is not None:
         _draw_gaps(panes[len(answers)], gaps)
     for pane in panes[n:]:
@@ -77,7 +77,8 @@ def _view(axes: list[Floats], density: Floats) -> list[tuple[float, float]]:
     limits = []
     for k, axis in enumerate(axes):
         other = tuple(j for j in range(density.ndim) if j != k)
-        inside = axis[density.max(axis=other) > 1e-4 * density.max()]
+        heights = np.asarray(density.max(axis=other))
+        inside = np.asarray(axis[np.flatnonzero(heights > 1e-4 * heights.max())])
         room = 0.15 * (inside[-1] - inside[0]) + (axis[1] - axis[0])
         limits.append((float(inside[0] - room), float(inside[-1] + room)))
     return limits

@@ -155,7 +155,7 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
         )
     entropy, log_joint = entropy_from(random_state), partial(model.log_joint, x)
     densities: list[tuple[str, Any, float]] = []
-    others: list[tuple[_Draws, float]] = []
+    others: list[tuple[Draws, float]] = []
     if q is not None:
         begun = time.perf_counter()
         fit = measured(log_joint, q, stream(entropy, 0), 1, K)
@@ -171,13 +171,15 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
     for method in (metropolis, hmc):
         others.append(_timed(_chained, method, log_joint, begins, stream(entropy, 4)))
     others.append(_timed(_annealed, model, x, K, stream(entropy, 5)))
-    grid = _Grid(log_joint, K, [fit.q for _, fit, _ in densities])
+    grid = Grid(log_joint, K, [fit.q for _, fit, _ in densities])
     answers = [grid.judge_density(*found) for found in densities]
     answers += [grid.judge_draws(*found) for found in others]
     return Comparison(grid.log_p, grid.axes, grid.posterior, answers)
 
 
-class _Draws(NamedTuple):
+class Draws(NamedTuple):
+    """What a method found that has no density."""
+
     name: str
     z: Array | None
     weights: Array | None
@@ -186,13 +188,13 @@ class _Draws(NamedTuple):
     standard_error: float
 
 
-def _timed(method: Callable[..., _Draws], *arguments: Any) -> tuple[_Draws, float]:
+def _timed(method: Callable[..., Draws], *arguments: Any) -> tuple[Draws, float]:
     begun = time.perf_counter()
     found = method(*arguments)
     return found, time.perf_counter() - begun
 
 
-def _weighed(log_joint: LogDensity, prior: Any, q: Any, rng: np.random.Generator) -> _Draws:
+def _weighed(log_joint: LogDensity, prior: Any, q: Any, rng: np.random.Generator) -> Draws:
     """Importance sampling from the Laplace proposal."""
     proposal = laplace_proposal(log_joint, prior, q, [rng])
     z = proposal.sample(rng, WEIGHED)
@@ -201,28 +203,28 @@ def _weighed(log_joint: LogDensity, prior: Any, q: Any, rng: np.random.Generator
     found = estimate_from(log_w)
     weights = np.exp(log_w[:, 0] - logsumexp(log_w[:, 0]))
     ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
-    return _Draws("importance", z[:, 0], weights, ess, estimate, error)
+    return Draws("importance", z[:, 0], weights, ess, estimate, error)
 
 
 def _chained(
     method: Callable[..., Any], log_joint: LogDensity, z: Array, rng: np.random.Generator
-) -> _Draws:
+) -> Draws:
     chain = method(log_joint, z, DRAWS, random_state=rng)
     draws = chain.draws.reshape(-1, z.shape[-1])
     nan = math.nan
-    return _Draws(method.__name__, draws, None, float(np.min(chain.ess_bulk)), nan, nan)
+    return Draws(method.__name__, draws, None, float(np.min(chain.ess_bulk)), nan, nan)
 
 
-def _annealed(model: Any, x: Array, K: int, rng: np.random.Generator) -> _Draws:
+def _annealed(model: Any, x: Array, K: int, rng: np.random.Generator) -> Draws:
     prior = model.prior_given(None)
     z = prior.sample(rng, PATHS).reshape(PATHS, 1, K).astype(np.float64)
     likelihood = partial(model.log_prob_given, x)
     found = annealed_importance_sampling(prior.log_prob, likelihood, z, random_state=rng)
     ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
-    return _Draws("annealing", None, None, ess, estimate, error)
+    return Draws("annealing", None, None, ess, estimate, error)
 
 
-class _Grid:
+class Grid:
     """The posterior on a grid that holds all of it, and most of each q."""
 
     def __init__(self, log_joint: LogDensity, K: int, qs: list[Any]) -> None:
@@ -269,7 +271,7 @@ class _Grid:
         return Answer(name, seconds, elbo, error, float(kl), float(apart), 0.0, math.nan, density,
                       None)  # fmt: skip
 
-    def judge_draws(self, found: _Draws, seconds: float) -> Answer:
+    def judge_draws(self, found: Draws, seconds: float) -> Answer:
         """Shares of cells against the posterior's."""
         kl = apart = floor = math.nan
         if found.z is not None:

@@ -88,8 +88,8 @@ def _levels(density: Floats) -> list[float]:
     """Heights whose contours hold certain shares of the mass on the grid."""
     heights = np.sort(density.ravel())[::-1]
     held = np.cumsum(heights) / heights.sum()
-    levels = [float(heights[min(np.searchsorted(held, s), len(held) - 1)]) for s in _SHARES]
-    return sorted(set(levels))
+    places = np.minimum(np.searchsorted(held, _SHARES), len(held) - 1)
+    return sorted(set(heights[places].tolist()))
 
 
 def _draw_contours(

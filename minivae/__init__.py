@@ -23,6 +23,7 @@ from minivae.models.conditional import ConditionalVAE
 from minivae.models.mixture import BernoulliMixture, GaussianMixture
 from minivae.models.recipes import recipe
 from minivae.models.resuming import resume
+from minivae.models.semi_supervised import SemiSupervisedVAE
 from minivae.models.vae import VAE
 from minivae.tensor import Tensor, no_grad, primitive
 from minivae.transforms import grad, hvp, value_and_grad, vjp
@@ -35,6 +36,7 @@ __all__ = [
     "GaussianMixture",
     "GradcheckReport",
     "LatentModel",
+    "SemiSupervisedVAE",
     "Tensor",
     "UnbiasedReport",
     "assert_gradcheck",

@@ -26,8 +26,8 @@ from minivae.optim import Optimiser
 from minivae.tensor import Array, Tensor
 
 __all__ = [
-    "Batch", "EachEpoch", "EarlyStopping", "Hook", "Metrics", "Player", "Run", "with_prefix",
-    "without_prefix",
+    "Batch", "EachEpoch", "EarlyStopping", "Hook", "Loss", "Metrics", "Player", "Run",
+    "with_prefix", "without_prefix",
 ]  # fmt: skip
 
 Metrics = dict[str, float]

@@ -145,7 +145,9 @@ class ConditionalVAE(VAE):
             # Of a class that x does not belong to, few samples say that it is very unlikely.
             warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
             columns = [
-                self.log_likelihood(X, np.full(len(X), k), n_samples, proposal="encoder")
+                ConditionalVAE.log_likelihood(
+                    self, X, np.full(len(X), k), n_samples, proposal="encoder"
+                )
                 for k in self.classes_
             ]
         return np.stack(columns, axis=-1)

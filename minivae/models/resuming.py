@@ -11,13 +11,16 @@ from minivae.checkpoint import data_checksum, load_checkpoint, restore_generator
 from minivae.checks import check_data
 from minivae.errors import CheckpointError
 from minivae.models.conditional import ConditionalVAE
+from minivae.models.semi_supervised import SemiSupervisedVAE
 from minivae.models.vae.files import reading
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.training import without_prefix
 
 __all__ = ["KINDS", "load_model", "resume"]
 
-KINDS: dict[str, type[VAE]] = {kind._kind: kind for kind in (VAE, ConditionalVAE)}
+KINDS: dict[str, type[VAE]] = {
+    kind._kind: kind for kind in (VAE, ConditionalVAE, SemiSupervisedVAE)
+}
 """The models that are trained by gradients, by what their files call them."""
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Self
@@ -45,6 +45,7 @@ from minivae.training import (
     EachEpoch,
     EarlyStopping,
     Hook,
+    Loss,
     Metrics,
     Player,
     Run,
@@ -298,7 +299,7 @@ class VAE(FittedVAE):
                 remove_partial_files(checkpoint)
         parameters = [p for _, p in self.named_parameters()]
         run = Run(
-            [Player(parameters, Objective(settings, self.model_, self._encode))],
+            [Player(parameters, self._objective(C_train))],
             # Pixels that are drawn afresh in each epoch stay grey until they are used.
             [X_train if likelihood.drawn_afresh else self._as_taken(X_train), *C_train],
             epochs=settings.epochs,
@@ -313,6 +314,10 @@ class VAE(FittedVAE):
         )
         run.history = self.history_  # one and the same: it grows where all can see it
         return run
+
+    def _objective(self, conditions: Sequence[Array]) -> Loss:
+        """The loss of a minibatch; ``conditions`` are those of the data to train on, if any."""
+        return Objective(self._settings_, self.model_, self._encode)
 
     def _split(self, n: int) -> tuple[Any, Any]:
         """The rows to train on, and those held out."""

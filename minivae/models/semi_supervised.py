@@ -1,0 +1,400 @@
+"""A variational autoencoder of data of which few have labels: M2 of Kingma et al. (2014).
+
+The class y is a second latent variable, which some data show. Where it is not shown, q(y | x) is a
+classifier, and the few classes are summed over, so that no gradient needs a sample of y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+
+from minivae import ops
+from minivae.checks import require_whole
+from minivae.distributions import Categorical, Likelihood
+from minivae.errors import DtypeError, ShapeError
+from minivae.estimator import choice, number, parameter
+from minivae.latent_model import LatentModel
+from minivae.models.conditional import ConditionalVAE
+from minivae.models.vae.evaluation import Evaluation
+from minivae.models.vae.fitted import SAMPLES, WEIGHTS
+from minivae.models.vae.model import OnEpoch, Path
+from minivae.nn import MLP, Dense, Module, zeros
+from minivae.objectives import ElboTerms, elbo_terms, sample_terms
+from minivae.randomness import entropy_from, stream
+from minivae.tensor import Array, Tensor, no_grad, values
+from minivae.training import Batch, Metrics
+
+__all__ = ["UNKNOWN", "SemiSupervisedVAE", "enumerated_terms"]
+
+UNKNOWN = -1  # the label of a datum whose class is not known
+
+
+class Classifier(Module):
+    """x to q(y | x): hidden layers and a head that starts at zero, where all classes are alike."""
+
+    def __init__(
+        self, D: int, hidden: Any, C: int, *, activation: str, rng: Any, dtype: Any
+    ) -> None:
+        style: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        both = {"activation": activation, "output_activation": activation}
+        self.layers = MLP([D, *hidden], **both, **style)
+        self.head = Dense([D, *hidden][-1], C, initialiser=zeros, **style)
+
+    def __call__(self, x: Any) -> Categorical:
+        """q(y | x) for x ``(N, D)`` as the encoder sees it."""
+        return Categorical(self.head(self.layers(x)))
+
+
+def enumerated_terms(
+    model: LatentModel,
+    encode: Callable[..., Any],
+    q_y: Categorical,
+    log_p_y: Array,
+    x: Any,
+    C: Array,
+    eps: Array,
+    kl: str = "analytic",
+) -> ElboTerms:
+    """The bound on log p(x, y) where y is known and on log p(x) where it is not, ``(N,)``.
+
+    Eq. M2.1 and Eq. M2.2. The first term is the reconstruction, the second the KL of all that is
+    latent: of z, and of y where it is not known. Each class of such a datum is a row of its own.
+
+    Parameters
+    ----------
+    model, encode
+        p(x, z given y), and the function from rows of x and of y to q(z | x, y).
+    q_y, log_p_y
+        q(y | x) of each datum, and log p(y), ``(C,)``.
+    x, C
+        Data ``(N, D)``, and one-hot rows ``(N, C)`` that are all 0 where y is not known.
+    eps
+        The noise of q(z | x, y), ``(S, N, K)``; the classes of a datum share it.
+    kl
+        ``"analytic"``, or ``"monte-carlo"``.
+    """
+    known, n_classes = C.any(axis=1), len(log_p_y)
+    labelled, unlabelled = np.flatnonzero(known), np.flatnonzero(~known)
+    owner = np.concatenate([labelled, np.repeat(unlabelled, n_classes)])
+    every = np.tile(np.eye(n_classes, dtype=C.dtype), (len(unlabelled), 1))
+    y = np.concatenate([C[labelled], every])
+    rows = x[owner]
+    q, noise = encode(rows, y), np.ascontiguousarray(eps[:, owner])
+    if kl == "analytic":
+        terms = elbo_terms(model, q, rows, noise, y)
+    else:
+        terms = sample_terms(model, q, rows, noise, y).means
+    log_q = q_y.log_probabilities()[unlabelled]
+    m, weights = len(labelled), ops.exp(log_q)
+    shown = ElboTerms(terms.reconstruction[:m], terms.kl[:m] - C[labelled] @ log_p_y)
+    each = [ops.reshape(t[m:], (-1, n_classes)) for t in terms]
+    hidden = ElboTerms(
+        ops.sum(weights * each[0], 1), ops.sum(weights * (each[1] + log_q - log_p_y), 1)
+    )
+    back = np.argsort(np.concatenate([labelled, unlabelled]))
+    return ElboTerms(*(ops.concatenate(pair)[back] for pair in zip(shown, hidden, strict=True)))
+
+
+class _Evaluation(Evaluation):
+    """Looking at data whose conditions are all 0 where they are not known."""
+
+    def __init__(self, plain: Evaluation, classify: Callable[..., Any], log_p_y: Array) -> None:
+        vars(self).update(vars(plain))
+        self.classify, self.log_p_y = classify, log_p_y
+        self.widest = plain.widest * len(log_p_y)  # every class is a row
+
+    def elbo_terms(
+        self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
+    ) -> ElboTerms:
+        """The bound's two terms, Eq. M2.1 or Eq. M2.2."""
+        C = np.zeros((len(X), len(self.log_p_y)), self.dtype) if C is None else C
+        S = S if eps is None else len(eps)
+        found = [np.empty(len(X), self.dtype) for _ in range(2)]
+        for part, x, c, _, noise in self.encoded(X, S, eps, C):
+            with no_grad():
+                terms = enumerated_terms(
+                    self.model, self.encode, self.classify(x), self.log_p_y, x, c, noise, kl
+                )
+            for whole, term in zip(found, terms, strict=True):
+                whole[part] = values(term)
+        return ElboTerms(*found)
+
+    def class_probabilities(self, X: Array) -> Array:
+        """q(y | x), ``(N, C)``."""
+        with no_grad():
+            found = [
+                np.exp(values(self.classify(X[part]).log_probabilities()))
+                for part in self.portions(len(X))
+            ]
+        return np.concatenate(found)
+
+    def posterior(self, X: Array, C: Array | None = None) -> Any:
+        """q(z | x, y), at the most probable y where it is not known."""
+        C = np.zeros((len(X), len(self.log_p_y)), self.dtype) if C is None else C
+        likely = np.eye(C.shape[1], dtype=C.dtype)[self.class_probabilities(X).argmax(axis=1)]
+        return super().posterior(X, np.where(C.any(axis=1, keepdims=True), C, likely))
+
+
+class _Objective:
+    """The loss of a minibatch: minus the bound, minus alpha log q(y | x) where y is known.
+
+    Eq. M2.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is an
+    unbiased estimate of the mean over all that have one. Their mean in the batch would be none.
+    """
+
+    def __init__(self, vae: SemiSupervisedVAE, share: float) -> None:
+        self.vae, self.settings, self.share = vae, vae._settings_, share
+
+    def __call__(
+        self, batch: Batch, rng: np.random.Generator, progress: float
+    ) -> tuple[Tensor, Metrics]:
+        """The loss of a batch, and means over it in nats per datum."""
+        vae, settings, (x, C) = self.vae, self.settings, batch
+        if vae.likelihood_.drawn_afresh:
+            x = vae.likelihood_.as_taken(x, rng)
+        with no_grad():
+            eps = vae._encode(x, C).noise(rng, settings.n_samples)
+        q_y = vae._classify(x)
+        terms = enumerated_terms(
+            vae.model_, vae._encode, q_y, vae._log_class_prior(), x, C, eps, settings.kl
+        )
+        warming = progress < settings.beta_warmup
+        beta = settings.beta * (progress / settings.beta_warmup if warming else 1.0)
+        right = ops.sum(C * q_y.log_probabilities()) / (self.share * len(x))
+        loss = ops.mean(beta * terms.kl - terms.reconstruction) - settings.alpha * right
+        reconstruction, kl = (float(t.data.mean(dtype=np.float64)) for t in terms)
+        return loss, {
+            "loss": loss.item(), "elbo": reconstruction - kl, "reconstruction": reconstruction,
+            "kl": kl, "log_q_of_labels": right.item(),
+        }  # fmt: skip
+
+
+class SemiSupervisedVAE(ConditionalVAE):
+    """A variational autoencoder p(y) p(z) p(x | y, z) whose classes y are known of some data.
+
+    ``fit(X, y)`` takes whole numbers as classes, and -1 where the class is not known. ``predict``
+    is a classifier that has learnt from both. Where a method takes y, :meth:`elbo` and
+    :meth:`log_likelihood` are of log p(x, y), and of log p(x) where y is -1 or left out.
+
+    %parameters%
+
+    Attributes
+    ----------
+    classes_, class_prior_
+        The classes in order and p(y), each ``(C,)``.
+    classifier_
+        The module that gives q(y | x).
+    encoder_, model_, history_, n_features_in_
+        As for :class:`VAE`; the history has ``log_q_of_labels``, the mean of log q(y | x) where y
+        is known, besides.
+
+    References
+    ----------
+    Kingma, Mohamed, Rezende and Welling (2014), Semi-supervised Learning with Deep Generative
+    Models.
+    """
+
+    alpha: float = parameter(
+        default=1.0,
+        rule=number(),
+        sentence=(
+            "The weight of the mean of log q(y | x) over the data with labels, beside the bound in "
+            "nats per datum."
+        ),
+        metavar="A",
+    )
+    class_prior: str = parameter(
+        default="uniform",
+        rule=choice("uniform", "labelled"),
+        sentence='p(y): "uniform", or "labelled", each class as often as among the labels.',
+        metavar="NAME",
+    )
+
+    _kind = "semi-supervised-vae"
+    classifier_: Classifier
+    class_prior_: Array
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        checkpoint: Path | None = None,
+        source: str | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Train on data ``(N, D)`` and their classes ``(N,)``, -1 where they are not known.
+
+        The other arguments, and what is raised, are those of :meth:`VAE.fit`.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ValueError
+            If y is not one whole number for each datum, or none is known.
+        """
+        self.check_params()
+        if self.objective != "elbo" or self.gradient != "pathwise":
+            raise ValueError(
+                f"SemiSupervisedVAE: objective={self.objective!r} and gradient={self.gradient!r} "
+                "do not go with classes that are summed over; use 'elbo' and 'pathwise'"
+            )
+        given = _checked_labels(y, "fit")
+        classes, counts = np.unique(given[given != UNKNOWN], return_counts=True)
+        if not len(classes):
+            raise ValueError("fit: every y is -1, not known; without labels a VAE is the model")
+        before = vars(self).copy()
+        self.classes_ = classes
+        shares = counts / counts.sum()
+        uniform = np.full(len(classes), 1.0 / len(classes))
+        self.class_prior_ = uniform if self.class_prior == "uniform" else shares
+        try:
+            C = self._conditions(given, classes, "fit", len(np.asarray(X)))
+            return self._fit(X, C, checkpoint, source, on_epoch)
+        except BaseException:
+            if vars(self).get("model_") is before.get("model_"):  # nothing has been learnt
+                self._become(before)
+            raise
+
+    def _build(
+        self,
+        settings: SimpleNamespace,
+        likelihood: Likelihood,
+        D: int,
+        entropy: int,
+        width: int | None = None,
+    ) -> None:
+        super()._build(settings, likelihood, D, entropy, width)
+        seen = likelihood.encoder_input(np.zeros((1, D), settings.dtype)).shape[1]
+        self.classifier_ = Classifier(
+            seen, settings.hidden, width or 0, activation=settings.activation,
+            rng=stream(entropy, WEIGHTS, 1), dtype=settings.dtype,
+        )  # fmt: skip
+
+    def _networks(self, operation: str) -> Module:
+        networks = super()._networks(operation)
+        vars(networks).update(classifier=self.classifier_)
+        return networks
+
+    def _objective(self, conditions: Sequence[Array]) -> _Objective:
+        share = conditions[0].any(axis=1).mean()
+        if share == 0:
+            raise ValueError(
+                f"fit: validation={self._settings_.validation} holds out all data with labels; "
+                "hold out fewer, or label more"
+            )
+        return _Objective(self, float(share))
+
+    def _classify(self, x: Any) -> Categorical:
+        return self.classifier_(self.likelihood_.encoder_input(x))
+
+    def _log_class_prior(self) -> Array:
+        return np.log(self.class_prior_).astype(self._settings_.dtype)
+
+    def _evaluation(self) -> _Evaluation:
+        return _Evaluation(super()._evaluation(), self._classify, self._log_class_prior())
+
+    def _conditions(self, y: Any, classes: Array | None, operation: str, n: int) -> Array:
+        """One-hot rows of classes, all 0 where they are not known, ``(n, C)``."""
+        given = _checked_labels(y, operation)
+        known = given != UNKNOWN
+        C = np.zeros((len(given), len(classes) if classes is not None else 0), self.dtype)
+        C[known] = super()._conditions(given[known], classes, operation, int(known.sum()))
+        if len(C) != n:
+            raise ShapeError(
+                f"{operation}: y has {len(C)} rows for {n} data; there must be one for each"
+            )
+        return C
+
+    def _given(self, y: Any, operation: str, n: int) -> Array:
+        C = super()._given(np.full(n, UNKNOWN) if y is None else y, operation, n)
+        unknown = ~C.any(axis=1)
+        if unknown.any() and operation in ("decode", "sample", "interpolate", "reconstruct"):
+            raise ValueError(
+                f"{operation}: y[{int(np.argmax(unknown))}] is not known, and x depends on it; "
+                "hand over a class for each, such as predict(X)"
+            )
+        return C
+
+    def predict_proba(self, X: Any) -> Array:
+        """q(y | x) of each class, ``(N, C)``."""
+        return self._evaluation().class_probabilities(self._checked(X, "predict_proba"))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class of each datum, ``(N,)``."""
+        X = self._checked(X, "predict")
+        chosen = self._evaluation().class_probabilities(X).argmax(axis=1)
+        return np.asarray(self.classes_)[chosen]
+
+    def elbo_terms(self, X: Any, y: Any = None, eps: Any = None) -> ElboTerms:
+        """The bound's two terms, each ``(N,)``, Eq. M2.1 with a class and Eq. M2.2 without.
+
+        The KL is that of z, and where y is not known that of y, too.
+        """
+        return super().elbo_terms(X, y, eps)
+
+    def elbo(self, X: Any, y: Any = None, eps: Any = None) -> Array:
+        """The bound on log p(x, y), Eq. M2.1, or on log p(x), Eq. M2.2, in nats, ``(N,)``."""
+        return super().elbo(X, y, eps)
+
+    def posterior(self, X: Any, y: Any = None) -> Any:
+        """q(z | x, y), at the most probable class where y is not known."""
+        return super().posterior(X, y)
+
+    def transform(self, X: Any, y: Any = None) -> Array:
+        """The means of that, ``(N, K)``."""
+        return super().transform(X, y)
+
+    def log_likelihood(  # type: ignore[override]
+        self, X: Any, y: Any = None, n_samples: int = 1000
+    ) -> Array:
+        """An estimate of log p(x, y), and of log p(x) where y is not known, in nats, ``(N,)``.
+
+        Each class by importance sampling from q(z | x, y), see :meth:`VAE.log_likelihood`.
+        """
+        log_joint = self.log_likelihood_of_classes(X, n_samples) + self._log_class_prior()
+        C = self._given(y, "log_likelihood", len(log_joint))
+        known = (C * np.where(C, log_joint, 0.0)).sum(axis=1)
+        log_p: Array = np.where(C.any(axis=1), known, ops.logsumexp(log_joint, 1))
+        return log_p
+
+    def sample(
+        self, n: int | None = None, random_state: Any = None, *, y: Any = None
+    ) -> Array:
+        """Draws of x, as :meth:`ConditionalVAE.sample` has them; without y, y from p(y)."""
+        if y is not None:
+            return super().sample(n, random_state, y=y)
+        self._require_fitted("sample", "model_")
+        n = 1 if n is None else n
+        require_whole("sample", "n", n, least=1)
+        rng = self._sampling_
+        if random_state is not None:
+            rng = stream(entropy_from(random_state), SAMPLES)
+        y = rng.choice(np.asarray(self.classes_), n, p=self.class_prior_)
+        return super().sample(None, rng, y=y)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {**super()._metadata(), "class_prior": self.class_prior_.tolist()}
+
+    def _take_metadata(self, metadata: Mapping[str, Any]) -> None:
+        super()._take_metadata(metadata)
+        self.class_prior_ = np.array(metadata["class_prior"])
+
+
+def _checked_labels(y: Any, operation: str) -> Array:
+    """Whole numbers ``(N,)``, or a word about what they are instead."""
+    if y is None:
+        raise ShapeError(
+            f"{operation}: y is missing; a SemiSupervisedVAE is fitted by fit(X, y), with -1 where "
+            "a class is not known"
+        )
+    given = np.asarray(y)
+    if given.ndim != 1 or given.dtype.kind not in "biu":
+        raise DtypeError(
+            f"{operation}: y has shape {given.shape} and dtype {given.dtype}; it must be whole "
+            "numbers (N,), one class a datum, and -1 where it is not known"
+        )
+    return given.astype(np.int64)

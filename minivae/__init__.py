@@ -21,6 +21,7 @@ from minivae.gradcheck import (
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.mixture import BernoulliMixture, GaussianMixture
+from minivae.models.naive_bayes import BernoulliNB, GaussianNB
 from minivae.models.recipes import recipe
 from minivae.models.resuming import resume
 from minivae.models.semi_supervised import SemiSupervisedVAE
@@ -32,8 +33,10 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "BernoulliMixture",
+    "BernoulliNB",
     "ConditionalVAE",
     "GaussianMixture",
+    "GaussianNB",
     "GradcheckReport",
     "LatentModel",
     "SemiSupervisedVAE",

@@ -61,7 +61,7 @@ def enumerated_terms(
 ) -> ElboTerms:
     """The bound on log p(x, y) where y is known and on log p(x) where it is not, ``(N,)``.
 
-    Eq. M2.1 and Eq. M2.2. The first term is the reconstruction, the second the KL of all that is
+    Eq. SSL.1 and Eq. SSL.2. The first term is the reconstruction, the second the KL of all that is
     latent: of z, and of y where it is not known. Each class of such a datum is a row of its own.
 
     Parameters
@@ -110,7 +110,7 @@ class _Evaluation(Evaluation):
     def elbo_terms(
         self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
     ) -> ElboTerms:
-        """The bound's two terms, Eq. M2.1 or Eq. M2.2."""
+        """The bound's two terms, Eq. SSL.1 or Eq. SSL.2."""
         C = np.zeros((len(X), len(self.log_p_y)), self.dtype) if C is None else C
         S = S if eps is None else len(eps)
         found = [np.empty(len(X), self.dtype) for _ in range(2)]
@@ -142,7 +142,7 @@ class _Evaluation(Evaluation):
 class _Objective:
     """The loss of a minibatch: minus the bound, minus alpha log q(y | x) where y is known.
 
-    Eq. M2.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is an
+    Eq. SSL.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is an
     unbiased estimate of the mean over all that have one. Their mean in the batch would be none.
     """
 
@@ -329,15 +329,19 @@ class SemiSupervisedVAE(ConditionalVAE):
         chosen = self._evaluation().class_probabilities(X).argmax(axis=1)
         return np.asarray(self.classes_)[chosen]
 
-    def elbo_terms(self, X: Any, y: Any = None, eps: Any = None) -> ElboTerms:
-        """The bound's two terms, each ``(N,)``, Eq. M2.1 with a class and Eq. M2.2 without.
+    def elbo_terms(  # type: ignore[override]
+        self, X: Any, y: Any = None, eps: Any = None
+    ) -> ElboTerms:
+        """The bound's two terms, each ``(N,)``, Eq. SSL.1 with a class and Eq. SSL.2 without.
 
         The KL is that of z, and where y is not known that of y, too.
         """
         return super().elbo_terms(X, y, eps)
 
-    def elbo(self, X: Any, y: Any = None, eps: Any = None) -> Array:
-        """The bound on log p(x, y), Eq. M2.1, or on log p(x), Eq. M2.2, in nats, ``(N,)``."""
+    def elbo(  # type: ignore[override]
+        self, X: Any, y: Any = None, eps: Any = None
+    ) -> Array:
+        """The bound on log p(x, y), Eq. SSL.1, or on log p(x), Eq. SSL.2, in nats, ``(N,)``."""
         return super().elbo(X, y, eps)
 
     def posterior(self, X: Any, y: Any = None) -> Any:

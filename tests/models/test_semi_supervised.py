@@ -80,8 +80,8 @@ class Toy:
         return f
 
 
-@pytest.mark.equation("M2.1")
-@pytest.mark.equation("M2.2")
+@pytest.mark.equation("SSL.1")
+@pytest.mark.equation("SSL.2")
 @pytest.mark.parametrize("kl", ["analytic", "monte-carlo"])
 def test_the_bound_is_log_p_less_the_kl_of_all_that_is_latent(kl):
     toy = Toy()
@@ -110,7 +110,7 @@ def test_the_bound_is_log_p_less_the_kl_of_all_that_is_latent(kl):
     np.testing.assert_allclose(bound[1], log_p_xy[1, 2] - in_z[1, 2], rtol=1e-9)
 
 
-@pytest.mark.equation("M2.2")
+@pytest.mark.equation("SSL.2")
 def test_the_bounds_gradient_reaches_the_classifier_and_is_right():
     # dU / d logit_k = q_k (a_k - sum_j q_j a_j), with a_k what class k gives less log q_k
     toy, eps = Toy(), np.zeros((1, 2, 1))
@@ -147,7 +147,7 @@ LABELS = np.array([0, -1, 1, -1, -1, 1, -1])
 CONDITIONS = np.where(LABELS[:, None] == np.arange(2), 1.0, 0.0)
 
 
-@pytest.mark.equation("M2.3")
+@pytest.mark.equation("SSL.3")
 def test_over_all_minibatches_the_loss_has_the_mean_of_the_whole():
     # among them are some without any label; half of the labels' share would be seen at once
     x = np.random.default_rng(0).normal(size=(7, 2))
@@ -171,17 +171,19 @@ def test_over_all_minibatches_the_loss_has_the_mean_of_the_whole():
 
 
 def test_with_few_labels_the_unlabelled_data_help():
-    # the same classifier, with and without them, as many steps, on the same labels: paired
+    # The same classifier with and without them, as many steps, the same labels: paired. A code of
+    # one dimension leaves much to say for the class.
+    settings = {**SMALL, "latent_dim": 1, "hidden": (40,), "alpha": 30.0}
     gains = []
     for seed in range(3):
-        few = partly(Y, 2, seed)
+        few = partly(Y, 3, seed)
         shown = few >= 0
-        settings = {**SMALL, "alpha": 30.0, "random_state": seed}
-        both = SemiSupervisedVAE(**settings, epochs=60).fit(X, few)
-        alone = SemiSupervisedVAE(**settings, epochs=360).fit(X[shown], few[shown])
-        gains.append((both.predict(X_TEST) == Y_TEST).mean()
-                     - (alone.predict(X_TEST) == Y_TEST).mean())  # fmt: skip
-    assert np.mean(gains) > 0, gains
+        both = SemiSupervisedVAE(**{**settings, "random_state": seed}, epochs=50).fit(X, few)
+        alone = SemiSupervisedVAE(**{**settings, "random_state": seed}, epochs=300)
+        alone.fit(X[shown], few[shown])
+        right = [(model.predict(X_TEST) == Y_TEST).mean() for model in (both, alone)]
+        gains.append(right[0] - right[1])
+    assert np.mean(gains) > 2 * np.std(gains, ddof=1) / np.sqrt(3), gains
 
 
 def test_the_bounds_agree_with_each_other_and_with_log_p(fitted):
@@ -285,12 +287,11 @@ def test_what_makes_no_sense_is_refused(fitted):
         SemiSupervisedVAE(**SMALL, objective="importance-weighted").fit(X, Y)
     with pytest.raises(ValueError, match="alpha=-1 makes no sense"):
         SemiSupervisedVAE(**SMALL, alpha=-1).fit(X, Y)
+    one = np.full(40, -1)
+    one[0] = 3
+    apart = {**SMALL, "validation": 0.9, "epochs": 1, "random_state": 1}
     with pytest.raises(ValueError, match="holds out all data with labels"):
-        few = np.full(40, -1)
-        few[0] = 3
-        for seed in range(40):
-            settings = {**SMALL, "random_state": seed, "validation": 0.9, "epochs": 1}
-            SemiSupervisedVAE(**settings).fit(X[:40], few)
+        SemiSupervisedVAE(**apart).fit(X[:40], one)
     with pytest.raises(ValueError, match=r"y\[1\] = 12 is not a class of fit"):
         fitted.elbo(X[:2], [1, 12])
     with pytest.raises(ValueError, match=r"decode: y\[1\] is not known, and x depends on it"):

@@ -1,0 +1,364 @@
+"""Naive Bayes: features independent given the class, so that all is a sum and a count.
+
+The simplest generative classifier. Its constructor's arguments, attributes and numbers are
+scikit-learn's, all in log space.
+
+>>> import numpy as np
+>>> from minivae import GaussianNB
+>>> X, y = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 0, 1, 1])
+>>> GaussianNB().fit(X, y).predict([[0.2], [5.1]]).tolist()
+[0, 1]
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+
+from minivae import ops
+from minivae.checks import as_float64, check_data, is_real
+from minivae.errors import DtypeError, ShapeError
+from minivae.estimator import Estimator, Rule, anything, boolean, number, parameter
+from minivae.randomness import entropy_from, stream
+from minivae.tensor import Array
+
+__all__ = ["BernoulliNB", "GaussianNB", "NaiveBayes"]
+
+THRESHOLD = Rule(lambda v: v is None or (is_real(v) and math.isfinite(v)), "None or a number")
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+class _State:
+    """The types of what a fit leaves; not of the estimator, whose annotations are its settings."""
+
+    classes_: Array
+    class_count_: Array
+    n_features_in_: int
+
+
+class NaiveBayes(Estimator, _State):
+    """What both have in common: the classes, and Bayes' rule over them."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Count, from nothing: data ``(N, D)``, their classes ``(N,)``, and weights ``(N,)``."""
+        return self._count("fit", X, y, None, sample_weight, afresh=True)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Count on: after all portions, what ``fit`` gives on all data at once.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+        classes
+            All classes there are; asked for in the first call, and may be left out later.
+        """
+        return self._count("partial_fit", X, y, classes, sample_weight, afresh=False)
+
+    def _count(
+        self, operation: str, X: Any, y: Any, classes: Any, sample_weight: Any, afresh: bool
+    ) -> Self:
+        self.check_params()
+        first = afresh or "classes_" not in vars(self)
+        X = check_data(
+            X, operation, dtype=np.float64, n_features=None if first else self.n_features_in_
+        )
+        given = _classes(y, operation, len(X))
+        if first:
+            if classes is None and not afresh:
+                raise ValueError(
+                    "partial_fit: the first call needs classes=, all classes there are: later "
+                    "portions may hold others than this one"
+                )
+            known = np.unique(given if classes is None else np.asarray(classes))
+        else:
+            known = self.classes_
+            if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+                raise ValueError(
+                    f"partial_fit: classes={classes!r} are not those of the first call, {known}"
+                )
+        place = np.minimum(np.searchsorted(known, given), len(known) - 1)
+        if not (known[place] == given).all():
+            i = int(np.argmin(known[place] == given))
+            raise ValueError(f"{operation}: y[{i}] = {given[i]} is not one of the classes {known}")
+        weight = _weights(sample_weight, operation, len(X))
+        r = weight[:, None] * np.eye(len(known))[place]  # responsibilities that are known
+        state = self._with(X, r, weight, None if first else vars(self))
+        vars(self).update(state, classes_=known, n_features_in_=X.shape[1])
+        return self
+
+    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
+        """What is fitted to these data, and to those before, by attribute."""
+        raise NotImplementedError
+
+    def _log_joint(self, X: Array, operation: str) -> Array:
+        """log p(x, y) of checked data, ``(N, C)``."""
+        raise NotImplementedError
+
+    def predict_joint_log_proba(self, X: Any) -> Array:
+        """log p(x, y) of each class, in nats, ``(N, C)``, Eq. NB.1."""
+        return self._joint(X, "predict_joint_log_proba")
+
+    def _joint(self, X: Any, operation: str) -> Array:
+        self._require_fitted(operation, "classes_")
+        X = check_data(X, operation, dtype=np.float64, n_features=self.n_features_in_)
+        return self._log_joint(X, operation)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """log p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
+        return np.asarray(ops.log_softmax(self._joint(X, "predict_log_proba"), 1))
+
+    def predict_proba(self, X: Any) -> Array:
+        """p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
+        return np.asarray(ops.softmax(self._joint(X, "predict_proba"), 1))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class of each datum, ``(N,)``; the first, if there are several."""
+        chosen = self._joint(X, "predict").argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of data whose class is predicted."""
+        right = self.predict(X) == np.asarray(y)
+        return float(np.average(right, weights=sample_weight))
+
+    def _places(self, y: Any) -> Array:
+        """Where each class of y stands among the classes, ``(n,)``."""
+        self._require_fitted("sample", "classes_")
+        given = np.atleast_1d(np.asarray(y))
+        place = np.minimum(np.searchsorted(self.classes_, given), len(self.classes_) - 1)
+        wrong = (self.classes_[place] != given) | (self.class_count_[place] == 0)
+        if given.ndim != 1 or wrong.any():
+            raise ValueError(
+                f"sample: y={given} must be classes (n,) that there were data of, among "
+                f"{self.classes_}"
+            )
+        return np.asarray(place)
+
+
+class GaussianNB(NaiveBayes):
+    """Naive Bayes with a Gaussian for each feature of each class, Eq. NB.3.
+
+    %parameters%
+
+    Attributes
+    ----------
+    classes_, class_count_, class_prior_
+        The classes in order, the weight of their data, and p(y), each ``(C,)``.
+    theta_, var_
+        The means and variances, ``(C, D)``; the latter with ``epsilon_`` added.
+    epsilon_
+        ``var_smoothing`` times the largest variance of a feature.
+    n_features_in_
+        D.
+    """
+
+    priors: Any = parameter(
+        default=None,
+        rule=anything(),
+        sentence="p(y), ``(C,)``; by default the classes' shares in the data.",
+        kw_only=True,
+    )
+    var_smoothing: float = parameter(
+        default=1e-9,
+        rule=number(),
+        sentence="The share of the largest variance of a feature that is added to all of them.",
+        kw_only=True,
+    )
+
+    class_prior_: Array
+    theta_: Array
+    var_: Array
+    epsilon_: float
+
+    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
+        every = np.ones((len(X), 1))
+        classes, whole = _moments(X, r), _moments(X, every)
+        if before is not None:
+            classes = _together(before["_of_classes_"], classes)
+            whole = _together(before["_of_all_"], whole)
+        (counts, theta, scatter), (n, _, spread) = classes, whole
+        epsilon = self.var_smoothing * float((spread / n[:, None]).max())
+        var = scatter / np.maximum(counts, np.finfo(float).tiny)[:, None] + epsilon
+        flat = np.argwhere((var == 0) & (counts > 0)[:, None])
+        if len(flat) and before is None:
+            k, d = flat[0]
+            raise ValueError(
+                f"fit: feature {d} does not vary within class number {k}, and nothing is added to "
+                f"its variance; set var_smoothing, now {self.var_smoothing}, above 0, or leave out "
+                "features that are constant"
+            )
+        return {
+            "class_count_": counts, "theta_": theta, "var_": var, "epsilon_": epsilon,
+            "class_prior_": _prior(self.priors, "priors", counts),
+            "_of_classes_": classes, "_of_all_": whole,
+        }  # fmt: skip
+
+    def _log_joint(self, X: Array, operation: str) -> Array:
+        with np.errstate(divide="ignore"):  # a class without data has no share
+            log_p_y = np.where(self.class_count_ > 0, np.log(self.class_prior_), -np.inf)
+        joint = np.empty((len(X), len(log_p_y)))
+        for k, (mean, var) in enumerate(zip(self.theta_, self.var_, strict=True)):
+            if np.isneginf(log_p_y[k]):
+                joint[:, k] = -np.inf
+                continue
+            height = log_p_y[k] - 0.5 * (np.log(var) + _LOG_2PI).sum()
+            joint[:, k] = height - 0.5 * (np.square(X - mean) / var).sum(axis=1)
+        return joint
+
+    def sample(self, y: Any, random_state: Any = None) -> Array:
+        """A draw of x for each class in y ``(n,)``, of shape ``(n, D)``."""
+        place = self._places(y)
+        eps = stream(entropy_from(random_state)).standard_normal((len(place), self.n_features_in_))
+        return np.asarray(self.theta_[place] + np.sqrt(self.var_[place]) * eps)
+
+
+class BernoulliNB(NaiveBayes):
+    """Naive Bayes of features that are on or off, Eq. NB.4.
+
+    %parameters%
+
+    Attributes
+    ----------
+    classes_, class_count_, class_log_prior_
+        The classes in order, the weight of their data, and log p(y), each ``(C,)``.
+    feature_count_, feature_log_prob_
+        How often a feature was on, and log p(on | y), ``(C, D)``.
+    n_features_in_
+        D.
+    """
+
+    alpha: float = parameter(
+        default=1.0,
+        rule=number(),
+        sentence="How often each feature is taken to have been on, and off, besides the data.",
+        kw_only=True,
+    )
+    binarize: float | None = parameter(
+        default=0.0,
+        rule=THRESHOLD,
+        sentence="Above what a feature is on; None for data that are 0 or 1.",
+        kw_only=True,
+    )
+    fit_prior: bool = parameter(
+        default=True,
+        rule=boolean(),
+        sentence="Whether p(y) are the classes' shares in the data; else all are alike.",
+        kw_only=True,
+    )
+    class_prior: Any = parameter(
+        default=None, rule=anything(), sentence="p(y), ``(C,)``, instead.", kw_only=True
+    )
+
+    class_log_prior_: Array
+    feature_count_: Array
+    feature_log_prob_: Array
+
+    def _on(self, X: Array, operation: str) -> Array:
+        if self.binarize is not None:
+            return (self.binarize < X).astype(np.float64)
+        wrong = (X != 0) & (X != 1)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{operation}: X[{row}, {column}] = {X[row, column]}; with binarize=None data must "
+                "be 0 or 1; set binarize to the number above which a feature is on"
+            )
+        return X
+
+    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
+        on, counts = r.T @ self._on(X, "fit"), r.sum(axis=0)
+        if before is not None:
+            on, counts = on + before["feature_count_"], counts + before["class_count_"]
+        shares = None if self.fit_prior else np.full(len(counts), 1.0 / len(counts))
+        given = shares if self.class_prior is None else self.class_prior
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_on = np.log(on + self.alpha) - np.log(counts + 2 * self.alpha)[:, None]
+            log_prior = np.log(_prior(given, "class_prior", counts))
+        return {
+            "feature_count_": on, "class_count_": counts, "feature_log_prob_": log_on,
+            "class_log_prior_": log_prior,
+        }  # fmt: skip
+
+    def _log_joint(self, X: Array, operation: str) -> Array:
+        X = self._on(X, operation)
+        off_count = self.class_count_[:, None] - self.feature_count_
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.log(self.class_count_ + 2 * self.alpha)[:, None]
+            log_off = np.log(off_count + self.alpha) - scale
+        # 0 times minus infinity is 0 here: what never happened costs only where it happens
+        joint = self.class_log_prior_ + np.zeros((len(X), 1))
+        for x, log_p in ((X, self.feature_log_prob_), (1 - X, log_off)):
+            impossible = ~np.isfinite(log_p)
+            joint = joint + x @ np.where(impossible, 0.0, log_p).T
+            joint = np.where(x @ impossible.T.astype(float) > 0, -np.inf, joint)
+        return np.asarray(joint)
+
+    def sample(self, y: Any, random_state: Any = None) -> Array:
+        """A draw of x, 0 or 1, for each class in y ``(n,)``, of shape ``(n, D)``."""
+        p = np.exp(self.feature_log_prob_[self._places(y)])
+        return (stream(entropy_from(random_state)).random(p.shape) < p).astype(np.float64)
+
+
+Moments = tuple[Array, Array, Array]
+
+
+def _moments(X: Array, r: Array) -> Moments:
+    """Counts ``(C,)``, means and sums of squares about them ``(C, D)``; of no data, zeros."""
+    counts = r.sum(axis=0)
+    at_least = np.maximum(counts, np.finfo(float).tiny)
+    means = (r.T @ X) / at_least[:, None]
+    squares = np.stack([r[:, k] @ np.square(X - means[k]) for k in range(len(means))])
+    return counts, means, squares
+
+
+def _together(a: Moments, b: Moments) -> Moments:
+    """The moments of two portions. Chan, Golub and LeVeque (1983)."""
+    n = a[0] + b[0]
+    share = (b[0] / np.maximum(n, np.finfo(float).tiny))[:, None]
+    away = b[1] - a[1]
+    return n, a[1] + share * away, a[2] + b[2] + a[0][:, None] * share * np.square(away)
+
+
+def _classes(y: Any, operation: str, n: int) -> Array:
+    given = np.asarray(y)
+    if given.ndim != 1 or len(given) != n:
+        raise ShapeError(
+            f"{operation}: y has shape {given.shape} for {n} data; it must be ({n},), one class a "
+            "datum"
+        )
+    if given.dtype.kind not in "biuUS" and not (
+        given.dtype.kind == "f" and (given == np.round(given)).all()
+    ):
+        raise DtypeError(
+            f"{operation}: y has dtype {given.dtype}; classes are whole numbers or names"
+        )
+    return given
+
+
+def _weights(sample_weight: Any, operation: str, n: int) -> Array:
+    if sample_weight is None:
+        return np.ones(n)
+    weight = as_float64(sample_weight, f"{operation}: sample_weight")
+    if weight.shape != (n,) or not (weight >= 0).all() or not np.isfinite(weight).all():
+        raise ValueError(
+            f"{operation}: sample_weight, of shape {weight.shape}, must be ({n},) finite numbers "
+            "from 0"
+        )
+    if weight.sum() == 0:
+        raise ValueError(f"{operation}: all sample weights are 0; some datum must count")
+    return weight
+
+
+def _prior(given: Any, name: str, counts: Array) -> Array:
+    """p(y), as given or as counted."""
+    if given is None:
+        return np.asarray(counts / counts.sum())
+    prior = as_float64(given, name)
+    if prior.shape != counts.shape or (prior < 0).any() or abs(prior.sum() - 1) > 1e-8:
+        raise ValueError(
+            f"fit: {name}={given!r} must be {len(counts)} numbers from 0, one a class, of sum 1"
+        )
+    return prior

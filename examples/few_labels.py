@@ -2,7 +2,8 @@
 
 All three see the same labels; the last two also see data without any. The classifier alone is the
 same network, trained for as many steps: without data that lack a label, nothing else in Eq. SSL.3
-reaches it. A code of one dimension leaves much to say for the class. The mixture's answer is exact: EM with the labels held, Eq. GMM.2 for the others.
+reaches it. A code of one dimension leaves much to say for the class. The mixture's answer is exact:
+EM with the labels held, Eq. GMM.2 for the others.
 """
 
 # %%

@@ -19,6 +19,7 @@ from minivae.gradcheck import (
     gradcheck,
 )
 from minivae.latent_model import LatentModel
+from minivae.models.bayes_net import BayesNet, Node
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.mixture import BernoulliMixture, GaussianMixture
 from minivae.models.naive_bayes import BernoulliNB, GaussianNB
@@ -32,6 +33,7 @@ from minivae.transforms import grad, hvp, value_and_grad, vjp
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
+    "BayesNet",
     "BernoulliMixture",
     "BernoulliNB",
     "ConditionalVAE",
@@ -39,6 +41,7 @@ __all__ = [
     "GaussianNB",
     "GradcheckReport",
     "LatentModel",
+    "Node",
     "SemiSupervisedVAE",
     "Tensor",
     "UnbiasedReport",

@@ -36,6 +36,13 @@ class _State:
     classes_: Array
     class_count_: Array
     n_features_in_: int
+    class_prior_: Array
+    theta_: Array
+    var_: Array
+    epsilon_: float
+    class_log_prior_: Array
+    feature_count_: Array
+    feature_log_prob_: Array
 
 
 class NaiveBayes(Estimator, _State):
@@ -168,11 +175,6 @@ class GaussianNB(NaiveBayes):
         kw_only=True,
     )
 
-    class_prior_: Array
-    theta_: Array
-    var_: Array
-    epsilon_: float
-
     def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
         every = np.ones((len(X), 1))
         classes, whole = _moments(X, r), _moments(X, every)
@@ -251,10 +253,6 @@ class BernoulliNB(NaiveBayes):
     class_prior: Any = parameter(
         default=None, rule=anything(), sentence="p(y), ``(C,)``, instead.", kw_only=True
     )
-
-    class_log_prior_: Array
-    feature_count_: Array
-    feature_log_prob_: Array
 
     def _on(self, X: Array, operation: str) -> Array:
         if self.binarize is not None:

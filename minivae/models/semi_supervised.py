@@ -40,8 +40,8 @@ class Classifier(Module):
         self, D: int, hidden: Any, C: int, *, activation: str, rng: Any, dtype: Any
     ) -> None:
         style: dict[str, Any] = {"rng": rng, "dtype": dtype}
-        both = {"activation": activation, "output_activation": activation}
-        self.layers = MLP([D, *hidden], **both, **style)
+        style_of_layers = {**style, "activation": activation, "output_activation": activation}
+        self.layers = MLP([D, *hidden], **style_of_layers)
         self.head = Dense([D, *hidden][-1], C, initialiser=zeros, **style)
 
     def __call__(self, x: Any) -> Categorical:
@@ -142,8 +142,8 @@ class _Evaluation(Evaluation):
 class _Objective:
     """The loss of a minibatch: minus the bound, minus alpha log q(y | x) where y is known.
 
-    Eq. SSL.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is an
-    unbiased estimate of the mean over all that have one. Their mean in the batch would be none.
+    Eq. SSL.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is
+    an unbiased estimate of the mean over all that have one. Their mean in the batch would be none.
     """
 
     def __init__(self, vae: SemiSupervisedVAE, share: float) -> None:
@@ -173,7 +173,14 @@ class _Objective:
         }  # fmt: skip
 
 
-class SemiSupervisedVAE(ConditionalVAE):
+class _State:
+    """The types of what a fit leaves besides; an estimator's own annotations are its settings."""
+
+    classifier_: Classifier
+    class_prior_: Array
+
+
+class SemiSupervisedVAE(ConditionalVAE, _State):
     """A variational autoencoder p(y) p(z) p(x | y, z) whose classes y are known of some data.
 
     ``fit(X, y)`` takes whole numbers as classes, and -1 where the class is not known. ``predict``
@@ -215,10 +222,7 @@ class SemiSupervisedVAE(ConditionalVAE):
     )
 
     _kind = "semi-supervised-vae"
-    classifier_: Classifier
-    class_prior_: Array
-
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         X: Any,
         y: Any,
@@ -327,7 +331,8 @@ class SemiSupervisedVAE(ConditionalVAE):
         """The most probable class of each datum, ``(N,)``."""
         X = self._checked(X, "predict")
         chosen = self._evaluation().class_probabilities(X).argmax(axis=1)
-        return np.asarray(self.classes_)[chosen]
+        classes: Array = np.asarray(self.classes_)[chosen]
+        return classes
 
     def elbo_terms(  # type: ignore[override]
         self, X: Any, y: Any = None, eps: Any = None

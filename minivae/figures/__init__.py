@@ -12,6 +12,8 @@
 - `component_images`: the means of a mixture as images;
 - `information_criteria`: BIC and AIC against the number of components;
 - `comparison`: one datum's posterior, and what each method of inference makes of it;
+- `plate_diagram`: what depends on what in a model, drawn from the model object;
+- `network_diagram`: the layers of a VAE with their shapes;
 - `draw_graph`: the computation graph of a tensor, read from the tape;
 - `image_grid`, `save_figure`: what the others are made with.
 
@@ -34,6 +36,7 @@ from minivae.figures.inference import comparison
 from minivae.figures.latent import MOST_CLASSES, latent_animation, latent_scatter
 from minivae.figures.mixtures import component_images, mixture_animation, mixture_map
 from minivae.figures.page import PALETTE, save_figure
+from minivae.figures.plates import network_diagram, plate_diagram
 
 __all__ = [
     "MOST_CLASSES",
@@ -49,6 +52,8 @@ __all__ = [
     "learning_curve",
     "mixture_animation",
     "mixture_map",
+    "network_diagram",
+    "plate_diagram",
     "prior_predictive_grid",
     "reconstructions",
     "samples",

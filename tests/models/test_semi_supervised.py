@@ -190,7 +190,6 @@ def test_with_few_labels_the_unlabelled_data_help():
         alone.fit(x[:500][shown], few[shown])
         right = [(model.predict(x[500:]) == y[500:]).mean() for model in (both, alone)]
         gains.append(right[0] - right[1])
-        print(right)
     assert np.mean(gains) > 3 * np.std(gains, ddof=1) / 2, gains
 
 

@@ -137,6 +137,8 @@ def _of_vae(vae: FittedVAE) -> tuple[list[_Spot], list[_Arrow]]:
         if half:
             arrows.append(_Arrow("x", "y", inference=True, bend=-0.45))
         left -= COLUMN
+        if half:
+            arrows.append(_Arrow("φ", "y", inference=True))
     spots.append(_Spot("φ", left, 0, plate=None, parameter=True))
     arrows.append(_Arrow("φ", "z", inference=True, bend=-0.15 if left < -COLUMN else 0.0))
     return spots, arrows
@@ -171,7 +173,7 @@ def _draw(spots: list[_Spot], arrows: list[_Arrow]) -> Figure:
                 axes.add_patch(
                     Wedge((s.x, s.y), RADIUS, -90 - half, -90 + half, facecolor=GAP, edgecolor=INK)
                 )
-        size = 15 if len(s.label) <= 2 else min(11, 56 / len(s.label))
+        size = 15 if len(s.label) <= 2 else min(11, 66 / len(s.label))
         axes.text(s.x, s.y, s.label, ha="center", va="center", fontsize=size, color=INK)
     return figure
 
@@ -257,6 +259,8 @@ def _columns(vae: FittedVAE, part: str) -> list[list[_Layer] | str]:
         if words[0] != part or words[-1] != "weight" or len(p.shape) != 2:
             continue
         own = words[-2] if not words[-2].isdigit() else f"layer {int(words[-2]) + 1}"
+        if part == "likelihood" and words[-2].isdigit():
+            own = vae.likelihood_.head_names[int(words[-2])]
         layer = _Layer(own, *p.shape)
         if own == "condition":  # it is added to the first layer's output
             columns[0].append(layer)

@@ -163,7 +163,7 @@ def test_questions_that_make_no_sense_are_refused():
         network().joint()
     with pytest.raises(ValueError, match=r"missing are \['wet'\]"):
         net.log_prob({"rain": [0], "sprinkler": [1]})
-    with pytest.raises(ValueError, match="'rain' must be whole numbers .* from 0 to 1"):
+    with pytest.raises(ValueError, match=r"'rain' must be whole numbers .* from 0 to 1"):
         net.log_prob({"rain": [2], "sprinkler": [1], "wet": [1]})
     with pytest.raises(ValueError, match="more than 1000000"):
         BayesNet([Node(str(i), (), [0.5, 0.5]) for i in range(20)]).joint()

@@ -258,7 +258,8 @@ def _columns(vae: FittedVAE, part: str) -> list[list[_Layer] | str]:
         words = name.split(".")
         if words[0] != part or words[-1] != "weight" or len(p.shape) != 2:
             continue
-        own = words[-2] if not words[-2].isdigit() else f"layer {int(words[-2]) + 1}"
+        number = 2 if "rest" in words else 1  # with conditions, the first layer stands apart
+        own = words[-2] if not words[-2].isdigit() else f"layer {int(words[-2]) + number}"
         if part == "likelihood" and words[-2].isdigit():
             own = vae.likelihood_.head_names[int(words[-2])]
         layer = _Layer(own, *p.shape)

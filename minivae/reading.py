@@ -39,7 +39,7 @@ def refused(
     fault: str = "truncated or damaged",
     mend: str = "get it again",
 ) -> Iterator[None]:
-    """Turn whatever reading the file `name` raises into one sentence of bounded length.
+    """Turn whatever reading the file ``name`` raises into one sentence of bounded length.
 
     A parser that meets bytes which nobody wrote on purpose may raise anything: so this takes
     every exception but those of `kind`, which are sentences already, warnings that somebody made
@@ -89,13 +89,12 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_array(file: IO[bytes], size: int, kind: type[ValueError], name: str) -> np.ndarray:
-    """Return the array in an open ``.npy`` of `size` bytes, which messages call `name`.
+    """Return the array in an open ``.npy`` of ``size`` bytes, which messages call ``name``.
 
     Raises
     ------
-    kind
-        If it holds Python objects.
     ValueError
+        If it holds Python objects; of the kind that is handed in.
         If the header makes no sense, or announces another number of bytes than there are; what
         follows the header has not been read then.
     """

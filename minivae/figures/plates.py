@@ -49,7 +49,7 @@ def plate_diagram(model: Any, observed: Collection[str] = ()) -> Figure:
     Parameters
     ----------
     model
-        A :class:`BayesNet`, a :class:`LatentModel`, or a fitted VAE or relative of it.
+        A ``BayesNet``, a ``LatentModel``, or a fitted VAE or relative of it.
     observed
         The names of the nodes of a ``BayesNet`` that are observed.
 

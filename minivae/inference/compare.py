@@ -127,7 +127,7 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
     Parameters
     ----------
     model
-        A :class:`~minivae.LatentModel` with z of one or two dimensions, or a fitted VAE, whose
+        A ``LatentModel`` with z of one or two dimensions, or a fitted VAE, whose
         model and encoder are taken.
     x
         One datum, ``(D,)`` or ``(1, D)``.

@@ -176,7 +176,7 @@ class _Objective:
 class _State:
     """The types of what a fit leaves besides; an estimator's own annotations are its settings."""
 
-    classifier_: Classifier
+    classifier_: Any
     class_prior_: Array
 
 
@@ -196,7 +196,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     classifier_
         The module that gives q(y | x).
     encoder_, model_, history_, n_features_in_
-        As for :class:`VAE`; the history has ``log_q_of_labels``, the mean of log q(y | x) where y
+        As for ``VAE``; the history has ``log_q_of_labels``, the mean of log q(y | x) where y
         is known, besides.
 
     References
@@ -233,7 +233,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     ) -> Self:
         """Train on data ``(N, D)`` and their classes ``(N,)``, -1 where they are not known.
 
-        The other arguments, and what is raised, are those of :meth:`VAE.fit`.
+        The other arguments, and what is raised, are those of ``VAE.fit``.
 
         Raises
         ------
@@ -362,7 +362,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     ) -> Array:
         """An estimate of log p(x, y), and of log p(x) where y is not known, in nats, ``(N,)``.
 
-        Each class by importance sampling from q(z | x, y), see :meth:`VAE.log_likelihood`.
+        Each class by importance sampling from q(z | x, y), see ``VAE.log_likelihood``.
         """
         log_joint = self.log_likelihood_of_classes(X, n_samples) + self._log_class_prior()
         C = self._given(y, "log_likelihood", len(log_joint))
@@ -373,7 +373,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     def sample(
         self, n: int | None = None, random_state: Any = None, *, y: Any = None
     ) -> Array:
-        """Draws of x, as :meth:`ConditionalVAE.sample` has them; without y, y from p(y)."""
+        """Draws of x, as ``ConditionalVAE.sample`` has them; without y, y from p(y)."""
         if y is not None:
             return super().sample(n, random_state, y=y)
         self._require_fitted("sample", "model_")

@@ -157,7 +157,7 @@ class HyperParameters(Estimator):
         rule=PRIOR,
         sentence=(
             '"standard", N(0, I), or "mixture", of Gaussians that are learnt (Eq. PRIOR.1). To '
-            "fit one to a trained model instead, see :meth:`with_prior`. Or a distribution, "
+            "fit one to a trained model instead, see ``with_prior``. Or a distribution, "
             "which ``fit`` copies and, if it is a module, trains."
         ),
         metavar="NAME",

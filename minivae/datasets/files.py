@@ -74,7 +74,7 @@ def decompress(content: bytes, name: str) -> bytes:
     ------
     DatasetError
         If the gzip stream is truncated or damaged, or what is in it is not IDX; it names the file
-        `name`.
+        ``name``.
     """
     if not content.startswith(_GZIP_MAGIC):
         return content

@@ -293,7 +293,8 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         return _Objective(self, float(share))
 
     def _classify(self, x: Any) -> Categorical:
-        return self.classifier_(self.likelihood_.encoder_input(x))
+        found: Categorical = self.classifier_(self.likelihood_.encoder_input(x))
+        return found
 
     def _log_class_prior(self) -> Array:
         return np.log(self.class_prior_).astype(self._settings_.dtype)

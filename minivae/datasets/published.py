@@ -73,7 +73,8 @@ PUBLISHED = {
 def load_published(name: str) -> dict[str, np.ndarray]:
     """Return the four arrays of a published data set, from this machine or from the network.
 
-    Looked for in the folder ``$MINIVAE_DATA`` and its subfolder ``name``, then where Debian puts it,
+    Looked for in the folder ``$MINIVAE_DATA`` and its subfolder of that name, then where Debian
+    has it,
     then in the user's cache; else downloaded into that cache.
 
     Parameters

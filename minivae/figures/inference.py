@@ -26,15 +26,15 @@ def comparison(
 
     Parameters
     ----------
-    axes : list of (n,)
-        The points of the grid along each of one or two dimensions of z.
-    posterior : (n,) or (n, n)
-        The exact density at the points.
-    answers : sequence of (name, array)
-        A density on the same grid, or draws (S, K).
-    gaps : tuple, optional
+    axes
+        One or two arrays ``(n,)``: the points of the grid along each of one or two dimensions of z.
+    posterior
+        The exact density at the points, ``(n,)`` or ``(n, n)``.
+    answers
+        Pairs of what to call it and a density on the same grid, or draws (S, K).
+    gaps
         The approximation and the amortisation gap in nats, for a bar.
-    log_p : float, optional
+    log_p
         log p(x), for the title.
     """
     points = [np.asarray(a, dtype=np.float64) for a in axes]

@@ -49,6 +49,7 @@ from minivae_kernels.registers import (
 from minivae_kernels.sums import sum_rows
 
 _SHORT = 256  # rows whose sums may be taken four at a time; more would lose digits of float32
+_DEEP = 2**15  # terms of a sum, more than which are added in halves
 _FEW = 4 * HEIGHT  # rows of a for which b is not worth copying
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
 _ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of that
@@ -166,6 +167,15 @@ def linear_backward(
 def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, relu: bool) -> None:
     """Write a @ b + bias into c, with the negative set to 0 if `relu`."""
     (m, depth), n = a.shape, b.shape[1]
+    if depth > _DEEP:  # halves of a long sum by themselves, so that its rounding does not grow
+        half, rest = depth // 2, np.empty_like(c)
+        _multiply(a[:, :half], b[:half], bias, c, False)
+        _multiply(a[:, half:], b[half:], _NO_BIAS[a.dtype], rest, False)
+        with np.errstate(all="ignore"):
+            np.add(c, rest, out=c)
+            if relu:
+                np.maximum(c, 0, out=c)
+        return
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
     b = b.T if turned else contiguous(b)
     registers = -(-n * c.itemsize // BYTES)

@@ -1,6 +1,6 @@
 """All methods on one datum, against the posterior by the trapezoid rule in one or two dimensions.
 
-A density q is compared with the posterior on a grid, Eq. VI.1; draws are counted in cells of that
+A density q is compared with the posterior on a grid; draws are counted in cells of that
 grid, and as finitely many draws of the posterior itself would differ from it, too, the total
 variation to be expected of so many is said beside.
 """
@@ -262,7 +262,7 @@ class Grid:
             ])  # fmt: skip
 
     def judge_density(self, name: str, fit: Any, seconds: float) -> Answer:
-        """Eq. VI.1 on the grid: log p(x) - ELBO is the same number, with noise."""
+        """KL(q || p(z | x)) on the grid: log p(x) - ELBO is the same number, with noise."""
         log_q = self._on_grid(fit.q.log_prob).reshape(self.posterior.shape)
         density = np.exp(log_q)
         kl = (density * (log_q - self.log_posterior)).sum() * self.volume

@@ -422,10 +422,10 @@ where = primitive(_where, _where_vjp, broadcasts=True)
 
 def _clip(x: Array, /, lower: Any = None, upper: Any = None) -> Array:
     """x held between constant bounds; at a bound the derivative is 1."""
-    return np.clip(x, _bound(lower), _bound(upper))
+    return np.clip(x, _bound(lower, x), _bound(upper, x))
 
 
-def _bound(bound: Any) -> Any:
+def _bound(bound: Any, x: Array) -> Any:
     """A bound of clip as NumPy takes it; plain numbers stay weak."""
     if isinstance(bound, Tensor) and bound.requires_grad:
         raise GradientError(
@@ -433,6 +433,8 @@ def _bound(bound: Any) -> Any:
             "minimum(x, upper), which share it between x and the bound"
         )
     bound = bound.item() if isinstance(bound, np.generic) else values(bound)
+    if isinstance(bound, int) and x.dtype.kind in "iu":  # NumPy 2.0 takes none beyond the dtype's
+        return min(max(bound, np.iinfo(x.dtype).min), np.iinfo(x.dtype).max)
     return bound if bound is None or isinstance(bound, float | int) else as_array("clip", bound)
 
 

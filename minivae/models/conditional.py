@@ -63,12 +63,13 @@ class ConditionalVAE(VAE):
         """
         classes = _classes_of(y, "fit")
         C = self._conditions(y, classes, "fit", len(np.asarray(X)))
-        before = getattr(self, "classes_", None)
+        before, model = getattr(self, "classes_", None), vars(self).get("model_")
         self.classes_ = classes
         try:
             return self._fit(X, C, checkpoint, source, on_epoch)
-        except (ValueError, TypeError):
-            self.classes_ = before
+        except BaseException:
+            if vars(self).get("model_") is model:  # the fit left everything as it was
+                self.classes_ = before
             raise
 
     def _conditions(self, y: Any, classes: Array | None, operation: str, n: int) -> Array:

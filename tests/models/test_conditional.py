@@ -157,6 +157,21 @@ def test_what_makes_no_sense_is_refused(fitted):
         ConditionalVAE().elbo(X, Y)
 
 
+def test_a_fit_that_ends_badly_leaves_model_and_classes_as_they_were(monkeypatch):
+    model = ConditionalVAE(**SMALL, epochs=1).fit(X[:200], Y[:200] % 2)
+    before = model.state_dict()
+
+    def diverged(self, run):
+        raise FloatingPointError("diverged")
+
+    monkeypatch.setattr(ConditionalVAE, "_check_outcome", diverged)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        model.fit(X[:200], Y[:200] % 3)
+    assert model.classes_.tolist() == [0, 1]
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_held_out_data_keep_their_conditions():
     model = ConditionalVAE(**SMALL, epochs=2, validation=0.2).fit(X, Y)
     assert len(model.history_["validation_elbo"]) == 2

@@ -54,14 +54,14 @@ def check_rules(made: Tensor, names: Sequence[str], random: np.random.Generator)
     second = _pull_back(made, touched, names)
     if not np.array_equal(touched, g):
         raise BrokenRule("the VJP changes the cotangent g in place: write g = g * d, not g *= d")
-    if not _alike(second, kept, 1e-12):
+    if not _close_enough(second, kept, 1e-12):
         raise BrokenRule("two calls of the VJP differ: it must depend on nothing but its arguments")
     scaled = _pull_back(made, -1024.0 * g, names)
-    if not _alike(first, kept, 0.0):
+    if not _close_enough(first, kept, 0.0):
         raise BrokenRule(
             "the VJP returns the same array at every call and writes into it: make a new one"
         )
-    if not _alike(_pull_back(made, _strided(g), names), kept, 1e-9):
+    if not _close_enough(_pull_back(made, _strided(g), names), kept, 1e-9):
         raise BrokenRule(
             "the VJP depends on the memory layout of g: its strides, not only its values"
         )
@@ -81,7 +81,7 @@ def _fault(once: Any, twice: Any, scaled: Any) -> tuple[str, str] | None:
     """What is wrong, and its mend, in a cotangent's use of g, of 2 g and of -1024 g."""
 
     def is_(expected: Any, found: Any = scaled) -> bool:
-        return _alike([found], [expected], 1e-9)
+        return _close_enough([found], [expected], 1e-9)
 
     mend = "nothing may be added, and nothing clipped"
     not_linear = "the VJP is not linear in the cotangent g", mend
@@ -144,7 +144,7 @@ def _pull_back(made: Tensor, g: Array, names: Sequence[str]) -> list[Array | Non
     return found
 
 
-def _alike(
+def _close_enough(
     found: Sequence[Array | None], expected: Sequence[Array | None], tolerance: float
 ) -> bool:
     """Whether two sets of cotangents are equal but for rounding."""

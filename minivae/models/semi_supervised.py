@@ -19,8 +19,7 @@ from minivae.errors import DtypeError, ShapeError
 from minivae.estimator import choice, number, parameter
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE
-from minivae.models.vae.evaluation import Evaluation
-from minivae.models.vae.fitted import SAMPLES, WEIGHTS
+from minivae.models.vae.evaluation import SAMPLES, WEIGHTS, Evaluation
 from minivae.models.vae.model import OnEpoch, Path
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.objectives import ElboTerms, elbo_terms, sample_terms

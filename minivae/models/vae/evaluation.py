@@ -20,9 +20,10 @@ from minivae.objectives import ElboTerms, elbo_terms, sample_terms
 from minivae.randomness import stream
 from minivae.tensor import Array, no_grad
 
-__all__ = ["EVALUATION", "Evaluation"]
+__all__ = ["Evaluation"]
 
-EVALUATION = 4  # the number of its random stream
+# The numbered random streams: training, evaluation and sampling never disturb each other.
+WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR = range(8)
 NUMBERS_AT_ONCE = 2**21  # in the widest array of an evaluation, which bounds its memory
 
 

@@ -14,7 +14,7 @@ from minivae.distributions import MixturePrior
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.inference import estimate_from
 from minivae.latent_model import LatentModel
-from minivae.models.vae.evaluation import Evaluation
+from minivae.models.vae.evaluation import PIXELS, SAMPLES, Evaluation
 from minivae.models.vae.hyperparameters import HyperParameters
 from minivae.nn import Module
 from minivae.objectives import ElboTerms
@@ -22,9 +22,6 @@ from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, Tensor
 
 __all__ = ["FittedVAE"]
-
-# The numbered random streams: training, evaluation and sampling never disturb each other.
-WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR = range(8)
 
 
 class _State:

@@ -33,8 +33,9 @@ from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
 from minivae.models.vae import hyperparameters as rules
+from minivae.models.vae.evaluation import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS
 from minivae.models.vae.files import is_plain, params_from_json, params_to_json, reading
-from minivae.models.vae.fitted import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS, FittedVAE
+from minivae.models.vae.fitted import FittedVAE
 from minivae.models.vae.networks import Encoder, trunk
 from minivae.models.vae.objective import Objective
 from minivae.models.vae.prior_warmup import PriorWarmup, prior_of

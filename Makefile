@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-slow test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -17,11 +17,15 @@ help: ## list these commands
 train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in runs/
 	@$(PY) -m minivae train $(ARGS)
 
-test: $(VENV)/.test ## run the tests
-	@$(PY) -m pytest $(ARGS)
+# Two processes, each file in one of them: a fixture that files share is made once. -n 0 for a debugger.
+test: $(VENV)/.test ## run the tests but for the slow ones (five minutes on two cores)
+	@$(PY) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+
+test-slow: $(VENV)/.test ## run the tests that start, kill and compile processes, one after the other
+	@$(PY) -m pytest -m slow $(ARGS)
 
 test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
-	@build/lowest/bin/python -m pytest $(ARGS)
+	@build/lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
 
 mutants: $(VENV)/.test ## plant single mistakes, one at a time, and count those that no test notices
 	@$(PY) tests/mutants.py $(ARGS)

@@ -91,6 +91,7 @@ def test_what_is_true_for_all_indices_and_what_is_not(monkeypatch):
         check("TRUE.1", lambda rng, trial: wide)
 
 
+@pytest.mark.slow
 def test_a_flipped_sign_is_noticed():
     by, trials = flips.tests(), flips.trials()
     unnoticed = [label for label, wrong in trials if not flips.noticed(label, wrong, by[label])]

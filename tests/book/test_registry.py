@@ -74,6 +74,7 @@ def test_the_list_names_every_equation_within_80_columns():
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.slow
 def test_an_equation_is_printed_with_its_code_and_its_tests_pass(capfd):
     assert main(["eq", "mb.2"]) == 0
     output = capfd.readouterr().out

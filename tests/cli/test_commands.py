@@ -79,6 +79,7 @@ def test_the_record_reproduces_the_run(small_run):
     assert record["command"].startswith("minivae train --epochs 2 ")
 
 
+@pytest.mark.slow
 def test_train_prints_its_results_and_progress_apart(tmp_path):
     out = tmp_path / "run"
     status, stdout, stderr = run_process(
@@ -101,6 +102,7 @@ def test_train_prints_its_results_and_progress_apart(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no pseudo-terminals")
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar(tmp_path, few_digits):
     import fcntl
     import pty
@@ -147,6 +149,7 @@ def test_log_p_of_large_data_is_estimated_on_the_first_few(small_run, monkeypatc
     assert f"of the first 30, whose ELBO is {results.log_likelihood_elbo:.2f}" in results.as_table()
 
 
+@pytest.mark.slow
 def test_runs_are_numbered(minivae, tmp_path, monkeypatch, small):
     monkeypatch.chdir(tmp_path)
     np.savez("my data.npz", x=np.random.default_rng(0).normal(size=(60, 3)))
@@ -173,6 +176,7 @@ def test_data_of_ones_own_that_are_no_images(minivae, tmp_path, small):
     assert (tmp_path / "run" / "samples.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_cross_entropy_warns_in_one_line_and_has_no_likelihood(tmp_path, small):
     status, out, err = run_process(
         *("train", "--likelihood", "bernoulli", "--grey", "cross-entropy", "--epochs", "1"),

@@ -63,6 +63,7 @@ def test_a_run_leaves_its_model_its_record_and_pictures(faithful_run):
 
 
 @pytest.mark.filterwarnings("default::minivae.errors.ConvergenceWarning")
+@pytest.mark.slow
 def test_digits_are_shown_as_images_and_judged_on_test_data(minivae, tmp_path, few_digits):
     flags = ("--n-components", "4", "--covariance-type", "diag", "--reg-covar", "1", "--quiet")
     status, out, err = minivae("gmm", "--data", few_digits, "--out", tmp_path / "run", *flags)

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from minivae.cli import main
 
 
+@pytest.mark.slow
 def test_a_table_and_a_picture_of_one_datum(small_run, minivae, tmp_path):
     picture = tmp_path / "answers.png"
     status, out, err = minivae("infer", small_run, "--datum", 3, "--out", picture)

@@ -365,6 +365,7 @@ def test_in_a_process_of_its_own(tmp_path):
 # Folders -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_that_begin_together_have_a_folder_each(tmp_path):
     kinds = ("full", "diag", "tied", "spherical")
     flags = ("--n-components", 2, "--quiet")
@@ -386,6 +387,7 @@ def test_a_numbered_folder_is_taken_at_once_and_given_back(tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_runs_into_one_new_folder(tmp_path):
     flags = ("--n-components", 2, "--quiet", "--out", "run")
     runs = [start("gmm", "--seed", seed, *flags, cwd=tmp_path) for seed in range(3)]
@@ -402,6 +404,7 @@ def test_two_runs_into_one_new_folder(tmp_path):
     assert not list((tmp_path / "run").glob(".*"))
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_that_writes_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = new_run("a/run", "data")
@@ -458,6 +461,7 @@ def shell(command, cwd, **more):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.slow
 def test_closed_streams(tmp_path, small_run):
     result = shell(f"minivae info '{small_run}' >&-", tmp_path)
     assert result.returncode == 1
@@ -471,6 +475,7 @@ def test_closed_streams(tmp_path, small_run):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.slow
 def test_an_encoding_without_the_symbols(tmp_path):
     result = shell("minivae eq", tmp_path, PYTHONIOENCODING="ascii")
     assert (result.returncode, result.stderr) == (0, "")
@@ -479,6 +484,7 @@ def test_an_encoding_without_the_symbols(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.slow
 def test_an_interpreter_that_leaves_out_docstrings_and_assertions(tmp_path):
     result = shell("minivae eq ELBO.3 --test", tmp_path, PYTHONOPTIMIZE="2")
     assert result.returncode == 0, result.stdout + result.stderr

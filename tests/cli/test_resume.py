@@ -46,6 +46,7 @@ def start_training(small):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process can send Ctrl-C to one other alone")
+@pytest.mark.slow
 def test_ctrl_c_and_resume(minivae, undisturbed, start_training, tmp_path, small):
     run = tmp_path / "a run"
     process = start_training(run)
@@ -68,6 +69,7 @@ def test_ctrl_c_and_resume(minivae, undisturbed, start_training, tmp_path, small
     assert_same_run(run, undisturbed)
 
 
+@pytest.mark.slow
 def test_kill_and_resume(minivae, undisturbed, start_training, tmp_path):
     run = tmp_path / "run"
     process = start_training(run)
@@ -100,6 +102,7 @@ def test_stopped_before_the_first_checkpoint(minivae, undisturbed, tmp_path):
     assert record["hyper_parameters"]["epochs"] == 24
 
 
+@pytest.mark.slow
 def test_killed_between_history_and_checkpoint(minivae, undisturbed, start_training, tmp_path):
     run = tmp_path / "run"
     process = start_training(run)
@@ -223,6 +226,7 @@ def test_a_picture_that_is_a_link_is_not_written(minivae, undisturbed, tmp_path,
     assert outside.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_only_one_process_goes_on_with_a_run(minivae, undisturbed, start_training, tmp_path):
     run = tmp_path / "run"
     process = start_training(run)

@@ -650,6 +650,7 @@ def test_an_exception_leaves_nothing_behind_either():
     assert watched() is None
 
 
+@pytest.mark.slow
 def test_300_000_linked_nodes_are_freed_without_recursion():
     code = (
         "from minivae import Tensor\n"

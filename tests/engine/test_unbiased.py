@@ -140,6 +140,7 @@ def test_too_much_noise_to_integrate_is_sampled():
     assert jump.how.startswith("Sampled")
 
 
+@pytest.mark.slow
 def test_standard_errors_are_calibrated():
     def estimate(m, rng):  # skewed
         return m + rng.standard_normal() ** 2 - 1

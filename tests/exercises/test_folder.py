@@ -235,6 +235,7 @@ def test_outside_a_folder_of_exercises(tmp_path, monkeypatch, minivae):  # noqa:
     assert "cannot be read" in minivae("exercise", "list")[2]
 
 
+@pytest.mark.slow
 def test_pytest_gives_the_same_verdicts(folder):
     solve(folder, 1)
     answer(folder, 13, "return -0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)")

@@ -171,6 +171,7 @@ def test_an_answer_that_runs_wild_costs_its_own_verdict_only(what, tmp_path, mon
     assert len(shown) < 100_000
 
 
+@pytest.mark.slow
 def test_without_forks_a_check_is_a_python_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("minivae.exercises.processes._start", _Spawned)
     monkeypatch.setenv("PYTHONPATH", "nowhere")

@@ -120,6 +120,7 @@ def test_one_compilation_for_a_dtype():
 
 
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+@pytest.mark.slow
 def test_machine_code_is_made_anew_when_what_it_is_made_with_changes(run_python, tmp_path):
     package = shutil.copytree(Path(_jit.__file__).parent, tmp_path / "minivae_kernels")
     code = f"""
@@ -162,6 +163,7 @@ print("; damaged" in doctor._describe_cache(), file=__import__("sys").stderr, en
 
 
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+@pytest.mark.slow
 def test_a_damaged_file_in_the_cache_is_compiled_anew_with_one_warning(run_python, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     run = run_python(DAMAGED, **cache)
@@ -205,6 +207,7 @@ print(*[str(w.message) for w in caught], sep="\\n")
 
 
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+@pytest.mark.slow
 def test_a_full_disk_is_one_warning(run_python, tmp_path):
     run = run_python(FULL_DISK, NUMBA_CACHE_DIR=str(tmp_path))
     assert run.returncode == 0, run.stderr

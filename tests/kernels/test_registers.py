@@ -62,6 +62,7 @@ def test_the_product_suits_other_processors(features, machine, expected, run_pyt
     product_on(features, machine, expected, both, run_python, NUMBA_DISABLE_JIT="1")
 
 
+@pytest.mark.slow
 def test_processors_that_share_a_cache_do_not_share_machine_code(run_python, tmp_path):
     for features, expected in (({"avx512f": True}, (64, 32)), ({"avx2": True}, (32, 16))):
         product_on(

@@ -161,6 +161,7 @@ def test_the_installed_numba_is_one_that_is_known():
     assert tuple(map(int, low)) <= numba.version_info.short < (0, int(not_above))
 
 
+@pytest.mark.slow
 def test_a_process_may_end_while_helpers_are_awake(run_python):
     code = """
 import sys, numpy as np, minivae_kernels as kernels

@@ -231,6 +231,7 @@ def start(path, how):
     )
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     with start(tmp_path / "whole.npz", "fit") as whole:
         killed, kills = tmp_path / "killed.npz", 0

@@ -170,6 +170,7 @@ def test_over_all_minibatches_the_loss_has_the_mean_of_the_whole():
 # The estimator -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_with_few_labels_the_unlabelled_data_help():
     # Three patterns of 40 pixels, each datum one of them with three pixels of ten turned over, and
     # two labels a class, which show the patterns badly; 500 data without show them well. The same

@@ -444,6 +444,46 @@ def test_the_m_step():
         check(label, bind)
 
 
+@pytest.mark.equation("GMM.13", evaluated=True)
+def test_k_means_as_a_limit():
+    def bind(rng, trial):
+        X, mu = rng.standard_normal((5, 2)), rng.standard_normal((3, 2))
+        var = rng.uniform(0.2, 2)
+        model = GaussianMixture(
+            3, covariance_type="spherical", max_iter=0, means_init=mu,
+            weights_init=np.full(3, 1 / 3), precisions_init=np.full(3, 1 / var),
+        )  # fmt: skip
+        return {
+            "r": model.fit(X).predict_proba(X), "x": columns(X.T), "x_n": columns(X.T), "s": var,
+            r"\mu": columns(mu.T), "ranges": {"n": 5, "k": 3, "j": 3},
+        }  # fmt: skip
+
+    check("GMM.13", bind)
+    # and in the limit the nearest takes all, as in k-means
+    rng = np.random.default_rng(0)
+    X, mu = rng.standard_normal((50, 2)), rng.standard_normal((3, 2))
+    model = GaussianMixture(
+        3, covariance_type="spherical", max_iter=0, means_init=mu, reg_covar=0.0,
+        weights_init=np.full(3, 1 / 3), precisions_init=np.full(3, 1e8),
+    )  # fmt: skip
+    nearest = ((X[:, None] - mu) ** 2).sum(-1).argmin(axis=1)
+    np.testing.assert_array_equal(model.fit(X).predict_proba(X), np.eye(3)[nearest])
+
+
+@pytest.mark.equation("GMM.14", evaluated=True)
+def test_the_information_criterion():
+    def bind(rng, trial):
+        model, X, symbols, _ = mixture(rng)
+        log_p = model.fit(X).score_samples(X)
+        return {
+            r"\mathrm{BIC}": model.bic(X), r"\mathrm{df}": model.distribution_.n_parameters,
+            "p(x_n)": None, "x_n": [*range(1, 13)], "N": 12, "d": 2, "K": 2,
+            "p(x)": lambda n: math.exp(log_p[n - 1]), "ranges": {"n": 12},
+        }  # fmt: skip
+
+    check("GMM.14", bind)
+
+
 @pytest.mark.equation("GMM.11", evaluated=True)
 @pytest.mark.equation("GMM.12", evaluated=True)
 @pytest.mark.filterwarnings("ignore:.*did not converge")

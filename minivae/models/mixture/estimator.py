@@ -172,13 +172,13 @@ class Mixture(Estimator):
         return self.distribution_.sample(n_samples, stream(entropy_from(state), _SAMPLES))
 
     def bic(self, X: Any) -> float:
-        """-2 log-likelihood + p log N, with p free parameters: the lower the better."""
+        """-2 log-likelihood + df log N, with df free parameters, Eq. GMM.14; the least is best."""
         log_p = self._log_prob(X, "bic")
         n_parameters = self.distribution_.n_parameters
         return float(-2 * log_p.sum() + n_parameters * math.log(len(log_p)))
 
     def aic(self, X: Any) -> float:
-        """-2 log-likelihood + 2 p, with p free parameters: the lower the better."""
+        """-2 log-likelihood + 2 df, with df free parameters; the least is best."""
         log_p = self._log_prob(X, "aic")
         return float(-2 * log_p.sum() + 2 * self.distribution_.n_parameters)
 

@@ -108,7 +108,8 @@ def initialise(
 def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
     """Lloyd's steps from the centres, until they stand still; labelled rows stay where they belong.
 
-    A cluster without rows takes the row that is farthest from its centre.
+    Each row belongs to its nearest centre, the limit of Eq. GMM.13. A cluster without rows takes
+    the row that is farthest from its centre.
 
     Returns
     -------

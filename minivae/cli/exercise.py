@@ -58,6 +58,10 @@ def register(commands: Any) -> None:
     add("reset", reset, "put a file back as it was; yours is kept beside it", "required")
     solution_ = add("solution", solution, "show the solution, after a pass", "required")
     solution_.add_argument("--give-up", action="store_true", help="show it before a pass")
+    graduate_ = add("graduate", graduate, "train a VAE of digits with the answers that have passed")
+    graduate_.add_argument(
+        "--epochs", metavar="N", type=int, default=20, help="passes over the digits"
+    )
     progress_ = add("progress", progress, "say how far you are")
     progress_.add_argument("--json", action="store_true", help="print it as JSON, to be collected")
     class_ = add("class", whole_class, "mark a class's folders, or draw its collected progress")
@@ -275,6 +279,13 @@ def solution(arguments: argparse.Namespace) -> None:
         folder.give_up(exercise)
     print(f"The hole of {exercise.file}\n")
     print("\n".join(f"    {line}" for line in exercise.solution.splitlines()))
+
+
+def graduate(arguments: argparse.Namespace) -> None:
+    """Train with a student's answers."""
+    from minivae.cli import graduation  # loads the models, which no other exercise needs
+
+    graduation.run(arguments)
 
 
 def progress(arguments: argparse.Namespace) -> None:

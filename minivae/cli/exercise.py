@@ -12,6 +12,7 @@ from typing import Any
 
 from minivae.cli.keys import keys, wait_for_key
 from minivae.cli.terminal import say, table
+from minivae.equations import find_sources, prose, slug
 from minivae.exercises import Exercise, Verdict, catalogue
 from minivae.exercises.classroom import Class, collect, draw_class, mark, write_csv, write_page
 from minivae.exercises.folder import Folder
@@ -387,7 +388,19 @@ def _task(folder: Folder, exercise: Exercise) -> str:
     """What there is to do: the first lines of the student's file."""
     text = exercise.solved.split('"""')[1].strip()
     where = f"Fill the hole in {exercise.file}, then:"
-    return f"{text}\n\n{where} minivae exercise check {exercise.number}"
+    section = _section(exercise)
+    return f"{text}\n\n{section}{where} minivae exercise check {exercise.number}"
+
+
+def _section(exercise: Exercise) -> str:
+    """The section of the book to read, in a line; nothing where there is none."""
+    name, _, anchor = exercise.section.partition("#")
+    for page in find_sources().book.glob(f"[0-9][0-9]_{name}.md"):
+        title, *lines = prose(page.read_text(encoding="utf-8")).splitlines()
+        for line in lines:
+            if line.startswith("## ") and slug(line[3:]) == anchor:
+                return f"Read: {line[3:]}, in the chapter {title[2:]}\n"
+    return ""
 
 
 def _stamps(folder: Folder) -> dict[str, tuple[int, int]]:

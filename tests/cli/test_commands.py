@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from PIL import Image
 
 from cli.conftest import environment, run_process
 from minivae import VAE, datasets, recipe
+from minivae.cli import COMMANDS
 from minivae.cli.describe import best_epoch
 from minivae.cli.flags import hyper_parameters
 from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, frame_epochs
+from minivae.cli.terminal import Parser
 
 PICTURES = ("latent.png", "prior.png", "reconstructions.png", "learning_curve.png")
 
@@ -341,6 +344,14 @@ def test_doctor_finds_data(minivae, monkeypatch, tmp_path):
         (tmp_path / f"{name}-ubyte.gz").touch()
     monkeypatch.setenv("MINIVAE_DATA", str(tmp_path))
     assert re.search(rf"^mnist +{re.escape(str(tmp_path))}$", minivae("doctor")[1], re.M)
+
+
+def test_the_list_of_commands_says_what_the_commands_say_of_themselves():
+    for module, sentences in COMMANDS.items():
+        parsers = Parser().add_subparsers()
+        import_module(f"minivae.cli.{module}").register(parsers)
+        found = {action.dest: action.help for action in parsers._choices_actions}
+        assert found == sentences
 
 
 def test_no_command_prints_help(minivae):

@@ -155,12 +155,12 @@ def _adam(theta: Array, g: Array, m: Array, v: Array, t: int, *settings: float) 
     return new, first, second
 
 
-def _slope(logits: Array, x: Array) -> Array:
+def _slope(logits: Array, x: Array) -> Any:
     """The slope of -log p(x | z) by the logits."""
     return -kernels.binomial_log_prob_backward(np.ones(len(x)), logits, x, 1.0)
 
 
-def _elbo(x: Array, logits: Array, mu: Array, log_var: Array, z: Array, log_p: Array) -> Array:
+def _elbo(x: Array, logits: Array, mu: Array, log_var: Array, z: Array, log_p: Array) -> Any:
     return np.mean(log_p, axis=0) - ops.gaussian_kl(mu, log_var)
 
 
@@ -177,7 +177,7 @@ def _sample_by_sample(elbo: Function) -> Function:
     )
 
 
-def _responsibilities(log_pi: Array, log_density: Array, *_: Array) -> Array:
+def _responsibilities(log_pi: Array, log_density: Array, *_: Array) -> Any:
     log_joint = log_pi + log_density
     return np.exp(log_joint - ops.logsumexp(log_joint, 1, keepdims=True))
 
@@ -187,7 +187,7 @@ def _m_step(x: Array, r: Array) -> Any:
     return r.mean(axis=0), mu, np.stack([np.cov(x.T, aweights=w, bias=True) for w in r.T])
 
 
-def _kl_to_mixture(log_var: Array, log_pi: Array, log_components: Array) -> Array:
+def _kl_to_mixture(log_var: Array, log_pi: Array, log_components: Array) -> Any:
     entropy = 0.5 * np.sum(1 + np.log(2 * np.pi) + log_var, axis=1)
     return -entropy - ops.logsumexp(log_pi + log_components, -1).mean(axis=0)
 

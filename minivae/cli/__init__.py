@@ -40,7 +40,7 @@ COMMANDS = {
     "export": {"export": "write a run's model for another engine, and read it back"},
     "equation": {"eq": "an equation of the book: its code and its tests"},
     "exercise": {"exercise": "exercises: fill a hole, and be told what kind of mistake it is"},
-    "doctor": {"doctor": "versions, threads, the kernels' cache, data sets, and what is missing"},
+    "doctor": {"doctor": "what this machine has, what is missing, and what is slow and why"},
 }
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "prose",
     "read_registry",
     "read_terms",
+    "slug",
 ]
 
 _CARRIED = "_book"  # where an installed package keeps the book, its examples and its tests
@@ -257,6 +258,12 @@ def prose(text: str) -> str:
         for i in range(fence.line - 2, min(fence.line + fence.body.count("\n") + 1, len(lines))):
             lines[i] = ""
     return "\n".join(lines)
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    plain = re.sub(r"[`*$]|\]\([^)]*\)|\[", "", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
 def links(text: str) -> Iterator[Link]:

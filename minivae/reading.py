@@ -6,15 +6,18 @@
 - `shown`: text from a file on one line, printable and of bounded length.
 """
 
+from __future__ import annotations
+
 import errno
 import math
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-import numpy as np
+if TYPE_CHECKING:  # the command line speaks before NumPy is loaded
+    import numpy as np
 
 __all__ = ["opened", "read_array", "read_text", "refused", "shown"]
 
@@ -98,6 +101,8 @@ def read_array(file: IO[bytes], size: int, kind: type[ValueError], name: str) ->
         If the header makes no sense, or announces another number of bytes than there are; what
         follows the header has not been read then.
     """
+    import numpy as np
+
     try:
         major, _ = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0

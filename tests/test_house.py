@@ -220,7 +220,35 @@ def loaded_by(statement: str, *packages: str) -> set[str]:
 
 
 def test_importing_minivae_leaves_the_slow_packages_for_when_they_are_used():
-    assert loaded_by("import minivae", "matplotlib", "tqdm") == set()
+    slow = ("matplotlib", "tqdm", "numba", "numpy")
+    assert loaded_by("import minivae; dir(minivae)", *slow) == set()
+    models = "from minivae import VAE, GaussianMixture"
+    assert loaded_by(models, "matplotlib", "tqdm", "scipy.stats", "scipy.optimize") == set()
+
+
+def test_the_program_lists_its_commands_before_it_loads_numpy():
+    statement = "from minivae.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert loaded_by(statement, "numpy", "numba", "scipy", "minivae.models") == set()
+
+
+def test_what_minivae_exports_is_there_in_whatever_order_rooms_are_loaded():
+    script = """
+import minivae.gradcheck.report, minivae.figures, minivae
+assert minivae.gradcheck.__name__ == "gradcheck" and callable(minivae.gradcheck)
+assert all(hasattr(minivae, name) for name in minivae.__all__)
+assert set(minivae.__all__) <= set(dir(minivae))
+assert minivae.VAE is minivae.models.vae.VAE and minivae.ops.__name__ == "minivae.ops"
+try:
+    minivae.no_such_thing
+except AttributeError as error:
+    print("refused", error)
+"""
+    path = os.pathsep.join(str(ROOT / folder) for folder in (".", "kernels"))
+    result = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "refused module 'minivae' has no attribute 'no_such_thing'" in result.stdout
 
 
 def test_a_package_that_is_loaded_is_seen():

@@ -10,10 +10,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import minivae
 from minivae._starting import started
-from minivae.cli import doctor, equation, exercise, gmm, infer, inspect, train
 from minivae.cli.lock import release_all
 from minivae.cli.terminal import (
     Interrupted,
@@ -25,6 +25,23 @@ from minivae.cli.terminal import (
 )
 
 __all__ = ["main"]
+
+# The commands by the module that has them, with what the list says of each. A module is loaded for
+# its own command alone: the list is there before NumPy and Numba are.
+COMMANDS = {
+    "train": {"train": "train a VAE on handwritten digits, or on other data"},
+    "inspect": {
+        "sample": "draw data from a trained model",
+        "reconstruct": "encode data and decode their codes",
+        "info": "what a run's checkpoint holds",
+    },
+    "infer": {"infer": "methods of inference side by side, for one datum"},
+    "gmm": {"gmm": "fit a Gaussian mixture by EM to Old Faithful, or to other data"},
+    "export": {"export": "write a run's model for another engine, and read it back"},
+    "equation": {"eq": "an equation of the book: its code and its tests"},
+    "exercise": {"exercise": "exercises: fill a hole, and be told what kind of mistake it is"},
+    "doctor": {"doctor": "what this machine has, what is missing, and what is slow and why"},
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> None:
-    parser, commands = _parsers()
+    parser, commands = _parsers(argv[0] if argv else "")
     if not argv:
         parser.print_help()
         return
@@ -82,8 +99,8 @@ def _run(argv: list[str]) -> None:
     arguments.run(arguments)
 
 
-def _parsers() -> tuple[Parser, dict[str, Parser]]:
-    """Return the parser of all, and those of the commands by name."""
+def _parsers(wanted: str) -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of all, and those of the commands by name; only the wanted one is whole."""
     parser = Parser(
         prog="minivae",
         description="Deep latent-variable models from scratch. 'minivae train' is the place to "
@@ -92,8 +109,12 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (train, inspect, infer, gmm, equation, exercise, doctor):
-        module.register(commands)
+    for module, sentences in COMMANDS.items():
+        if wanted in sentences:
+            import_module(f"minivae.cli.{module}").register(commands)
+        else:
+            for name, sentence in sentences.items():
+                commands.add_parser(name, help=sentence)
     return parser, commands.choices
 
 

@@ -1,4 +1,4 @@
-"""``minivae doctor``: what this machine has, and what is missing."""
+"""``minivae doctor``: what this machine has, what is missing, and what is slow and why."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import pickletools
 import platform
 import shutil
 from collections import deque
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ import minivae
 import minivae_kernels
 from minivae.cli.terminal import add_quiet, table
 from minivae.datasets.published import PUBLISHED, find_published
-from minivae_kernels import _loops, threads
+from minivae_kernels import _loops, registers, threads
 from minivae_kernels._native import INTERPRETED
 
-__all__ = ["kernel_cache", "kernels_are_compiled", "register", "versions"]
+__all__ = ["kernel_cache", "kernels_are_compiled", "register", "slow_because", "versions"]
+
+FULL = 20e6  # bytes that are left of a disk that counts as full
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "doctor",
-        help="versions, threads, the kernels' cache, data sets, and what is missing",
-        description="Say what this machine has, and what is missing.",
+        help="what this machine has, what is missing, and what is slow and why",
+        description="Say what this machine has, what is missing, and what is slow and why.",
     )
     add_quiet(parser)
     parser.set_defaults(run=doctor)
@@ -37,10 +40,41 @@ def doctor(arguments: argparse.Namespace) -> None:
     rows += [("platform", platform.platform()), ("processors", _processors())]
     threads = minivae_kernels.get_num_threads()
     rows += [("threads", f"{threads} (MINIVAE_NUM_THREADS sets how many)")]
+    rows += [("vectors", f"{8 * registers.BYTES} bits, {registers.COUNT} registers")]
     rows += [("kernel cache", _describe_cache()), ("optdigits", "in the package")]
     rows += [("faithful", "in the package")]
     rows += [(name, _describe_published(name)) for name in PUBLISHED]
     print(table(rows, indent=0))
+    slow = list(slow_because())
+    print(f"\nWhat is slow here, and why:\n\n{table(slow)}" if slow else "\nNothing is slow here.")
+
+
+def slow_because() -> Iterator[tuple[str, str]]:
+    """What makes minivae slower than it need be, each with its reason and what can be done."""
+    cpus, used = threads.available_cpus(), minivae_kernels.get_num_threads()
+    if INTERPRETED:
+        yield "kernels", "NUMBA_DISABLE_JIT is set: every loop runs in Python; unset it"
+    if cpus == 1:
+        here = os.cpu_count() or 1
+        why = "this machine has one" if here == 1 else f"of {here}, by its affinity or its quota"
+        yield "processors", f"one for this process ({why}): nothing runs beside anything else"
+    elif used == 1:
+        yield "threads", f"one on {cpus} processors: MINIVAE_NUM_THREADS sets how many"
+    if registers.BYTES < 32 and platform.machine().lower() in ("x86_64", "amd64"):
+        yield (
+            "vectors",
+            "the processor says that it has no AVX2: a vector holds 4 numbers, not 8 or 16. In a "
+            "virtual machine, let it see the host's processor",
+        )
+    folder = kernel_cache()
+    if INTERPRETED:
+        return
+    if folder is None:
+        yield "kernel cache", "no folder can be written: every process compiles its kernels afresh"
+    elif not any(folder.glob("*.nbc")):
+        yield "first run", "no kernels are compiled yet: the first run compiles what it calls"
+    elif shutil.disk_usage(folder).free < FULL:
+        yield "kernel cache", "the disk is full: what is not there yet is compiled in each process"
 
 
 def versions() -> dict[str, str]:
@@ -91,7 +125,7 @@ def _describe_cache() -> str:
     found = f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"
     if damaged := [f.name for f in sorted(folder.glob("*.nb[ci]")) if not _is_whole(f)]:
         found += f"; damaged, to be compiled anew when next called: {', '.join(damaged)}"
-    if folder.is_dir() and shutil.disk_usage(folder).free < 20e6:
+    if folder.is_dir() and shutil.disk_usage(folder).free < FULL:
         found += "; the disk is full, so that each process compiles afresh"
     return found
 

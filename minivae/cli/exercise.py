@@ -12,6 +12,7 @@ from typing import Any
 
 from minivae.cli.keys import keys, wait_for_key
 from minivae.cli.terminal import say, table
+from minivae.equations import find_sources, prose, slug
 from minivae.exercises import Exercise, Verdict, catalogue
 from minivae.exercises.classroom import Class, collect, draw_class, mark, write_csv, write_page
 from minivae.exercises.folder import Folder
@@ -58,6 +59,10 @@ def register(commands: Any) -> None:
     add("reset", reset, "put a file back as it was; yours is kept beside it", "required")
     solution_ = add("solution", solution, "show the solution, after a pass", "required")
     solution_.add_argument("--give-up", action="store_true", help="show it before a pass")
+    graduate_ = add("graduate", graduate, "train a VAE of digits with the answers that have passed")
+    graduate_.add_argument(
+        "--epochs", metavar="N", type=int, default=20, help="passes over the digits"
+    )
     progress_ = add("progress", progress, "say how far you are")
     progress_.add_argument("--json", action="store_true", help="print it as JSON, to be collected")
     class_ = add("class", whole_class, "mark a class's folders, or draw its collected progress")
@@ -277,6 +282,13 @@ def solution(arguments: argparse.Namespace) -> None:
     print("\n".join(f"    {line}" for line in exercise.solution.splitlines()))
 
 
+def graduate(arguments: argparse.Namespace) -> None:
+    """Train with a student's answers."""
+    from minivae.cli import graduation  # loads the models, which no other exercise needs
+
+    graduation.run(arguments)
+
+
 def progress(arguments: argparse.Namespace) -> None:
     """Say how far the student is."""
     folder = _folder()
@@ -376,7 +388,19 @@ def _task(folder: Folder, exercise: Exercise) -> str:
     """What there is to do: the first lines of the student's file."""
     text = exercise.solved.split('"""')[1].strip()
     where = f"Fill the hole in {exercise.file}, then:"
-    return f"{text}\n\n{where} minivae exercise check {exercise.number}"
+    section = _section(exercise)
+    return f"{text}\n\n{section}{where} minivae exercise check {exercise.number}"
+
+
+def _section(exercise: Exercise) -> str:
+    """The section of the book to read, in a line; nothing where there is none."""
+    name, _, anchor = exercise.section.partition("#")
+    for page in find_sources().book.glob(f"[0-9][0-9]_{name}.md"):
+        title, *lines = prose(page.read_text(encoding="utf-8")).splitlines()
+        for line in lines:
+            if line.startswith("## ") and slug(line[3:]) == anchor:
+                return f"Read: {line[3:]}, in the chapter {title[2:]}\n"
+    return ""
 
 
 def _stamps(folder: Folder) -> dict[str, tuple[int, int]]:

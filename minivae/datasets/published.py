@@ -5,10 +5,8 @@ images circulate in different gzip wrappings.
 """
 
 import hashlib
-import http.client
 import os
 import re
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +199,8 @@ def _download(name: str, tried: list[str]) -> dict[str, bytes]:
 
 def _fetch(name: str, role: str, tried: list[str]) -> tuple[bytes, bytes]:
     """Return a file as it was sent and uncompressed, from the first host with the right one."""
+    from http.client import HTTPException
+
     published = PUBLISHED[name]
     for host in published.hosts:
         url = f"{host}{IDX_FILES[role]}.gz"
@@ -208,7 +208,7 @@ def _fetch(name: str, role: str, tried: list[str]) -> tuple[bytes, bytes]:
             sent = _read_url(url)
             content = decompress(sent, "what was sent")
             _verify(name, role, hashlib.sha256(content).hexdigest(), "what was sent is not")
-        except (DatasetError, OSError, http.client.HTTPException) as error:
+        except (DatasetError, OSError, HTTPException) as error:
             reason = shown(str(error).removeprefix("<urlopen error ").removesuffix(">"))
             tried.append(f"{url} ({reason})")
         else:
@@ -222,9 +222,11 @@ def _fetch(name: str, role: str, tried: list[str]) -> tuple[bytes, bytes]:
 
 def _read_url(url: str) -> bytes:
     """Return what a host sends, with a progress bar if a person is watching."""
+    from urllib.request import urlopen
+
     from tqdm import tqdm
 
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+    with urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
         size = response.headers.get("Content-Length")
         chunks = []
         with tqdm(

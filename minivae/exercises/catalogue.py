@@ -111,6 +111,14 @@ class Exercise:
         return tuple(self.author.EQUATIONS)
 
     @property
+    def section(self) -> str:
+        """The book's section that it belongs to, ``"kl_and_elbo#two-terms"``; "" if there is none.
+
+        The name of the chapter's file without its number, and the heading's anchor.
+        """
+        return str(getattr(self.author, "SECTION", ""))
+
+    @property
     def hints(self) -> Sequence[str]:
         """Three, the last nearly the answer."""
         return tuple(self.author.HINTS)

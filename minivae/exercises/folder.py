@@ -36,6 +36,7 @@ Read what the file asks for, fill the hole, save, and in this folder type
     minivae exercise reset NN       the file as it was; yours is kept beside it
     minivae exercise solution NN    after a pass, or with --give-up
     minivae exercise list           all of them, and which are done
+    minivae exercise graduate       train a VAE with the answers that have passed
 
 `pytest` in this folder gives the same verdicts. The exercises build on each
 other in ideas, not in code: each can be done without the others. What they

@@ -25,7 +25,7 @@ from minivae.exercises.catalogue import Exercise, hole
 from minivae.exercises.judging import Mistake, other_numbers
 from minivae.exercises.verdict import Kind, Verdict
 
-__all__ = ["judge", "judge_function", "read_text", "say", "todo"]
+__all__ = ["describe", "judge", "judge_function", "read_text", "say", "todo"]
 
 LARGEST = 1_000_000  # bytes in a file that a student hands in
 KEPT = 2000  # the last characters that an answer prints
@@ -90,7 +90,7 @@ def _judge(
         line = f": {error.text.strip()}" if inside and error.text else ""
         diagnosis = f"{where} is not Python, {error.msg}{line}"
     except (Exception, SystemExit) as error:
-        diagnosis = _describe(error, name)
+        diagnosis = describe(error, name)
         found = {"traceback": traceback.format_exc()}
     if kind == "error":
         found.setdefault("traceback", traceback.format_exc())
@@ -208,7 +208,7 @@ def _still_raises(error: BaseException, text: str, name: str) -> str:
     return f"{said}: delete that line"
 
 
-def _describe(error: BaseException, name: str) -> str:
+def describe(error: BaseException, name: str) -> str:
     """An exception as a sentence, with the line of the student's file that it came from."""
     if isinstance(error, SystemExit):
         return "The answer calls exit(): a check cannot go on after it"

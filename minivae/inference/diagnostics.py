@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from minivae.tensor import Array
 
@@ -101,6 +100,8 @@ def _split(draws: Array) -> Array:
 
 def _normal_ranks(draws: Array) -> Array:
     """Normal scores of the ranks among all draws of all chains; ties get their average rank."""
+    from scipy.stats import rankdata  # scipy.stats takes longer to load than all the rest
+
     S = draws.shape[0] * draws.shape[1]
     ranks = rankdata(draws.reshape(S, -1), axis=0).reshape(draws.shape)
     scores: Array = ndtri((ranks - 0.375) / (S + 0.25))

@@ -9,7 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from minivae.equations import LABEL, Registry, Sources, fences, links, locate, prose, read_registry
+from minivae.equations import (
+    LABEL,
+    Registry,
+    Sources,
+    fences,
+    links,
+    locate,
+    prose,
+    read_registry,
+    slug,
+)
 
 ENDINGS = ["What the code does", "How it is checked", "Questions"]
 GLOSSARY = "13_glossary.md"
@@ -223,12 +233,6 @@ def listings(book: Book) -> Iterator[str]:
                 r"Figure: \[`examples/\w+\.py`\]\(\.\./examples/\w+\.py\)\s+\S", paragraph
             ):
                 yield f"{path.name}: not a figure's form: {paragraph[:60]}"
-
-
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    plain = re.sub(r"[`*$]|\]\([^)]*\)|\[", "", heading).strip().lower()
-    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
 def dead_links(book: Book) -> Iterator[str]:

@@ -9,6 +9,8 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +18,12 @@ from PIL import Image
 
 from cli.conftest import environment, run_process
 from minivae import VAE, datasets, recipe
+from minivae.cli import COMMANDS, doctor
 from minivae.cli.describe import best_epoch
 from minivae.cli.flags import hyper_parameters
 from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, frame_epochs
+from minivae.cli.terminal import Parser
 
 PICTURES = ("latent.png", "prior.png", "reconstructions.png", "learning_curve.png")
 
@@ -336,11 +340,46 @@ def test_doctor_reports_what_there_is(minivae, monkeypatch, tmp_path):
     assert "set MINIVAE_DATA to it" in " ".join(out.split())
 
 
+SLOW = [
+    ({"doctor.threads.available_cpus": lambda: 1, "doctor.os.cpu_count": lambda: 8}, "of 8, by"),
+    ({"doctor.threads.available_cpus": lambda: 1, "doctor.os.cpu_count": lambda: 1}, "has one"),
+    ({"doctor.threads.available_cpus": lambda: 4, "doctor.minivae_kernels.get_num_threads":
+      lambda: 1}, "MINIVAE_NUM_THREADS"),
+    ({"doctor.registers.BYTES": 16, "doctor.platform.machine": lambda: "x86_64"}, "no AVX2"),
+    ({"doctor.kernel_cache": lambda: None}, "every process compiles"),
+    ({"doctor.kernel_cache": lambda: Path("/nowhere")}, "the first run compiles"),
+    ({"doctor.FULL": 1e30}, "the disk is full"),
+    ({"doctor.INTERPRETED": True}, "NUMBA_DISABLE_JIT is set"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("machine", "said"), SLOW)
+def test_doctor_says_what_is_slow_and_why(minivae, monkeypatch, machine, said):
+    fast = {"doctor.threads.available_cpus": lambda: 4, "doctor.registers.BYTES": 32,
+            "doctor.minivae_kernels.get_num_threads": lambda: 4, "doctor.FULL": 0}  # fmt: skip
+    for name, value in fast.items():
+        monkeypatch.setattr(f"minivae.cli.{name}", value)
+    if not doctor.INTERPRETED:
+        assert "Nothing is slow here." in minivae("doctor")[1] or not doctor.kernels_are_compiled()
+    for name, value in machine.items():
+        monkeypatch.setattr(f"minivae.cli.{name}", value)
+    slow = " ".join(minivae("doctor")[1].partition("What is slow here, and why:")[2].split())
+    assert said in slow
+
+
 def test_doctor_finds_data(minivae, monkeypatch, tmp_path):
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"{name}-ubyte.gz").touch()
     monkeypatch.setenv("MINIVAE_DATA", str(tmp_path))
     assert re.search(rf"^mnist +{re.escape(str(tmp_path))}$", minivae("doctor")[1], re.M)
+
+
+def test_the_list_of_commands_says_what_the_commands_say_of_themselves():
+    for module, sentences in COMMANDS.items():
+        parsers = Parser().add_subparsers()
+        import_module(f"minivae.cli.{module}").register(parsers)
+        found = {action.dest: action.help for action in parsers._choices_actions}
+        assert found == sentences
 
 
 def test_no_command_prints_help(minivae):

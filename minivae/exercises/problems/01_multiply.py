@@ -26,6 +26,7 @@ def multiply_vjp(g, out, x, y):
 from minivae.exercises.judging import Wrong, check_vjp, draw
 
 EQUATIONS = ["AD.2"]
+SECTION = "reverse_mode#one-operation"
 
 HINTS = [
     "The Jacobian of an element-wise operation is diagonal: each element of out depends on one "

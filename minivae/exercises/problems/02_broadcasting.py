@@ -26,6 +26,7 @@ def unbroadcast(g, shape):
 from minivae.exercises.judging import Wrong, call, check_value, check_vjp, draw, fail, named
 
 EQUATIONS = ["AD.4"]
+SECTION = "reverse_mode#broadcasting"
 
 HINTS = [
     "Write down which axes of g come from repetition. There are two kinds: axes in front that the "

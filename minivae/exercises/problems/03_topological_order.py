@@ -37,6 +37,7 @@ import numpy as np
 from minivae.exercises.judging import SALT, Wrong, call, fail
 
 EQUATIONS = ["AD.3"]
+SECTION = "reverse_mode#the-walk"
 
 HINTS = [
     "Try x -> y -> z with z made from x as well. Which of the two must wait, and for whom? A walk "

@@ -28,6 +28,7 @@ def f_vjp(g, out, x):
 from minivae.exercises.judging import Wrong, check_vjp, combined, draw
 
 EQUATIONS = ["AD.3"]
+SECTION = "reverse_mode#the-walk"
 
 HINTS = [
     "Draw the graph: x feeds s; s feeds the product directly, and sin(s), which feeds the product "

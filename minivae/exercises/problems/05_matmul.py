@@ -24,6 +24,7 @@ def matmul_vjp(g, out, A, B):
 from minivae.exercises.judging import Wrong, check_vjp, draw
 
 EQUATIONS = ["AD.6"]
+SECTION = "reverse_mode#five-derivations"
 
 HINTS = [
     "Y[i, j] = sum over k of A[i, k] B[k, j]. Which elements of Y does A[i, k] take part in, and "

@@ -35,6 +35,7 @@ def activations_vjp(g, tanh_x, softplus_x, x):
 from minivae.exercises.judging import Wrong, call, check_function, check_vjp, draw, fail, named
 
 EQUATIONS = ["AD.2"]
+SECTION = "reverse_mode#one-operation"
 
 HINTS = [
     "Differentiate both by hand. Then look whether the result can be written with the output: "

@@ -22,6 +22,7 @@ def logsumexp(a):
 from minivae.exercises.judging import Wrong, check_function, draw
 
 EQUATIONS = ["AD.7"]
+SECTION = "reverse_mode#five-derivations"
 
 HINTS = [
     "exp(710) is infinite in double precision, and exp(-750) is 0. What can be subtracted from all "

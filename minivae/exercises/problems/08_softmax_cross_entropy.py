@@ -42,6 +42,7 @@ from minivae.exercises.judging import (
 )
 
 EQUATIONS = ["AD.7"]
+SECTION = "reverse_mode#five-derivations"
 
 HINTS = [
     "The loss has two terms. Differentiate logsumexp(a[n]) by a[n, k] with equation AD.7, then the "

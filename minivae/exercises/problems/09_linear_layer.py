@@ -27,6 +27,7 @@ def layer_vjp(g, out, X, W, b):
 from minivae.exercises.judging import Wrong, check_vjp, draw
 
 EQUATIONS = ["MLP.4", "AD.4"]
+SECTION = "networks#its-gradient"
 
 HINTS = [
     "Go back one step at a time. What is the cotangent of A = X @ W + b, when that of tanh(A) is "

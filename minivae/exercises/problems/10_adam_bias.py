@@ -28,6 +28,7 @@ def adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["OPT.2", "OPT.4"]
+SECTION = "networks#adam"
 
 HINTS = [
     "After one step from zero, m is (1 - beta1) g. By what must it be divided to be g? And after "

@@ -26,6 +26,7 @@ def bernoulli_log_prob(x, logits):
 from minivae.exercises.judging import Mistake, Wrong, check_function, combined, draw, fail
 
 EQUATIONS = ["LIK.1"]
+SECTION = "families#on-or-off-the-bernoulli"
 
 HINTS = [
     "Start from x log p + (1 - x) log(1 - p), and put p = 1 / (1 + exp(-l)) into both logarithms. "

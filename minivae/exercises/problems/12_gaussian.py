@@ -21,6 +21,7 @@ def gaussian_log_prob(x, mu, log_var):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["LIK.3"]
+SECTION = "families#real-values-the-gaussian-and-its-floor"
 
 HINTS = [
     "Take the logarithm of the density of one Gaussian, exp(-(x - mu)**2 / (2 var)) / sqrt(2 pi "

@@ -20,6 +20,7 @@ def kl_standard_normal(mu, log_var):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["KL.4"]
+SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [
     "KL = E_q[log q(z)] - E_q[log p(z)]. Under q, what are the means of (z - mu)**2 and of z**2?",

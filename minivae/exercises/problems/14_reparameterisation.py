@@ -26,6 +26,7 @@ def sample_vjp(g, out, mu, log_var, eps):
 from minivae.exercises.judging import Wrong, call, check_function, check_vjp, combined, draw, named
 
 EQUATIONS = ["REP.1", "REP.2"]
+SECTION = "reparameterisation#moving-the-parameters-into-the-function"
 
 HINTS = [
     "Both derivatives are element-wise. mu enters as it is; log_var enters through "

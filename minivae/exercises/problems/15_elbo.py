@@ -31,6 +31,7 @@ def elbo(x, logits, mu, log_var):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["ELBO.3", "ELBO.4"]
+SECTION = "kl_and_elbo#two-terms"
 
 HINTS = [
     "The two functions above are all you need. Which of the two terms is an expectation that has "

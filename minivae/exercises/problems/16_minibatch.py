@@ -21,6 +21,7 @@ def log_posterior(log_likelihoods, log_prior, n_total):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["MB.2"]
+SECTION = "minibatches#the-estimate"
 
 HINTS = [
     "What is a sum over all data, and what is not? Only the sum has to be scaled from M data to N.",

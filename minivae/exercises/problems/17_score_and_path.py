@@ -28,6 +28,7 @@ def gradients(values, slopes, log_var, eps):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["SCORE.1", "SCORE.2", "REP.2"]
+SECTION = "reparameterisation#differentiating-the-density"
 
 HINTS = [
     "One way differentiates log q and uses the values of f; the other differentiates z and uses "

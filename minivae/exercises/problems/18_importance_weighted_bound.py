@@ -22,6 +22,7 @@ def importance_weighted_bound(log_weights):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["IWAE.2"]
+SECTION = "tighter_bounds#the-importance-weighted-bound"
 
 HINTS = [
     "Which comes first, the mean or the logarithm? And along which axis do the samples lie?",

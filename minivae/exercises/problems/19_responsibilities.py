@@ -23,6 +23,7 @@ def responsibilities(log_pi, log_density):
 from minivae.exercises.judging import Wrong, check_function, check_logarithm, combined, draw
 
 EQUATIONS = ["GMM.2"]
+SECTION = "mixtures_and_em#the-model-and-its-posterior"
 
 HINTS = [
     "Bayes' rule: the weight of a component times its density there, divided by the sum of that "

@@ -25,6 +25,7 @@ def m_step(x, r):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GMM.4", "GMM.5", "GMM.6"]
+SECTION = "mixtures_and_em#the-m-step"
 
 HINTS = [
     "Begin with N_k, the number of data that component k answers for: the sum of r over the data.",

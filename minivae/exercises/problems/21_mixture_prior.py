@@ -32,6 +32,7 @@ def kl_to_mixture(log_var, log_pi, log_components):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GAUSS.3", "PRIOR.1", "PRIOR.2"]
+SECTION = "mixtures_and_em#where-the-two-models-meet"
 
 HINTS = [
     "Three steps: the entropy of each q, from its log-variances; log p(z_s) of each sample; the "

@@ -27,6 +27,7 @@ def best_encoder(x, W, m, sigma):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["PPCA.4", "PPCA.5"]
+SECTION = "linear_vae#probabilistic-pca"
 
 HINTS = [
     "First M, of shape (K, K). Then the equation's mean for one x; for the rows of x at once, "

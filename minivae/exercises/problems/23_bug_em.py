@@ -32,6 +32,7 @@ def em_iteration(x, pi, mu, var):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["GMM.2", "GMM.4", "GMM.5", "GMM.6"]
+SECTION = "mixtures_and_em#the-m-step"
 
 HINTS = [
     "EM has three kinds of parameters. Follow each of them from the top of the function to its "

@@ -24,6 +24,7 @@ from minivae.exercises.judging import Wrong, call, check_function, combined, dra
 from minivae.exercises.verdict import Row
 
 EQUATIONS = ["LIK.1"]
+SECTION = "families#on-or-off-the-bernoulli"
 
 HINTS = [
     "Try one pixel with x = 0 and the logit 40. What should the loss be? What is it, and what is "

@@ -26,6 +26,7 @@ def importance_weighted_bound(log_likelihood, log_prior, log_q):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["IWAE.1", "IWAE.2"]
+SECTION = "tighter_bounds#the-importance-weighted-bound"
 
 HINTS = [
     "A weight is what is wanted, over what was drawn from. Which of the three densities stand "

@@ -26,6 +26,7 @@ def responsibilities(x, pi, mu, Sigma):
 from minivae.exercises.judging import Wrong, check_function, check_logarithm, combined, draw
 
 EQUATIONS = ["GMM.1", "GMM.2"]
+SECTION = "mixtures_and_em#the-model-and-its-posterior"
 
 HINTS = [
     "A row of r is a distribution over the labels of one datum. What must each row sum to? Of what "

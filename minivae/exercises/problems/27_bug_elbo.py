@@ -34,6 +34,7 @@ def elbo(log_likelihood, mu, log_var, z):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["ELBO.3", "KL.4"]
+SECTION = "kl_and_elbo#two-terms"
 
 HINTS = [
     "Count the terms of the equation, and then those of the code.",

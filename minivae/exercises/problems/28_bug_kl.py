@@ -21,6 +21,7 @@ def kl_of_gaussians(mu, sigma, mu_p, sigma_p):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["KL.5"]
+SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [
     "Units. If z is in metres, so are mu and sigma, and a KL has no unit. Which term of the code "

@@ -27,6 +27,7 @@ def pick_vjp(g, x, index):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["AD.10"]
+SECTION = "reverse_mode#five-derivations"
 
 HINTS = [
     "Try index = [0, 0] and g = [[1.0], [2.0]] for an x with one column. What should come out, and "

@@ -40,6 +40,7 @@ def gradients(mu, log_var, W, b, x, eps):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["VAE.4", "REP.1", "LIK.1", "KL.4"]
+SECTION = "vae#objective-and-algorithm"
 
 HINTS = [
     "Go backwards from the loss: to the logits, from there to W, b and z, from z to mu and "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from minivae.models.vae.hyperparameters import HyperParameters
 from minivae.nn import Module
 from minivae.objectives import ElboTerms
 from minivae.randomness import entropy_from, stream
+from minivae.stored import StoredRows, data_at_door
 from minivae.tensor import Array, Tensor
 
 __all__ = ["FittedVAE"]
@@ -98,17 +100,20 @@ class FittedVAE(HyperParameters, _State):
             widest=max(D, components * K, *settings.hidden),
         )  # fmt: skip
 
-    def _checked(self, X: Any, operation: str) -> Array:
+    def _checked(self, X: Any, operation: str) -> Any:
         """Data of the right width inside the likelihood's support, as the likelihood takes them."""
         self._require_fitted(operation, "model_")
-        X = check_data(X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_)
-        self.likelihood_.check(X)
-        return self._as_taken(X)
+        return self._as_taken(
+            data_at_door(
+                X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
+                check=self.likelihood_.check,
+            )
+        )  # fmt: skip
 
-    def _as_taken(self, X: Array) -> Array:
-        """What the likelihood makes of the data; the same in each call."""
-        taken: Array = self.likelihood_.as_taken(X, stream(self._entropy_, PIXELS))
-        return taken
+    def _as_taken(self, X: Any) -> Any:
+        """What the likelihood makes of the data, in memory or on disk; the same in each call."""
+        take, pixels = self.likelihood_.as_taken, partial(stream, self._entropy_, PIXELS)
+        return X.taken(take, pixels) if isinstance(X, StoredRows) else take(X, pixels())
 
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:

@@ -66,7 +66,11 @@ def counted_from(first: int) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        moved = re.sub(r"\bX\[(\d+)", lambda row: f"X[{int(row[1]) + first}", str(error))
+        moved = re.sub(
+            r"\b(X|sample_weight|labels)\[(\d+)",
+            lambda row: f"{row[1]}[{int(row[2]) + first}",
+            str(error),
+        )
         raise type(error)(moved) from None
 
 
@@ -99,9 +103,10 @@ class StoredRows:
             raise ShapeError(f"{found}; it must be (N, D), or images (N, H, W)")
         if source.dtype.kind not in "iufb":
             raise DtypeError(f"{found} and dtype {source.dtype}; it must hold real numbers")
-        self.source, self.scale = source, scale
+        self.source: Any = source
+        self.scale = scale
         self.dtype = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
-        self.shape = (source.shape[0], math.prod(source.shape[1:]))
+        self.shape: tuple[int, int] = (int(source.shape[0]), math.prod(source.shape[1:]))
         self._selected: Array | None = None
         self._check: Callable[[Array], object] | None = None
         self._operation = "StoredRows"
@@ -217,7 +222,7 @@ class StoredRows:
     @property
     def block_rows(self) -> int:
         """How many rows a block has: whole chunks of a file that has chunks, about a megabyte."""
-        row = self.shape[1] * self.source.dtype.itemsize
+        row = self.shape[1] * int(self.source.dtype.itemsize)
         rows = max(1, BLOCK_BYTES // row)
         chunks = getattr(self.source, "chunks", None)
         chunk = chunks[0] if isinstance(chunks, tuple) and chunks else 0
@@ -227,7 +232,7 @@ class StoredRows:
 
     def pool_blocks(self, batch_size: int) -> int:
         """How many blocks are in memory together; at least a batch's worth."""
-        size = self.block_rows * self.shape[1] * self.source.dtype.itemsize
+        size = self.block_rows * self.shape[1] * int(self.source.dtype.itemsize)
         most = max(1, min(POOL, _LARGEST_POOL // size))
         return max(most, -(-batch_size // self.block_rows))
 
@@ -248,9 +253,9 @@ def data_at_door(
         As ``minivae.checks.check_data`` does, and what ``check`` of rows raises.
     """
     if not is_stored(X):
-        rows = check_data(X, operation, dtype=dtype, n_features=n_features)
-        check(rows)
-        return rows
+        data = check_data(X, operation, dtype=dtype, n_features=n_features)
+        check(data)
+        return data
     if not isinstance(X, StoredRows):
         if len(X.shape) > 2:
             raise ShapeError(
@@ -264,7 +269,8 @@ def data_at_door(
         raise ShapeError(
             f"{operation}: X has shape {X.shape}; the model takes rows of {n_features}"
         )
-    return X.at_door(operation, dtype, check)
+    rows: StoredRows = X
+    return rows.at_door(operation, dtype, check)
 
 
 def shuffled(
@@ -386,4 +392,5 @@ class _Pools:
         places = self.place[rows // self.B] + rows % self.B
         if self.buffer.dtype.kind == "f" and self.buffer.dtype.itemsize in (4, 8):
             return kernels.take_rows(self.buffer, places)
-        return self.buffer[places]
+        found: Array = self.buffer[places]
+        return found

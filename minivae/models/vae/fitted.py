@@ -15,6 +15,7 @@ from minivae.distributions import MixturePrior
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.inference import estimate_from
 from minivae.latent_model import LatentModel
+from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import PIXELS, SAMPLES, Evaluation
 from minivae.models.vae.hyperparameters import HyperParameters
 from minivae.nn import Module
@@ -150,6 +151,7 @@ class FittedVAE(HyperParameters, _State):
         """
         return self._elbo_terms(X, eps, "elbo_terms")
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
     def elbo(self, X: Any, eps: Any = None) -> Array:
         """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.3.
 
@@ -189,6 +191,7 @@ class FittedVAE(HyperParameters, _State):
             )
         return terms
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
     def log_likelihood(
         self,
         X: Any,
@@ -280,6 +283,11 @@ class FittedVAE(HyperParameters, _State):
         X = self._checked(X, "posterior")
         return self._evaluation().posterior(X)
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae._settings_.latent_dim,
+        dtype=lambda vae: vae._settings_.dtype,
+    )
     def transform(self, X: Any) -> Array:
         """The posterior means, of shape ``(N, K)``."""
         return self._codes(X, "transform")

@@ -97,7 +97,10 @@ class DaskData(Data):
             with self._client.as_current():
                 pieces = list(dask.persist(*pieces))
         self._pieces = pieces
-        facts: list[_Facts] = list(self.map(_facts))
+        facts = list(self.map(_facts))
+        for fact in facts:  # of what is refused, the first, and not what was found first
+            if isinstance(fact, Exception):
+                raise fact
         self._pieces = [piece for piece, fact in zip(pieces, facts, strict=True) if fact.n]
         self._facts = [fact for fact in facts if fact.n]
         if not self._facts:
@@ -131,9 +134,10 @@ class DaskData(Data):
             if not _is_of_the_cluster(error):
                 raise
             raise RuntimeError(
-                f"{self.operation}: the cluster lost a block of X for good "
-                f"({type(error).__name__}: {str(error)[:300]}); the model is as it was. Blocks "
-                "that Dask can compute again outlive a worker, those that were scattered do not"
+                f"{self.operation}: the cluster did not compute a block of X "
+                f"({type(error).__name__}: {str(error)[:300]}); the model is as it was. Is "
+                "the client still connected? Blocks that Dask can compute again outlive a worker, "
+                "those that were scattered do not"
             ) from error
 
     def sample(self, limit: int, rng: np.random.Generator) -> Piece:
@@ -177,8 +181,8 @@ def _is_of_the_cluster(error: BaseException) -> bool:
 
 def _piece(
     operation: str, X: Any, weight: Any, labels: Any, first: int | None, i: int, K: int, how: Any
-) -> Piece | None:
-    """A block as a single piece, checked; None without rows."""
+) -> Piece | None | Exception:
+    """A block as a single piece, checked; None without rows; what is wrong with it, if it is."""
     if not len(X):
         return None
     nothing = weight is not None and len(weight) and not np.any(weight)
@@ -189,14 +193,15 @@ def _piece(
                 labels=labels, K=K, **how,
             )  # fmt: skip
     except (ValueError, TypeError) as error:
-        if first is not None:
-            raise
-        raise type(error)(f"{error} (in block {i}, whose rows are counted from 0)") from None
+        where = "" if first is not None else f" (in block {i}, whose rows are counted from 0)"
+        return type(error)(f"{error}{where}")
     piece = data.as_one_piece()
     return piece._replace(weight=np.zeros(len(piece.X))) if nothing else piece
 
 
-def _facts(piece: Piece | None) -> _Facts:
+def _facts(piece: Piece | None | Exception) -> _Facts | Exception:
+    if isinstance(piece, Exception):
+        return piece
     if piece is None:
         return _Facts(0, 0, 0, 0.0)
     n, width = piece.X.shape

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-slow test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-dask test-slow test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -23,6 +23,9 @@ test: $(VENV)/.test ## run the tests but for the slow ones (five minutes on two 
 
 test-slow: $(VENV)/.test ## run the tests that start, kill and compile processes, one after the other
 	@$(PY) -m pytest -m slow $(ARGS)
+
+test-dask: $(VENV)/.dask ## test mixtures on a Dask cluster, and arrays in HDF5 and Zarr files
+	@$(PY) -m pytest tests/large $(ARGS)
 
 test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
 	@build/lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
@@ -94,6 +97,9 @@ $(VENV)/.book-check: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(call install,.[dev],minivae and the tools of its developers,$(VENV)/.run $(VENV)/.test $@)
+
+$(VENV)/.dask: pyproject.toml | $(VENV)/.made
+	$(call install,.[test-dask],minivae with Dask and readers of HDF5 and Zarr,$(VENV)/.run $(VENV)/.test $@)
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 	$(call install,.[bench],minivae and the frameworks it is compared with,$(VENV)/.run $@)

@@ -46,6 +46,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _LONGEST_NAME = 500
+_HASHED_AT_ONCE = 2**22  # numbers of data on disk
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)  # what `atomic_write` calls it
 
 _BIT_GENERATORS = {
@@ -391,25 +392,36 @@ def _with_arrays(value: Any) -> Any:
     return value
 
 
-def data_checksum(X: np.ndarray) -> str:
+def data_checksum(X: Any, beside: np.ndarray | None = None) -> str:
     """Return the SHA-256 of an array's dtype, shape and values, as hexadecimal digits.
 
     Parameters
     ----------
     X
-        An array of any shape; its layout in memory does not matter.
+        An array of any shape; its layout in memory does not matter. One of two axes may be on disk,
+        and is read in portions.
+    beside
+        Further columns, for X of shape ``(N, D)``.
 
     Raises
     ------
     DtypeError
         If `X` holds Python objects, which have no bytes of their own.
     """
-    X = np.asarray(X)
+    if getattr(X, "ndim", 0) != 2:
+        X = np.asarray(X)
     if X.dtype.hasobject:
         raise DtypeError(
             f"data_checksum: an array of shape {X.shape} has dtype {X.dtype}, and Python objects "
             "have no bytes to sum: convert it to numbers"
         )
-    digest = hashlib.sha256(f"{X.dtype.str} {X.shape}".encode())
-    digest.update(np.ascontiguousarray(X).reshape(-1).view(np.uint8).data)
+    shape = X.shape if beside is None else (X.shape[0], X.shape[1] + beside.shape[1])
+    digest = hashlib.sha256(f"{X.dtype.str} {shape}".encode())
+    if X.ndim != 2:
+        digest.update(np.ascontiguousarray(X).reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
+    step = max(1, _HASHED_AT_ONCE // max(1, shape[1]))
+    for part in (slice(start, start + step) for start in range(0, shape[0], step)):
+        rows = X[part] if beside is None else np.hstack([X[part], beside[part]])
+        digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

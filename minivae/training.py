@@ -23,6 +23,7 @@ import minivae_kernels as kernels
 from minivae.checkpoint import generator_state, restore_generator
 from minivae.errors import ShapeError
 from minivae.optim import Optimiser
+from minivae.stored import shuffled
 from minivae.tensor import Array, Tensor
 
 __all__ = [
@@ -156,7 +157,8 @@ class Run:
         Who is trained; where there are two, they move in turn in each step. A parameter that
         occurs twice among one player's counts once.
     data
-        Arrays that share their rows. A batch is a tuple of some rows of each.
+        Arrays that share their rows, the first of which may be on disk. A batch is a tuple of some
+        rows of each.
     epochs, batch_size
         How many passes over the data, in portions of how many; the last of a pass may be smaller.
     order, noise
@@ -298,7 +300,7 @@ class Run:
     def _run_epoch(self, interrupted: threading.Event, bar: _NoBar | _Bar) -> None:
         # A copy shuffles, so that a checkpoint in mid-epoch can still tell how the epoch began.
         order = copy.deepcopy(self.order)
-        permutation = order.permutation(self.n)
+        permutation = shuffled(self.data, order, self.batch_size)
         while self.batch < self.batches:
             if interrupted.is_set():
                 self.save()
@@ -379,7 +381,7 @@ def _check_names(hooks: Sequence[Hook]) -> None:
 
 def _rows(array: Array, index: Array) -> Array:
     """Some rows of an array: by all threads where they are many floats."""
-    if array.ndim == 2 and array.dtype.kind == "f":
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind == "f":
         return kernels.take_rows(array, index)
     return array[index]
 

@@ -8,5 +8,6 @@
 
 from minivae.datasets.dataset import Dataset
 from minivae.datasets.loading import load, load_faithful
+from minivae.stored import StoredRows
 
-__all__ = ["Dataset", "load", "load_faithful"]
+__all__ = ["Dataset", "StoredRows", "load", "load_faithful"]

@@ -16,6 +16,7 @@ from minivae.checks import check_data
 from minivae.errors import DtypeError, EffectiveSampleSizeWarning, ShapeError
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.objectives import ElboTerms
+from minivae.stored import is_stored
 from minivae.tensor import Array
 
 __all__ = ["ConditionalVAE"]
@@ -62,7 +63,7 @@ class ConditionalVAE(VAE):
             If y is not one class or one row of numbers for each datum.
         """
         classes = _classes_of(y, "fit")
-        C = self._conditions(y, classes, "fit", len(np.asarray(X)))
+        C = self._conditions(y, classes, "fit", n_rows(X))
         before, model = getattr(self, "classes_", None), vars(self).get("model_")
         self.classes_ = classes
         try:
@@ -104,16 +105,16 @@ class ConditionalVAE(VAE):
 
     def elbo_terms(self, X: Any, y: Any, eps: Any = None) -> ElboTerms:  # type: ignore[override]
         """The two terms of the ELBO on log p(x given y), each ``(N,)``, Eq. CVAE.1."""
-        return self._elbo_terms(X, eps, "elbo_terms", self._given(y, "elbo_terms", len(X)))
+        return self._elbo_terms(X, eps, "elbo_terms", self._given(y, "elbo_terms", n_rows(X)))
 
     def elbo(self, X: Any, y: Any, eps: Any = None) -> Array:  # type: ignore[override]
         """The bound on log p(x given y) of each datum, in nats, ``(N,)``, Eq. CVAE.1."""
-        elbo: Array = self._elbo_terms(X, eps, "elbo", self._given(y, "elbo", len(X))).elbo
+        elbo: Array = self._elbo_terms(X, eps, "elbo", self._given(y, "elbo", n_rows(X))).elbo
         return elbo
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean ELBO, in nats per datum."""
-        elbo = self._elbo_terms(X, None, "score", self._given(y, "score", len(X))).elbo
+        elbo = self._elbo_terms(X, None, "score", self._given(y, "score", n_rows(X))).elbo
         return float(elbo.mean(dtype=np.float64))
 
     def log_likelihood(  # type: ignore[override]
@@ -126,7 +127,7 @@ class ConditionalVAE(VAE):
         proposal: str = "laplace",
     ) -> Array | tuple[Array, Array]:
         """An estimate of log p(x given y), in nats; see :meth:`VAE.log_likelihood`."""
-        C = self._given(y, "log_likelihood", len(X))
+        C = self._given(y, "log_likelihood", n_rows(X))
         return self._log_likelihood(X, n_samples, return_ess, eps, proposal, C)
 
     def log_likelihood_of_classes(self, X: Any, n_samples: int = 100) -> Array:
@@ -147,7 +148,7 @@ class ConditionalVAE(VAE):
             warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
             columns = [
                 ConditionalVAE.log_likelihood(
-                    self, X, np.full(len(X), k), n_samples, proposal="encoder"
+                    self, X, np.full(n_rows(X), k), n_samples, proposal="encoder"
                 )
                 for k in self.classes_
             ]
@@ -155,18 +156,18 @@ class ConditionalVAE(VAE):
 
     def posterior(self, X: Any, y: Any) -> Any:  # type: ignore[override]
         """q(z | x, y) for each datum, Eq. VAE.1."""
-        C = self._given(y, "posterior", len(X))
+        C = self._given(y, "posterior", n_rows(X))
         return self._evaluation().posterior(self._checked(X, "posterior"), C)
 
     def transform(self, X: Any, y: Any) -> Array:  # type: ignore[override]
         """The means of q(z | x, y), ``(N, K)``: what y does not tell of x."""
-        return self._codes(X, "transform", self._given(y, "transform", len(X)))
+        return self._codes(X, "transform", self._given(y, "transform", n_rows(X)))
 
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any, threshold: float = 0.01
     ) -> Array:
         """Which latent dimensions are in use, ``(K,)``, Eq. VAE.5."""
-        codes = self._codes(X, "active_units", self._given(y, "active_units", len(X)))
+        codes = self._codes(X, "active_units", self._given(y, "active_units", n_rows(X)))
         active: Array = codes.var(axis=0, dtype=np.float64) > threshold
         return active
 
@@ -180,7 +181,7 @@ class ConditionalVAE(VAE):
 
         With ``as_y`` the code is decoded under other conditions: the same style, another class.
         """
-        C = self._given(y, "reconstruct", len(X))
+        C = self._given(y, "reconstruct", n_rows(X))
         z = self._codes(X, "reconstruct", C)
         return self._decode(z, C if as_y is None else self._given(as_y, "reconstruct", len(z)))
 
@@ -226,6 +227,11 @@ class ConditionalVAE(VAE):
         super()._take_metadata(metadata)
         classes = metadata["classes"]
         self.classes_ = None if classes is None else np.array(classes)
+
+
+def n_rows(X: Any) -> int:
+    """How many data there are, in memory or on disk."""
+    return int(X.shape[0]) if is_stored(X) else len(np.asarray(X))
 
 
 def _classes_of(y: Any, operation: str) -> Array | None:

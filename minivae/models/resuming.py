@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minivae import datasets
 from minivae.checkpoint import data_checksum, load_checkpoint, restore_generator
-from minivae.checks import check_data
 from minivae.errors import CheckpointError
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.semi_supervised import SemiSupervisedVAE
 from minivae.models.vae.files import reading
-from minivae.models.vae.model import VAE, OnEpoch, Path
+from minivae.models.vae.model import VAE, OnEpoch, Path, order_of
+from minivae.stored import data_at_door
 from minivae.training import without_prefix
 
 __all__ = ["KINDS", "load_model", "resume"]
@@ -43,6 +41,13 @@ def load_model(path: Path, **modules: Any) -> VAE:
     """A VAE or a relative of it, whichever a file holds; see :meth:`VAE.load`."""
     arrays, metadata = load_checkpoint(path)
     return kind_of(path, metadata)._from_checkpoint(path, arrays, metadata, modules)
+
+
+def _in_words(order: Any) -> str:
+    """The order of an epoch's rows."""
+    if order is None:
+        return "in an order of all"
+    return f"in blocks of {order[0]}, {order[1]} at a time"
 
 
 def resume(
@@ -92,9 +97,9 @@ def resume(
             )
         data = datasets.load(source)
         X, y = data.model_arrays(counts=vae.likelihood_.takes_counts)[0], data.y_train
-    X = check_data(X, "resume", dtype=vae.dtype)
+    X = data_at_door(X, "resume", dtype=vae.dtype, check=lambda rows: None)
     C = vae._training_conditions(y, len(X))
-    if data_checksum(X if C is None else np.hstack([X, C])) != checksum:
+    if data_checksum(X, C) != checksum:
         raise CheckpointError(
             f"{path}: X, of shape {X.shape}, is not what this run was started on; resume with the "
             "same data in the same order"
@@ -104,6 +109,12 @@ def resume(
         run = vae._run(X, C, path, source, on_epoch)
         run.restore(training["position"], arrays)
         vae._sampling_ = restore_generator(training["sampling"])
+    then, now = training.get("order"), order_of(run.data[0], run.batch_size)
+    if then != now:
+        raise CheckpointError(
+            f"{path}: the run took its rows {_in_words(then)}, and these come {_in_words(now)}: "
+            "hand X over as it was then, in memory or in a file of the same kind"
+        )
     run.run()
     vae._check_outcome(run)
     return vae

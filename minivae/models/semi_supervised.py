@@ -18,7 +18,7 @@ from minivae.distributions import Categorical, Likelihood
 from minivae.errors import DtypeError, ShapeError
 from minivae.estimator import choice, number, parameter
 from minivae.latent_model import LatentModel
-from minivae.models.conditional import ConditionalVAE
+from minivae.models.conditional import ConditionalVAE, n_rows
 from minivae.models.vae.evaluation import SAMPLES, WEIGHTS, Evaluation
 from minivae.models.vae.model import OnEpoch, Path
 from minivae.nn import MLP, Dense, Module, zeros
@@ -255,7 +255,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         uniform = np.full(len(classes), 1.0 / len(classes))
         self.class_prior_ = uniform if self.class_prior == "uniform" else shares
         try:
-            C = self._conditions(given, classes, "fit", len(np.asarray(X)))
+            C = self._conditions(given, classes, "fit", n_rows(X))
             return self._fit(X, C, checkpoint, source, on_epoch)
         except BaseException:
             if vars(self).get("model_") is before.get("model_"):  # nothing has been learnt

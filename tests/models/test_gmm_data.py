@@ -324,7 +324,7 @@ def test_a_file_with_a_hole_names_its_rows(tmp_path, monkeypatch):
     X = clusters()
     X[123, 1] = np.inf
     np.save(tmp_path / "X.npy", X)
-    with pytest.raises(ValueError, match=r"X\[100:200\]\[23, 1\] = inf"):
+    with pytest.raises(ValueError, match=r"X\[123, 1\] = inf"):
         GaussianMixture(2).fit(np.load(tmp_path / "X.npy", mmap_mode="r"))
 
 

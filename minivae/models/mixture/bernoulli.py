@@ -22,6 +22,7 @@ from minivae.alternate import alternate
 from minivae.checks import as_float64, is_real
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, parameter
+from minivae.models.mixture.dask_data import data_of
 from minivae.models.mixture.data import Data, Piece
 from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
 from minivae.models.mixture.initialise import LIMIT, k_means
@@ -100,7 +101,8 @@ def e_step(data: Iterable[Piece], theta: MixtureOfBernoullis) -> BernoulliSums:
         first = np.asarray(ops.matmul(r.T, piece.X))
         return BernoulliSums(math.fsum(log_p[:, 0]), r.sum(axis=0), first)
 
-    likelihoods, counts, first = zip(*map(sums_of, data), strict=True)
+    sums = data.map(sums_of) if isinstance(data, Data) else map(sums_of, data)
+    likelihoods, counts, first = zip(*sums, strict=True)
     return BernoulliSums(math.fsum(likelihoods), sum(counts), sum(first))
 
 
@@ -157,18 +159,22 @@ class BernoulliMixture(Mixture):
 
     _kind = "bernoulli-mixture"
 
-    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, client: Any = None
+    ) -> Self:
         """Climb the likelihood by EM from each of the starts, and keep the best.
 
         Parameters
         ----------
         X
-            Data of 0 and 1, of shape ``(N, D)``: an array, a ``numpy.memmap``, or an iterable of
-            arrays ``(n, D)`` that can be iterated again, once for each iteration.
+            Data of 0 and 1, of shape ``(N, D)``: whatever ``GaussianMixture.fit`` takes, Dask
+            arrays and arrays on disk among it.
         y
             Ignored; there for pipelines.
         sample_weight
             Of shape ``(N,)``, not negative: a whole number counts a row so many times.
+        client
+            The ``distributed.Client`` of a Dask array, if not the one that is active.
 
         Raises
         ------
@@ -181,11 +187,11 @@ class BernoulliMixture(Mixture):
             If EM did not converge.
         """
         self.check_params()
-        data = Data("fit", X, sample_weight=sample_weight)
+        data = data_of("fit", X, client=client, sample_weight=sample_weight)
         start = 0
-        for piece in data:
-            _require_binary(piece.X, "fit", start)
-            start += len(piece.X)
+        for n, grey in data.map(_grey_value):
+            _refuse_grey(grey, "fit", start)
+            start += n
         self._check_enough(data)
         entropy = entropy_from(self.random_state)
         traces = [
@@ -234,7 +240,7 @@ class BernoulliMixture(Mixture):
 
     def _rows(self, X: Any, operation: str) -> Array:
         rows = super()._rows(X, operation)
-        _require_binary(rows, operation)
+        _refuse_grey(_grey_value(Piece(rows, None, None))[1], operation)
         return rows
 
     # ---- files ----
@@ -283,11 +289,23 @@ def _checked(operation: str, weights: Any, means: Any) -> MixtureOfBernoullis:
     return MixtureOfBernoullis(pi, mu)
 
 
-def _require_binary(X: Array, operation: str, start: int = 0) -> None:
+_Grey = tuple[int, int, float] | None
+
+
+def _grey_value(piece: Piece) -> tuple[int, _Grey]:
+    """How many rows a piece has, and where the first value that is not 0 or 1 is, if any."""
+    X = piece.X
     grey = (X != 0) & (X != 1)
-    if grey.any():
-        row, column = np.argwhere(grey)[0]
+    if not grey.any():
+        return len(X), None
+    row, column = np.argwhere(grey)[0].tolist()
+    return len(X), (row, column, float(X[row, column]))
+
+
+def _refuse_grey(found: _Grey, operation: str, start: int = 0) -> None:
+    if found is not None:
+        row, column, value = found
         raise ValueError(
-            f"{operation}: X[{start + row}, {column}] = {X[row, column]}; a BernoulliMixture takes "
+            f"{operation}: X[{start + row}, {column}] = {value}; a BernoulliMixture takes "
             "data of 0 and 1: choose a threshold, (X > threshold).astype(float)"
         )

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,15 @@ import numpy.typing as npt
 
 from minivae.checks import as_float64, check_data, refuse_masked
 from minivae.errors import ShapeError
+from minivae.stored import counted_from, is_stored
 from minivae.tensor import Array, Tensor
 
-__all__ = ["Data", "Piece", "as_rows"]
+__all__ = ["Data", "Piece", "as_rows", "joined", "most_sampled", "select"]
 
 Labels = npt.NDArray[np.int64]
 
 _NUMBERS = 2**22  # in a piece of an array: what is checked or converted at once
+_SAMPLED, _FEWEST = 2**24, 2**12  # numbers, and rows, of data elsewhere for a start
 LARGEST = 1e150  # its square is finite
 
 
@@ -60,8 +63,8 @@ class Data:
     operation
         What messages call the operation.
     X
-        An array, a ``numpy.memmap`` (read piece by piece), or an iterable of arrays that can be
-        iterated again, all ``(n, D)``.
+        An array, one on disk that is read piece by piece (``numpy.memmap``, HDF5, Zarr), or an
+        iterable of arrays that can be iterated again, all ``(n, D)``.
     sample_weight
         w_n, not negative, of shape ``(N,)``; None for 1.
     labels
@@ -86,26 +89,32 @@ class Data:
     ) -> None:
         self.operation = operation
         self._chunks: Iterable[Any] | None = _chunks(X, operation)
-        self._array: Array | None = None
+        self._array: Any = None
+        self._ends: list[int] = []  # of the chunks
         if self._chunks is not None:
             self.n_rows, self.n_features = self._count_rows()
-        elif isinstance(X, np.memmap) and X.ndim == 2 and X.dtype.kind in "iuf":
+        elif is_stored(X) and len(X.shape) == 2 and X.dtype.kind in "iuf":
             self._array = X
             self.n_rows, self.n_features = X.shape
             for start, part in self._parts(X):
-                as_rows(part, operation, name=f"X[{start}:{start + len(part)}]")
+                with counted_from(start):
+                    as_rows(np.asarray(part), operation)
         else:
             self._array = as_rows(X, operation)
             self.n_rows, self.n_features = self._array.shape
         self._weight = self._check_weight(sample_weight)
         self._labels = self._check_labels(labels, K)
-        self.total_weight = float(self.n_rows if self._weight is None else self._weight.sum())
+        self.has_labels = self._labels is not None
+        self.total_weight = float(self.n_rows)
+        if self._weight is not None:  # block by block, as its sums are
+            parts = np.split(self._weight, self._ends[:-1])
+            self.total_weight = float(sum(part.sum() for part in parts))
         self.n_weighted = self.n_rows if self._weight is None else int((self._weight > 0).sum())
 
     def __iter__(self) -> Iterator[Piece]:
         if self._array is not None:
             for start, part in self._parts(self._array):
-                if isinstance(part, np.memmap):
+                if isinstance(part, np.memmap) or not isinstance(self._array, np.ndarray):
                     dtype = np.float32 if part.dtype == np.float32 else np.float64
                     part = np.ascontiguousarray(part, dtype=dtype).view(np.ndarray)
                 yield self._piece(start, part)
@@ -124,6 +133,14 @@ class Data:
             "when gone through again; X must give the same rows each time"
         )
 
+    def map(self, function: Callable[[Piece], Any]) -> Iterator[Any]:
+        """function(piece) of each piece, in their order."""
+        return map(function, self)
+
+    def as_one_piece(self) -> Piece:
+        """All rows of an array in memory."""
+        return self._piece(0, self._array)
+
     def _piece(self, start: int, X: Array) -> Piece:
         part = slice(start, start + len(X))
         return Piece(
@@ -134,7 +151,7 @@ class Data:
 
     def _parts(self, X: Array) -> Iterator[tuple[int, Array]]:
         step = max(1, _NUMBERS // X.shape[1])
-        return ((start, X[start : start + step]) for start in range(0, len(X), step))
+        return ((start, X[start : start + step]) for start in range(0, X.shape[0], step))
 
     def _checked_chunks(self) -> Iterator[tuple[int, Array]]:
         start, width = 0, getattr(self, "n_features", 0)
@@ -153,6 +170,7 @@ class Data:
         count, width = 0, 0
         for start, rows in self._checked_chunks():
             count, width = start + len(rows), rows.shape[1]
+            self._ends.append(count)
         if not count:
             raise ShapeError(f"{self.operation}: X gave no chunks; it must give at least one")
         return count, width
@@ -199,10 +217,14 @@ class Data:
     # ---- for the initialisation ----
 
     def sample(self, limit: int, rng: np.random.Generator) -> Piece:
-        """All rows if there are no more than `limit`, else so many of those that have a weight."""
+        """All rows if there are no more than `limit`, else so many of those that have a weight.
+
+        Of data that are not one array in memory, no more than 2^24 numbers.
+        """
+        if not isinstance(self._array, np.ndarray) or isinstance(self._array, np.memmap):
+            limit = most_sampled(limit, self.n_features)
         if self.n_rows <= limit:
-            pieces = list(self)
-            return pieces[0] if len(pieces) == 1 else _joined(pieces)
+            return joined(list(self))
         counted: int | Labels = self.n_rows
         if self._weight is not None and self.n_weighted < self.n_rows:
             counted = np.flatnonzero(self._weight)
@@ -212,27 +234,42 @@ class Data:
         for piece in self:
             first, last = np.searchsorted(chosen, [start, start + len(piece.X)])
             index = chosen[first:last] - start
-            picked.append(_select(piece, index))
+            picked.append(select(piece, index))
             start += len(piece.X)
-        return _joined(picked)
+        return joined(picked)
 
     def labelled_means(self, K: int) -> tuple[Labels, Array]:
         """The components that have labelled rows, and the means of those rows."""
         counts, means = np.zeros(K), np.zeros((K, self.n_features))
-        if self._labels is None:
+        if not self.has_labels:
             return np.empty(0, np.int64), means[:0]
-        for piece in self:
-            for k in range(K):
-                mine = _select(piece, np.flatnonzero(piece.labels == k))
-                w = np.ones(len(mine.X)) if mine.weight is None else mine.weight
-                if w.sum() > 0:  # the running mean, without large sums
-                    counts[k] += w.sum()
-                    means[k] += (w @ (mine.X - means[k])) / counts[k]
+        for n, m in self.map(partial(_labelled_means, K=K)):  # the running mean: no large sums
+            counts += n
+            means += (n / np.where(counts > 0, counts, 1))[:, None] * (m - means)
         known = np.flatnonzero(counts)
         return known, means[known]
 
 
-def _select(piece: Piece, index: Labels) -> Piece:
+def _labelled_means(piece: Piece, K: int) -> tuple[Array, Array]:
+    """How much weight the labelled rows of each component have, ``(K,)``, and their means."""
+    counts, means = np.zeros(K), np.zeros((K, piece.X.shape[1]))
+    for k in range(K):
+        mine = select(piece, np.flatnonzero(piece.labels == k))
+        w = np.ones(len(mine.X)) if mine.weight is None else mine.weight
+        counts[k] = w.sum()
+        if counts[k] > 0:
+            about = mine.X[0].astype(np.float64)
+            means[k] = about + w @ (mine.X - about) / counts[k]
+    return counts, means
+
+
+def most_sampled(limit: int, D: int) -> int:
+    """How many rows of data that are not one array in memory a start is found on."""
+    return min(limit, max(_FEWEST, _SAMPLED // D))
+
+
+def select(piece: Piece, index: Labels) -> Piece:
+    """Some rows of a piece, by their numbers."""
     X, weight, labels = piece
     return Piece(
         X[index],
@@ -241,7 +278,10 @@ def _select(piece: Piece, index: Labels) -> Piece:
     )
 
 
-def _joined(pieces: list[Piece]) -> Piece:
+def joined(pieces: list[Piece]) -> Piece:
+    """Several pieces as one; one stays itself."""
+    if len(pieces) == 1:
+        return pieces[0]
     weights = [p.weight for p in pieces if p.weight is not None]
     labels = [p.labels for p in pieces if p.labels is not None]
     return Piece(

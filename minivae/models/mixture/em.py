@@ -74,16 +74,16 @@ def e_step(
     ValueError
         If a row is so far from every component that no density is left to compare.
     """
-    statistics = add(
-        mixture_statistics(
+    def of_piece(piece: Piece) -> MixtureStatistics:
+        return mixture_statistics(
             piece.X,
             *theta.mixture,
             centres=centres,
             sample_weight=piece.weight,
             labels=piece.labels,
         )
-        for piece in data
-    )
+
+    statistics = add(data.map(of_piece) if isinstance(data, Data) else map(of_piece, data))
     if not np.isfinite(statistics.counts).all():
         raise ValueError(f"{getattr(data, 'operation', 'e_step')}: a row of X {TOO_FAR}")
     return statistics

@@ -14,6 +14,7 @@ from minivae.checks import is_real, is_whole
 from minivae.errors import CheckpointError, NotFittedError
 from minivae.estimator import Estimator, Rule, boolean, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
+from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
@@ -120,6 +121,7 @@ class Mixture(Estimator):
         """log p(x) of each row, in nats, of shape ``(N,)``."""
         return self._log_prob(X, "score_samples")
 
+    @row_by_row(fitted="means_", stored=True)
     def _log_prob(self, X: Any, operation: str) -> Array:
         X = self._rows(X, operation)
         return self.distribution_.log_prob(X)
@@ -128,16 +130,19 @@ class Mixture(Estimator):
         """The mean of log p(x), in nats per datum."""
         return float(self._log_prob(X, "score").mean())
 
+    @row_by_row(fitted="means_", columns=lambda m: len(m.weights_), stored=True)
     def predict_proba(self, X: Any) -> Array:
         """The responsibilities p(z = k | x), of shape ``(N, K)``."""
         X = self._rows(X, "predict_proba")
         return self.distribution_.responsibilities(X)
 
+    @row_by_row(fitted="means_", dtype=lambda m: np.int64, stored=True)
     def predict(self, X: Any) -> Array:
         """The most probable component of each row, of shape ``(N,)``."""
         X = self._rows(X, "predict")
         return self.distribution_.labels(X)
 
+    @row_by_row(fitted="means_", columns=lambda m: m.means_.shape[1], stored=True)
     def reconstruct(self, X: Any) -> Array:
         """The components' means weighted by the responsibilities, ``(N, D)`` in the data's units.
 

@@ -23,11 +23,13 @@ from minivae.checks import as_float64, is_whole
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, anything, choice, number, parameter, whole
+from minivae.models.mixture.dask_data import data_of
 from minivae.models.mixture.data import LARGEST, Data, as_rows
 from minivae.models.mixture.em import TOO_FAR, Step, climb, e_step, stepwise
 from minivae.models.mixture.estimator import NOT_CONVERGED, NUMBER, Mixture
 from minivae.models.mixture.initial_values import Given, check_initial
 from minivae.models.mixture.initialise import METHODS, Start, initialise
+from minivae.models.on_dask import is_dask
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.mixture import COVARIANCE_TYPES
@@ -169,14 +171,24 @@ class GaussianMixture(Mixture):
 
     # ---- fitting ----
 
-    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, labels: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        labels: Any = None,
+        client: Any = None,
+    ) -> Self:
         """Climb the likelihood by EM from each of the starts, and keep the best.
 
         Parameters
         ----------
         X
-            Data of shape ``(N, D)``: an array; a ``numpy.memmap``, read piece by piece; or an
-            iterable of arrays ``(n, D)`` that can be iterated again, once for each iteration.
+            Data of shape ``(N, D)``: an array; one on disk that is read piece by piece
+            (``numpy.memmap``, HDF5, Zarr); an iterable of arrays ``(n, D)`` that can be iterated
+            again, once for each iteration; or a ``dask.array``, whose blocks of rows stay where
+            they are while their sums come here, Eq. LARGE.1.
         y
             Ignored; there for pipelines.
         sample_weight
@@ -184,12 +196,16 @@ class GaussianMixture(Mixture):
         labels
             Of shape ``(N,)``: the component of a row where it is known, -1 where not. The bound is
             then sum log p(x, z) over the labelled rows and sum log p(x) over the others.
+        client
+            The ``distributed.Client`` of a Dask array, if not the one that is active.
 
         Raises
         ------
         ValueError, TypeError
             If the data, a hyper-parameter or an initial value makes no sense, or the start has a
             singular covariance and ``reg_covar`` is 0; the model is as it was.
+        RuntimeError
+            If a cluster loses a block for good; the model is as it was.
 
         Warns
         -----
@@ -197,20 +213,23 @@ class GaussianMixture(Mixture):
             If the climb did not converge, components collapsed or ran empty, or the data do not
             vary in some direction or have fewer distinct rows than there are components.
         """
-        self._fit("fit", X, sample_weight, labels)
+        self._fit("fit", X, sample_weight, labels, client)
         return self
 
     def fit_predict(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, labels: Any = None
     ) -> Array:
         """`fit`, and then the most probable component of each row, of shape ``(N,)``."""
-        X = as_rows(X, "fit_predict")
+        if not is_dask(X):
+            X = as_rows(X, "fit_predict")
         self._fit("fit_predict", X, sample_weight, labels)
-        return self.distribution_.labels(X)
+        return self.predict(X) if is_dask(X) else self.distribution_.labels(X)
 
-    def _fit(self, operation: str, X: Any, sample_weight: Any, labels: Any) -> None:
+    def _fit(
+        self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
+    ) -> None:
         self.check_params()
-        data = self._data(operation, X, sample_weight, labels)
+        data = self._data(operation, X, sample_weight, labels, client)
         given = self._given(data.n_features)
         go_on = bool(self.warm_start) and hasattr(self, "means_")
         if go_on:
@@ -294,8 +313,13 @@ class GaussianMixture(Mixture):
         self._bound_before = -math.inf
         return self
 
-    def _data(self, operation: str, X: Any, sample_weight: Any, labels: Any) -> Data:
-        return Data(operation, X, sample_weight=sample_weight, labels=labels, K=self.n_components)
+    def _data(
+        self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
+    ) -> Data:
+        return data_of(
+            operation, X, client=client, sample_weight=sample_weight, labels=labels,
+            K=self.n_components,
+        )  # fmt: skip
 
     def _given(self, D: int) -> Given:
         return check_initial(

@@ -23,7 +23,7 @@ from minivae.tensor import Array, no_grad
 __all__ = ["Evaluation"]
 
 # The numbered random streams: training, evaluation and sampling never disturb each other.
-WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR = range(8)
+WEIGHTS, ORDER, NOISE, SPLIT, EVALUATION, PIXELS, SAMPLES, PRIOR, START = range(9)
 NUMBERS_AT_ONCE = 2**21  # in the widest array of an evaluation, which bounds its memory
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +15,13 @@ from minivae.distributions import MixturePrior
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.inference import estimate_from
 from minivae.latent_model import LatentModel
+from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import PIXELS, SAMPLES, Evaluation
 from minivae.models.vae.hyperparameters import HyperParameters
 from minivae.nn import Module
 from minivae.objectives import ElboTerms
 from minivae.randomness import entropy_from, stream
+from minivae.stored import StoredRows, data_at_door
 from minivae.tensor import Array, Tensor
 
 __all__ = ["FittedVAE"]
@@ -98,17 +101,20 @@ class FittedVAE(HyperParameters, _State):
             widest=max(D, components * K, *settings.hidden),
         )  # fmt: skip
 
-    def _checked(self, X: Any, operation: str) -> Array:
+    def _checked(self, X: Any, operation: str) -> Any:
         """Data of the right width inside the likelihood's support, as the likelihood takes them."""
         self._require_fitted(operation, "model_")
-        X = check_data(X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_)
-        self.likelihood_.check(X)
-        return self._as_taken(X)
+        return self._as_taken(
+            data_at_door(
+                X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
+                check=self.likelihood_.check,
+            )
+        )  # fmt: skip
 
-    def _as_taken(self, X: Array) -> Array:
-        """What the likelihood makes of the data; the same in each call."""
-        taken: Array = self.likelihood_.as_taken(X, stream(self._entropy_, PIXELS))
-        return taken
+    def _as_taken(self, X: Any) -> Any:
+        """What the likelihood makes of the data, in memory or on disk; the same in each call."""
+        take, pixels = self.likelihood_.as_taken, partial(stream, self._entropy_, PIXELS)
+        return X.taken(take, pixels) if isinstance(X, StoredRows) else take(X, pixels())
 
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
@@ -145,6 +151,7 @@ class FittedVAE(HyperParameters, _State):
         """
         return self._elbo_terms(X, eps, "elbo_terms")
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
     def elbo(self, X: Any, eps: Any = None) -> Array:
         """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.3.
 
@@ -184,6 +191,7 @@ class FittedVAE(HyperParameters, _State):
             )
         return terms
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
     def log_likelihood(
         self,
         X: Any,
@@ -275,6 +283,11 @@ class FittedVAE(HyperParameters, _State):
         X = self._checked(X, "posterior")
         return self._evaluation().posterior(X)
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae._settings_.latent_dim,
+        dtype=lambda vae: vae._settings_.dtype,
+    )
     def transform(self, X: Any) -> Array:
         """The posterior means, of shape ``(N, K)``."""
         return self._codes(X, "transform")

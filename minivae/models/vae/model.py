@@ -27,13 +27,20 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
-from minivae.checks import check_data
 from minivae.distributions import Likelihood, MixturePrior
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
 from minivae.models.vae import hyperparameters as rules
-from minivae.models.vae.evaluation import NOISE, ORDER, PRIOR, SAMPLES, SPLIT, WEIGHTS
+from minivae.models.vae.evaluation import (
+    NOISE,
+    ORDER,
+    PRIOR,
+    SAMPLES,
+    SPLIT,
+    START,
+    WEIGHTS,
+)
 from minivae.models.vae.files import is_plain, params_from_json, params_to_json, reading
 from minivae.models.vae.fitted import FittedVAE
 from minivae.models.vae.networks import Encoder, trunk
@@ -41,6 +48,7 @@ from minivae.models.vae.objective import Objective
 from minivae.models.vae.prior_warmup import PriorWarmup, prior_of
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
+from minivae.stored import StoredRows, data_at_door
 from minivae.tensor import Array
 from minivae.training import (
     EachEpoch,
@@ -58,6 +66,7 @@ __all__ = ["VAE"]
 
 Path = str | os.PathLike[str]
 OnEpoch = Callable[["VAE", int], object]
+MOST_TO_START = 2**16  # rows on disk that the first biases and scales are found on
 
 class VAE(FittedVAE):
     """A variational autoencoder: q(z | x) by an encoder, p(x | z) by a decoder and a likelihood.
@@ -105,7 +114,9 @@ class VAE(FittedVAE):
         Parameters
         ----------
         X
-            Data of shape ``(N, D)``, in the units of the likelihood.
+            Data of shape ``(N, D)``, in the units of the likelihood: in memory, or a
+            ``numpy.memmap``, an HDF5 or a Zarr array, which stays on disk. Of these rows come in
+            the order of Eq. LARGE.2, and at most 65,536 drawn at random set the first biases.
         y
             Ignored; there for pipelines.
         checkpoint
@@ -152,8 +163,9 @@ class VAE(FittedVAE):
         self.check_params()
         rules.check_together(self)
         settings, likelihood = self._settings(), rules.make_likelihood(self)
-        X = check_data(X, "fit", dtype=self.dtype)
-        likelihood.check(X)
+        X = data_at_door(X, "fit", dtype=self.dtype, check=likelihood.check)
+        if isinstance(X, StoredRows):
+            X.check()
         rules.check_mixture(settings, len(X) - n_held_out(len(X), self.validation))
         before = vars(self).copy()
         try:
@@ -161,7 +173,10 @@ class VAE(FittedVAE):
             entropy = entropy_from(self.random_state)
             self._build(settings, likelihood, X.shape[1], entropy, width)
             run = self._run(X, C, checkpoint, source, on_epoch)
-            self.likelihood_.start_at(run.data[0])
+            first = run.data[0]
+            if isinstance(first, StoredRows):
+                first = first.sample(MOST_TO_START, stream(entropy, START))
+            self.likelihood_.start_at(first)
         except BaseException:  # also what a module of the user's raises, and Ctrl-C
             self._become(before)
             raise
@@ -248,8 +263,8 @@ class VAE(FittedVAE):
         """The run that trains this model on checked data and conditions."""
         settings, likelihood = self._settings_, self.likelihood_
         train, held = self._split(len(X))
-        X_train, *C_train = (a[train] for a in (X, C) if a is not None)
-        X_held, *C_held = (a[held] for a in (X, C) if a is not None)
+        X_train, *C_train = (_some(a, train) for a in (X, C) if a is not None)
+        X_held, *C_held = (_some(a, held) for a in (X, C) if a is not None)
         hooks: list[Hook] = []
         prior, warmup = self.prior_, 0
         if settings.prior == "mixture" and isinstance(prior, MixturePrior):
@@ -281,8 +296,7 @@ class VAE(FittedVAE):
             )
             return {"validation_elbo": float(terms.elbo.mean(dtype=np.float64))}
 
-        seen = X if C is None else np.hstack([X, C])
-        checksum = "" if checkpoint is None else data_checksum(seen)
+        checksum = "" if checkpoint is None else data_checksum(X, C)
 
         def save(run: Run) -> None:
             position, arrays = run.state()
@@ -290,6 +304,7 @@ class VAE(FittedVAE):
                 "position": position,
                 "sampling": generator_state(self._sampling_),
                 "checksum": checksum,
+                "order": order_of(X_train, settings.batch_size),
                 "source": source,
             }
             arrays |= with_prefix("parameters.", {n: p.data for n, p in self.named_parameters()})
@@ -437,6 +452,19 @@ class VAE(FittedVAE):
             vae.load_state_dict(best or without_prefix("parameters.", arrays))
             vae._take_metadata(metadata)
         return vae
+
+
+def order_of(X: Any, batch_size: int) -> list[int] | None:
+    """Rows in a block and blocks in a pool, which decide the order of rows; None for any order."""
+    if not isinstance(X, StoredRows):
+        return None
+    B, W = X.block_rows, X.pool_blocks(batch_size)
+    return [B, W] if len(X) > B * W else None
+
+
+def _some(a: Any, rows: Any) -> Any:
+    """Some rows of data in memory, or the promise of some on disk."""
+    return a.select(rows) if isinstance(a, StoredRows) else a[rows]
 
 
 def n_held_out(n: int, share: float | None) -> int:

@@ -1,0 +1,213 @@
+"""Dask's arrays at the door of an estimator: rows in blocks, wherever these lie.
+
+- `is_dask`, `delayed_blocks`: what a Dask array is, and its blocks of rows;
+- `row_by_row`: makes a method that treats each row by itself take Dask arrays, lazily, and arrays
+  on disk, by portions.
+
+Dask is imported when a Dask array comes, and not before.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from minivae.errors import ShapeError
+from minivae.stored import counted_from, is_stored
+from minivae.tensor import Array
+
+__all__ = ["Block", "delayed_blocks", "is_dask", "row_by_row"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+_PORTION = 2**22  # numbers of an array on disk that are looked at together
+
+
+def is_dask(X: Any) -> bool:
+    """Whether X is a collection of Dask's; Dask itself is not asked."""
+    return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
+class Block(NamedTuple):
+    """A block of rows that is still to be computed."""
+
+    rows: Any
+    """Delayed, ``(n, D)``."""
+
+    beside: list[Any]
+    """The same rows of other arrays, delayed, or None."""
+
+    n: float
+    """How many rows it has; NaN if that is not known."""
+
+    first: int | None
+    """The number of its first row, if it is known."""
+
+
+def delayed_blocks(X: Any, beside: dict[str, Any], operation: str) -> list[Block]:
+    """The blocks of rows of a Dask array ``(N, D)``, with the same rows of other arrays.
+
+    Parameters
+    ----------
+    X
+        The array; its columns are put together where they are in several blocks.
+    beside
+        Arrays with a row for each of X by their names, Dask's or NumPy's, or None.
+    operation
+        What messages call the operation.
+
+    Raises
+    ------
+    TypeError, ShapeError
+        If X is a frame, is not 2-D, or another array has other rows.
+    """
+    import dask.array as da
+
+    if not isinstance(X, da.Array):
+        raise TypeError(
+            f"{operation}: X is a {type(X).__module__.split('.')[0]} {type(X).__name__}; it must "
+            "be a dask.array: X.to_dask_array(lengths=True)"
+        )
+    if X.ndim != 2:
+        raise ShapeError(f"{operation}: X has shape {X.shape}; it must be (N, D), one datum a row")
+    if X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    rows = X.chunks[0]
+    columns = [_in_blocks(name, a, rows, operation) for name, a in beside.items()]
+    starts: list[int | None] = [None] * len(rows)
+    if not any(map(math.isnan, rows)):
+        starts = [int(n) for n in np.cumsum([0, *rows[:-1]])]
+    parts = zip(X.to_delayed().ravel(), rows, starts, strict=True)
+    return [
+        Block(part, [column[i] for column in columns], n, first)
+        for i, (part, n, first) in enumerate(parts)
+    ]
+
+
+def _in_blocks(name: str, array: Any, rows: tuple[float, ...], operation: str) -> list[Any]:
+    """The blocks of an array that lies beside X, or so many None."""
+    import dask.array as da
+
+    if array is None:
+        return [None] * len(rows)
+    unknown = any(map(math.isnan, rows))
+    n = "an unknown number of" if unknown else int(sum(rows))
+    if not is_dask(array):
+        array = np.asarray(array)
+        if unknown:
+            raise ShapeError(
+                f"{operation}: X has blocks of unknown length, and {name} is not a Dask array; "
+                "call X.compute_chunk_sizes() first"
+            )
+        fits = array.ndim and len(array) == n
+        array = da.from_array(array, chunks=(rows, *array.shape[1:])) if fits else array
+    else:
+        fits = array.ndim and (array.numblocks[0] == len(rows) if unknown else len(array) == n)
+        if fits and not unknown:
+            array = array.rechunk({0: rows, **dict.fromkeys(range(1, array.ndim), -1)})
+    if not fits:
+        raise ShapeError(
+            f"{operation}: {name} has shape {array.shape}, and X has {n} rows in {len(rows)} "
+            "blocks; there must be one for each"
+        )
+    return list(array.to_delayed().ravel())
+
+
+def row_by_row(
+    *,
+    fitted: str,
+    columns: Callable[[Any], int] | None = None,
+    dtype: Callable[[Any], Any] = lambda model: np.float64,
+    stored: bool = False,
+) -> Callable[[_Method], _Method]:
+    """A decorator of methods ``(self, X, ...)`` that give a number, or a row, for each row of X.
+
+    Of a Dask array they return a lazy one with the same blocks, computed by a copy of the model as
+    it is now. Each block is looked at as by a call of its own.
+
+    Parameters
+    ----------
+    fitted
+        The attribute without which the model is not fitted.
+    columns
+        How many numbers there are for each row, of a model; None for a single one.
+    dtype
+        Of the result, of a model.
+    stored
+        Whether arrays on disk are to be looked at by portions here.
+    """
+
+    def decorate(method: _Method) -> _Method:
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def whatever(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_dask(X):
+                arguments = signature.bind(self, X, *args, **kwargs).arguments
+                operation = arguments.get("operation", method.__name__)
+                self._require_fitted(operation, fitted)
+                width = None if columns is None else columns(self)
+                name = method.__name__
+                return _lazily(self, name, operation, arguments, width, np.dtype(dtype(self)))
+            if stored and is_stored(X) and len(X.shape) == 2:
+                step = max(1, _PORTION // X.shape[1])
+                return np.concatenate(
+                    [
+                        _of_block(
+                            method.__name__, self, np.asarray(X[i : i + step]), i, *args, **kwargs
+                        )
+                        for i in range(0, X.shape[0], step)
+                    ]
+                )
+            return method(self, X, *args, **kwargs)
+
+        return cast(_Method, whatever)
+
+    return decorate
+
+
+def _lazily(
+    model: Any, method: str, operation: str, given: dict[str, Any], width: int | None, dtype: Any
+) -> Any:
+    import dask
+    import dask.array as da
+
+    names = list(given)[2:]
+    refused = [name for name in ("eps", "return_ess") if given.get(name) not in (None, False)]
+    if refused:
+        raise ValueError(f"{operation}: {refused[0]} does not go with a Dask array")
+    X = given[list(given)[1]]
+    if getattr(X, "ndim", 0) == 2 and X.shape[1] != model.n_features_in_:
+        raise ShapeError(
+            f"{operation}: X has shape {X.shape}; the model takes rows of {model.n_features_in_}"
+        )
+    beside = {"y": given["y"]} if given.get("y") is not None else {}
+    others = {name: given[name] for name in names if name not in beside}
+    held = dask.delayed(copy.deepcopy(model), pure=False)
+    of_block = dask.delayed(_of_block, pure=False)
+    parts = []
+    for block in delayed_blocks(X, beside, operation):
+        shape = (block.n,) if width is None else (block.n, width)
+        more = dict(zip(beside, block.beside, strict=True))
+        out = of_block(
+            method, held, block.rows, block.first, dtype=dtype, like=shape[1:], **others, **more
+        )
+        parts.append(da.from_delayed(out, shape, dtype))
+    return da.concatenate(parts, allow_unknown_chunksizes=True)
+
+
+def _of_block(
+    method: str, model: Any, X: Array, first: int | None, *args: Any, dtype: Any = None,
+    like: tuple[int, ...] = (), **kwargs: Any,
+) -> Array:
+    """What the method says of some rows, in the words for rows of all of X."""
+    if not len(X):  # of a filter that left none
+        return np.empty((0, *like), dtype)
+    with counted_from(first or 0):
+        return np.asarray(getattr(model, method)(X, *args, **kwargs), dtype)

@@ -1,0 +1,278 @@
+"""Mixtures on a cluster of processes, one of which is killed: the same bits, or a clear error.
+
+`make test-dask` installs what this needs; without it the file is skipped.
+"""
+
+import os
+import pickle
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+
+from minivae import VAE, BernoulliMixture, GaussianMixture  # noqa: E402
+from minivae.errors import NotFittedError, ShapeError  # noqa: E402
+from minivae.models.mixture.dask_data import DaskData  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # a cluster warns of what is not ours
+
+N, D, BLOCK = 6000, 4, 500
+SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 12, "tol": 0.0}
+
+
+@pytest.fixture(scope="module")
+def client():
+    settings = {"distributed.comm.timeouts.connect": "60s", "distributed.comm.timeouts.tcp": "60s"}
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster, timeout="60s") as client,
+    ):
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # EM is stopped before it converges
+        yield
+
+
+def clusters():
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(size=(N // 2, D)), rng.normal(4, 1, size=(N // 2, D))])
+
+
+def chunks_of(X, block=BLOCK):
+    return [X[i : i + block] for i in range(0, len(X), block)]
+
+
+def assert_same(a, b):
+    for name in ("weights_", "means_", "covariances_", "lower_bound_", "lower_bounds_"):
+        if hasattr(a, name):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def beside():
+    rng = np.random.default_rng(1)
+    weight, labels = rng.random(N), np.full(N, -1)
+    weight[600:1700] = 0  # two whole blocks among them
+    labels[:7], labels[-7:] = 2, 1
+    return weight, labels
+
+
+# ---- with Dask's own scheduler ----
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_without_a_cluster_the_bits_are_those_of_the_chunks(scheduler):
+    X = clusters()
+    weight, labels = beside()
+    for more in ({}, {"sample_weight": weight}, {"labels": labels, "sample_weight": weight}):
+        local = GaussianMixture(**SETTINGS).fit(chunks_of(X), **more)
+        rows = da.from_array(X, chunks=(BLOCK, 3))  # two blocks of columns
+        also = {name: da.from_array(a, chunks=700) for name, a in more.items()}
+        with dask.config.set(scheduler=scheduler):
+            assert_same(local, GaussianMixture(**SETTINGS).fit(rows, **also))
+            assert_same(local, GaussianMixture(**SETTINGS).fit(rows, **more))  # of NumPy
+
+
+@pytest.mark.parametrize("limit", [1000, 10**6])
+def test_a_start_is_found_on_the_rows_that_chunks_would_give(monkeypatch, limit):
+    monkeypatch.setattr("minivae.models.mixture.initialise.LIMIT", limit)
+    monkeypatch.setattr("minivae.models.mixture.bernoulli.LIMIT", limit)
+    X, (weight, _) = clusters(), beside()
+    for init in ("kmeans", "k-means++", "random", "random_from_data"):
+        settings = {**SETTINGS, "init_params": init, "max_iter": 2}
+        assert_same(
+            GaussianMixture(**settings).fit(chunks_of(X), sample_weight=weight),
+            GaussianMixture(**settings).fit(da.from_array(X, (BLOCK, D)), sample_weight=weight),
+        )
+    ones = (X > 0).astype(np.uint8)
+    assert_same(
+        BernoulliMixture(**SETTINGS).fit(chunks_of(ones), sample_weight=weight),
+        BernoulliMixture(**SETTINGS).fit(da.from_array(ones, (BLOCK, D)), sample_weight=weight),
+    )
+
+
+def test_no_more_rows_than_a_stated_sample_come_to_the_client(monkeypatch):
+    monkeypatch.setattr("minivae.models.mixture.initialise.LIMIT", 300)
+    sizes, compute = [], dask.compute
+
+    def watched(*tasks, **how):
+        results = compute(*tasks, **how)
+        sizes.append(len(pickle.dumps(results)))
+        return results
+
+    monkeypatch.setattr(dask, "compute", watched)
+    GaussianMixture(**SETTINGS).fit(da.from_array(clusters(), (BLOCK, D)))
+    assert max(sizes) < 0.35 * clusters().nbytes  # 300 rows, or the sums of 12 blocks
+
+
+def test_blocks_of_unknown_length_and_without_rows():
+    X = clusters()
+    rows = da.from_array(X, (BLOCK, D))
+    right = rows[rows[:, 0] > 2.5]  # of which the first half has next to none
+    keep = X[:, 0] > 2.5
+    chunks = [c[k] for c, k in zip(chunks_of(X), chunks_of(keep), strict=True) if k.any()]
+    model = GaussianMixture(**SETTINGS).fit(right)
+    assert_same(GaussianMixture(**SETTINGS).fit(chunks), model)
+    np.testing.assert_array_equal(model.predict(right).compute(), model.predict(X[keep]))
+    with pytest.raises(ShapeError, match="compute_chunk_sizes"):
+        GaussianMixture(**SETTINGS).fit(right, sample_weight=np.ones(keep.sum()))
+
+
+def test_what_is_computed_for_each_row_is_lazy():
+    X = clusters()
+    rows = da.from_array(X, (BLOCK, D))
+    model = GaussianMixture(**SETTINGS).fit(X)
+    for method in ("predict", "predict_proba", "score_samples", "reconstruct"):
+        lazy, now = getattr(model, method)(rows), getattr(model, method)(X)
+        assert isinstance(lazy, da.Array) and lazy.chunks[0] == rows.chunks[0]
+        assert (lazy.shape, lazy.dtype) == (now.shape, now.dtype)
+        np.testing.assert_allclose(lazy.compute(), now, rtol=1e-12)
+    for method in ("score", "bic", "aic"):
+        assert getattr(model, method)(rows) == pytest.approx(getattr(model, method)(X), rel=1e-12)
+    lazy, before = model.predict(rows), model.predict(X)
+    model.fit(X[:50])  # the lazy one is of the model as it was
+    np.testing.assert_array_equal(lazy.compute(), before)
+    np.testing.assert_array_equal(
+        GaussianMixture(**SETTINGS).fit_predict(rows).compute(),
+        GaussianMixture(**SETTINGS).fit(rows).predict(X),
+    )
+
+
+def test_a_vae_looks_at_each_block_as_by_a_call_of_its_own():
+    X = (clusters() > 1).astype(np.float32)[:900]
+    rows = da.from_array(X, (300, D))
+    vae = VAE(hidden=(8,), epochs=1, random_state=0).fit(X)
+    for method, more in (("elbo", {}), ("transform", {}), ("log_likelihood", {"n_samples": 5})):
+        one = getattr(vae, method)
+        expected = np.concatenate([one(part, **more) for part in chunks_of(X, 300)])
+        lazy = one(rows, **more)
+        assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_array_equal(lazy.compute(), expected)
+    with pytest.raises(ValueError, match="return_ess does not go with a Dask array"):
+        vae.log_likelihood(rows, return_ess=True)
+
+
+def test_what_is_wrong_is_said_in_the_words_for_memory():
+    X, weight = clusters(), np.ones(N)
+    model = GaussianMixture(**SETTINGS).fit(X)
+    before = vars(model).copy()
+
+    def refused(message, kind=ValueError, data=X, method=model.fit, **more):
+        with pytest.raises(kind, match=message):
+            out = method(da.from_array(data, (BLOCK, *data.shape[1:])), **more)
+            getattr(out, "compute", lambda: None)()
+        assert vars(model).keys() == before.keys()
+        assert all(vars(model)[name] is value for name, value in before.items())
+
+    X_bad, weight_bad = X.copy(), weight.copy()
+    X_bad[4321, 2], weight_bad[4321] = np.nan, -1
+    refused(r"fit: X\[4321, 2\] = nan", data=X_bad)
+    refused(r"predict: X\[4321, 2\] = nan", data=X_bad, method=model.predict)
+    refused(r"sample_weight\[4321\] = -1", sample_weight=weight_bad)
+    refused(r"sample_weight adds up to 0", sample_weight=0 * weight)
+    refused(r"labels\[10\] = 3 is out of range", labels=np.repeat([0, 3], [10, N - 10]))
+    refused("sample_weight has shape", ShapeError, sample_weight=weight[:9])
+    refused("one datum a row", ShapeError, data=X[:, 0])
+    refused("takes rows of 4", ShapeError, data=X[:, :3], method=model.predict)
+    refused("not fitted yet", NotFittedError, method=GaussianMixture(2).predict)
+    refused(r"X\[0, 0\] = 0.12.*data of 0 and 1", method=BernoulliMixture(2).fit)
+    with pytest.raises(ValueError, match="client= is for a Dask array"):
+        model.fit(X, client=object())
+
+
+# ---- on a cluster ----
+
+
+def on_call(monkeypatch, number, act):
+    """Let `act` happen shortly after a pass over the blocks has begun."""
+    calls, pass_over = [], DaskData.map
+
+    def watched(data, *arguments):
+        calls.append(0)
+        if len(calls) == number:
+            timer = threading.Timer(0.02, act)
+            timer.start()
+        return pass_over(data, *arguments)
+
+    monkeypatch.setattr(DaskData, "map", watched)
+    return calls
+
+
+def test_the_bits_do_not_depend_on_the_workers(client):
+    X, (weight, labels) = clusters(), beside()
+    rows = da.from_array(X, (BLOCK, D))
+    local = GaussianMixture(**SETTINGS).fit(chunks_of(X), sample_weight=weight, labels=labels)
+    model = GaussianMixture(**SETTINGS)
+    assert_same(local, model.fit(rows, sample_weight=weight, labels=labels, client=client))
+    one = list(client.scheduler_info()["workers"])[:1]
+    with dask.annotate(workers=one):
+        assert_same(local, model.fit(rows, sample_weight=weight, labels=labels))
+    np.testing.assert_array_equal(model.predict(rows).compute(), model.predict(X))
+
+
+def test_stragglers_change_nothing(client):
+    X = clusters()
+
+    def late(part, block_info=None):
+        time.sleep(0.3 * (block_info[0]["chunk-location"][0] == 0))
+        return part
+
+    rows = da.from_array(X, (BLOCK, D)).map_blocks(late)
+    assert_same(GaussianMixture(**SETTINGS).fit(chunks_of(X)), GaussianMixture(**SETTINGS).fit(rows))
+
+
+@pytest.mark.parametrize("number", [int(np.random.default_rng().integers(2, 12))])
+def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number):
+    X = clusters()
+    local = GaussianMixture(**SETTINGS).fit(chunks_of(X))
+    victim = next(iter(client.run(os.getpid).values()))
+    calls = on_call(monkeypatch, number, lambda: os.kill(victim, signal.SIGKILL))
+    model = GaussianMixture(**SETTINGS).fit(da.from_array(X, (BLOCK, D)))
+    assert len(calls) > number
+    assert_same(local, model)
+    with pytest.raises(ProcessLookupError):
+        os.kill(victim, 0)
+
+
+def test_blocks_that_are_lost_for_good_are_an_error(client, monkeypatch):
+    client.wait_for_workers(2, timeout=60)
+    X = clusters()
+    model = GaussianMixture(**SETTINGS).fit(X)
+    before = vars(model).copy()
+    held = client.scatter(chunks_of(X))
+    parts = [da.from_delayed(dask.delayed(part), (BLOCK, D), float) for part in held]
+    victims = list(client.run(os.getpid).values())
+    on_call(monkeypatch, 6, lambda: [os.kill(victim, signal.SIGKILL) for victim in victims])
+    with pytest.raises(RuntimeError, match="the model is as it was"):
+        model.fit(da.concatenate(parts))
+    assert all(vars(model)[name] is value for name, value in before.items())
+    client.wait_for_workers(2, timeout=60)
+
+
+def test_a_client_that_is_closed_is_an_error(client, monkeypatch):
+    X = clusters()
+    model = GaussianMixture(**SETTINGS).fit(X)
+    before = vars(model).copy()
+    other = distributed.Client(client.cluster, set_as_default=False)
+    on_call(monkeypatch, 6, other.close)
+
+    def late(part):
+        time.sleep(0.05)
+        return part
+
+    with pytest.raises(RuntimeError, match="the model is as it was"):
+        model.fit(da.from_array(X, (BLOCK, D)).map_blocks(late), client=other)
+    assert all(vars(model)[name] is value for name, value in before.items())

@@ -1,0 +1,55 @@
+"""Arrays in HDF5 and Zarr files, of the libraries themselves.
+
+`make test-dask` installs what this needs; without it the file is skipped.
+"""
+
+import numpy as np
+import pytest
+
+from minivae import VAE, GaussianMixture
+from minivae.datasets import StoredRows
+from minivae.stored import is_stored
+
+SMALL = {"epochs": 1, "hidden": (8,), "random_state": 0, "validation": 0.2}
+
+
+def hdf5(path, X, chunks):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path / "X.h5", "w") as file:
+        file.create_dataset("X", data=X, chunks=chunks, compression="gzip")
+    return h5py.File(path / "X.h5")["X"]
+
+
+def zarr(path, X, chunks):
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(
+        store=str(path / "X.zarr"), shape=X.shape, chunks=chunks, dtype=X.dtype
+    )
+    array[:] = X
+    return zarr.open_array(str(path / "X.zarr"), mode="r")
+
+
+@pytest.mark.parametrize("stored", [hdf5, zarr])
+def test_they_train_and_are_looked_at_as_memory_is(tmp_path, stored):
+    X = np.random.default_rng(0).integers(0, 2, (500, 3, 4), dtype=np.uint8)
+    images = stored(tmp_path, X, (70, 3, 4))
+    assert is_stored(images)
+    rows, flat = StoredRows(images), X.reshape(500, 12)
+    assert rows.block_rows % 70 == 0 or rows.block_rows == 500
+    vae, memory = VAE(**SMALL).fit(rows), VAE(**SMALL).fit(flat)
+    for name, value in vae.state_dict().items():
+        np.testing.assert_array_equal(value, memory.state_dict()[name])
+    np.testing.assert_array_equal(vae.elbo(rows), memory.elbo(flat))
+    mixture = GaussianMixture(2, random_state=0).fit(rows)
+    np.testing.assert_allclose(mixture.means_, GaussianMixture(2, random_state=0).fit(flat).means_)
+
+
+@pytest.mark.parametrize("stored", [hdf5, zarr])
+def test_two_axes_need_no_wrapper(tmp_path, stored):
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    array = stored(tmp_path, X, (50, 3))
+    a, b = (GaussianMixture(2, random_state=0).fit(data) for data in (array, X))
+    np.testing.assert_array_equal(a.means_, b.means_)
+    np.testing.assert_array_equal(a.predict(array), b.predict(X))
+    vae = VAE(**SMALL, likelihood="gaussian").fit(array)
+    np.testing.assert_array_equal(vae.transform(array), vae.transform(X))

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-dask test-slow test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'

@@ -1,7 +1,7 @@
 """Training data, held-out data of the same writers, and new writers: Eq. VAE.4 for each.
 
-The ELBO of the data that a model is trained on keeps rising. What it says of others is read off data
-that were held out; the gap grows with the epochs, and shrinks with more data and a smaller network.
+The ELBO of the data that a model is trained on keeps rising. What it says of others shows on data
+that were held out. The gap grows with the epochs, and shrinks with more data and a smaller network.
 """
 
 # %%
@@ -53,7 +53,8 @@ def main(folder=Path(__file__).parent, passes=100):
         ):
             axes.plot(found[:, 0], values, style, label=label)
         last = found[-1]
-        axes.set(xlabel="data seen, thousands", title=f"{name}\nbest held out {found[:, 2].max():.0f}, last {last[2]:.0f}")
+        axes.set(xlabel="data seen, thousands")
+        axes.set_title(f"{name}\nbest held out {found[:, 2].max():.0f}, last {last[2]:.0f}")
         print(f"{name}: trained on {last[1]:.1f}; held out {last[2]:.1f}, at best "
               f"{found[:, 2].max():.1f}; new writers {last[3]:.1f}")  # fmt: skip
     panels[0].set(ylabel="ELBO, nats per datum", ylim=(-220, -100))

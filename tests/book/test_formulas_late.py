@@ -473,7 +473,7 @@ def test_k_means_as_a_limit():
 @pytest.mark.equation("GMM.14", evaluated=True)
 def test_the_information_criterion():
     def bind(rng, trial):
-        model, X, symbols, _ = mixture(rng)
+        model, X, *_ = mixture(rng)
         log_p = model.fit(X).score_samples(X)
         return {
             r"\mathrm{BIC}": model.bic(X), r"\mathrm{df}": model.distribution_.n_parameters,

@@ -14,13 +14,16 @@ import minivae._starting  # noqa: F401  before all else, which takes its time
 if TYPE_CHECKING:
     from minivae import (
         datasets,
+        discrete,
         distributions,
         errors,
         inference,
+        information,
         nn,
         objectives,
         ops,
         optim,
+        rates,
     )
     from minivae.gradcheck import (
         GradcheckReport,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     )
     from minivae.latent_model import LatentModel
     from minivae.models.bayes_net import BayesNet, Node
+    from minivae.models.categorical_vae import CategoricalVAE
     from minivae.models.conditional import ConditionalVAE
     from minivae.models.mixture import BernoulliMixture, GaussianMixture
     from minivae.models.naive_bayes import BernoulliNB, GaussianNB
@@ -47,6 +51,7 @@ __all__ = [
     "BayesNet",
     "BernoulliMixture",
     "BernoulliNB",
+    "CategoricalVAE",
     "ConditionalVAE",
     "GaussianMixture",
     "GaussianNB",
@@ -59,18 +64,21 @@ __all__ = [
     "assert_gradcheck",
     "check_unbiased",
     "datasets",
+    "discrete",
     "distributions",
     "errors",
     "grad",
     "gradcheck",
     "hvp",
     "inference",
+    "information",
     "nn",
     "no_grad",
     "objectives",
     "ops",
     "optim",
     "primitive",
+    "rates",
     "recipe",
     "resume",
     "value_and_grad",
@@ -83,6 +91,7 @@ _HOMES = {
     ),
     "minivae.latent_model": ("LatentModel",),
     "minivae.models.bayes_net": ("BayesNet", "Node"),
+    "minivae.models.categorical_vae": ("CategoricalVAE",),
     "minivae.models.conditional": ("ConditionalVAE",),
     "minivae.models.mixture": ("BernoulliMixture", "GaussianMixture"),
     "minivae.models.naive_bayes": ("BernoulliNB", "GaussianNB"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from minivae import VAE
 from minivae.datasets import Dataset
-from minivae.distributions import MixturePrior, StandardNormal
+from minivae.distributions import MixturePrior, StandardNormal, VampPrior
 
 __all__ = [
     "architecture",
@@ -47,6 +47,8 @@ def describe_prior(vae: VAE) -> str:
         return "N(0, I)"
     if isinstance(prior, MixturePrior):
         return f"mixture of {len(prior.means.data)}, N(0, I) for {warmup(vae)} epochs"
+    if isinstance(prior, VampPrior):
+        return f"VampPrior of {prior.n_components} pseudo-inputs"
     return type(prior).__name__
 
 

@@ -1,7 +1,7 @@
 """Distributions as objects: posteriors q(z | x), priors p(z), and likelihoods p(x | z).
 
 - `base`: what a distribution over z can do;
-- `gaussian`, `categorical`, `flow`, `mixture_prior`: the families;
+- `gaussian`, `categorical`, `flow`, `mixture_prior`, `vamp`: the families;
 - `mixture`: a mixture of Gaussians as a value, which EM fits;
 - `likelihoods`: modules that turn a decoder's output into p(x | z).
 
@@ -31,11 +31,12 @@ from minivae.distributions.likelihoods import (
 )
 from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.distributions.mixture_prior import MixturePrior, mixture_log_joint, mixture_log_prob
+from minivae.distributions.vamp import VampPrior
 
 __all__ = [
     "LIKELIHOODS", "AffineCoupling", "Bernoulli", "Binomial", "Categorical",
     "CategoricalLikelihood", "ContinuousBernoulli", "DiagonalGaussian", "Distribution", "Flow",
     "FullGaussian", "Gaussian", "Likelihood", "MixtureOfGaussians", "MixturePrior", "Poisson",
-    "StandardNormal", "gaussian_entropy", "kl_divergence", "mixture_log_joint", "mixture_log_prob",
-    "standard_normal_log_prob",
+    "StandardNormal", "VampPrior", "gaussian_entropy", "kl_divergence", "mixture_log_joint",
+    "mixture_log_prob", "standard_normal_log_prob",
 ]  # fmt: skip

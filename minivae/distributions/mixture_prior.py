@@ -129,6 +129,11 @@ class MixturePrior(Module, Distribution):
         """C components, each of them N(0, I), and so is their mixture."""
         return cls(np.full(C, 1.0 / C), np.zeros((C, K)), np.tile(np.eye(K), (C, 1, 1)), dtype)
 
+    @property
+    def n_components(self) -> int:
+        """C."""
+        return len(self.means.data)
+
     def _theta(self) -> tuple[Any, Any, Any]:
         """log pi, m and L, as the density takes them."""
         return ops.log_softmax(self.logits), self.means, ops.positive_diagonal(self.factors)

@@ -7,6 +7,7 @@ from typing import Any
 from minivae import datasets
 from minivae.checkpoint import data_checksum, load_checkpoint, restore_generator
 from minivae.errors import CheckpointError
+from minivae.models.categorical_vae import CategoricalVAE
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.semi_supervised import SemiSupervisedVAE
 from minivae.models.vae.files import reading
@@ -17,7 +18,7 @@ from minivae.training import without_prefix
 __all__ = ["KINDS", "load_model", "resume"]
 
 KINDS: dict[str, type[VAE]] = {
-    kind._kind: kind for kind in (VAE, ConditionalVAE, SemiSupervisedVAE)
+    kind._kind: kind for kind in (VAE, ConditionalVAE, SemiSupervisedVAE, CategoricalVAE)
 }
 """The models that are trained by gradients, by what their files call them."""
 

@@ -240,10 +240,11 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
             If y is not one whole number for each datum, or none is known.
         """
         self.check_params()
-        if self.objective != "elbo" or self.gradient != "pathwise":
+        if self.objective != "elbo" or self.gradient != "pathwise" or self.free_bits:
             raise ValueError(
-                f"SemiSupervisedVAE: objective={self.objective!r} and gradient={self.gradient!r} "
-                "do not go with classes that are summed over; use 'elbo' and 'pathwise'"
+                f"SemiSupervisedVAE: objective={self.objective!r}, gradient={self.gradient!r} and "
+                f"free_bits={self.free_bits!r} do not go with classes that are summed over; use "
+                "'elbo', 'pathwise' and 0"
             )
         given = _checked_labels(y, "fit")
         classes, counts = np.unique(given[given != UNKNOWN], return_counts=True)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minivae.checks import check_data, require_whole
-from minivae.distributions import MixturePrior
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.inference import estimate_from
 from minivae.latent_model import LatentModel
@@ -92,10 +91,8 @@ class FittedVAE(HyperParameters, _State):
 
     def _evaluation(self) -> Evaluation:
         settings = self._settings_
-        K, components = settings.latent_dim, 1
+        K, components = settings.latent_dim, getattr(self.prior_, "n_components", 1)
         D = self.n_features_in_ * max(self.likelihood_.outputs(), default=1)
-        if isinstance(self.prior_, MixturePrior):
-            components = len(self.prior_.means.data)
         return Evaluation(
             self.model_, self._encode, latent_dim=K, dtype=settings.dtype, entropy=self._entropy_,
             widest=max(D, components * K, *settings.hidden),

@@ -17,6 +17,7 @@ from minivae.distributions import (
     Likelihood,
     MixturePrior,
     StandardNormal,
+    VampPrior,
 )
 from minivae.errors import ShapeError
 from minivae.estimator import Estimator, Rule, anything, boolean, choice, number, parameter, whole
@@ -72,7 +73,7 @@ SHARE = Rule(
     lambda v: v is None or (is_real(v) and 0 < v < 1), "None or a share between 0 and 1", float
 )
 LIKELIHOOD = _name_or(Likelihood, tuple(LIKELIHOODS))
-PRIOR = _name_or(Distribution, ("standard", "mixture"))
+PRIOR = _name_or(Distribution, ("standard", "mixture", "vamp"))
 NETWORK = Rule(lambda v: v is None or callable(v), "None or a module that can be called")
 
 
@@ -156,14 +157,18 @@ class HyperParameters(Estimator):
         default="standard",
         rule=PRIOR,
         sentence=(
-            '"standard", N(0, I), or "mixture", of Gaussians that are learnt (Eq. PRIOR.1). To '
-            "fit one to a trained model instead, see ``with_prior``. Or a distribution, "
+            '"standard", N(0, I); "mixture", of Gaussians that are learnt (Eq. PRIOR.1); or '
+            '"vamp", the mean of the encoder\'s answers to learnt pseudo-inputs (Eq. PRIOR.3). To '
+            "fit a mixture to a trained model instead, see ``with_prior``. Or a distribution, "
             "which ``fit`` copies and, if it is a module, trains."
         ),
         metavar="NAME",
     )
     prior_components: int = parameter(
-        default=10, rule=whole(1), sentence="C, the number of Gaussians in a mixture.", metavar="C"
+        default=10,
+        rule=whole(1),
+        sentence="C, the number of Gaussians in a mixture, or of pseudo-inputs.",
+        metavar="C",
     )
     prior_warmup: int = parameter(
         default=5,
@@ -185,6 +190,16 @@ class HyperParameters(Estimator):
         rule=number(),
         sentence="Over how many epochs the weight rises from 0 to ``beta``.",
         metavar="N",
+    )
+    free_bits: float = parameter(
+        default=0.0,
+        rule=number(),
+        sentence=(
+            "So many nats of a latent dimension's KL cost nothing, which keeps it from closing "
+            "early (Eq. RATE.1)."
+        ),
+        metavar="N",
+        kw_only=True,
     )
     n_samples: int = parameter(
         default=1,
@@ -287,9 +302,16 @@ def check_together(vae: HyperParameters) -> None:
                 _refuse_set(vae, name, f"likelihood={kind.name!r}", _shown(chosen))
     _check_gradient(vae)
     prior = vae.prior
+    plain = ("standard", "elbo", "analytic", "pathwise")
+    if vae.free_bits and (prior, vae.objective, vae.kl, vae.gradient) != plain:
+        raise ValueError(
+            f"{type(vae).__name__}: free_bits={vae.free_bits!r} needs the KL of each dimension; it "
+            "goes with prior='standard', objective='elbo', kl='analytic' and gradient='pathwise'"
+        )
+    if prior not in ("mixture", "vamp"):
+        _refuse_set(vae, "prior_components", "prior='mixture' or 'vamp'", _shown(prior))
     if prior != "mixture":
-        for name in ("prior_components", "prior_warmup"):
-            _refuse_set(vae, name, "prior='mixture'", _shown(prior))
+        _refuse_set(vae, "prior_warmup", "prior='mixture'", _shown(prior))
 
 
 def _check_gradient(vae: HyperParameters) -> None:
@@ -326,16 +348,16 @@ def _shown(choice: Any) -> str:
 
 
 def check_mixture(settings: Any, n: int) -> None:
-    """Refuse a mixture prior that would never begin, or on fewer data than components.
+    """Refuse a prior of components that would never begin, or on fewer data than components.
 
     Raises
     ------
     ValueError, ShapeError
         It names the numbers that do not fit.
     """
-    if settings.prior != "mixture":
+    if settings.prior not in ("mixture", "vamp"):
         return
-    if settings.prior_warmup >= settings.epochs:
+    if settings.prior == "mixture" and settings.prior_warmup >= settings.epochs:
         raise ValueError(
             f"VAE: with prior_warmup={settings.prior_warmup} and epochs={settings.epochs} the "
             "mixture would never be fitted; prior_warmup must be less than epochs"
@@ -378,12 +400,17 @@ def make_likelihood(vae: Any) -> Likelihood:
     return kind(**own)
 
 
-def make_prior(vae: Any) -> Distribution:
-    """The prior that they ask for, over ``latent_dim`` dimensions."""
+def make_prior(vae: Any, encoder: Any, seen: int) -> Distribution:
+    """The prior that they ask for, over ``latent_dim`` dimensions.
+
+    Pseudo-inputs have the ``seen`` columns of what the encoder sees.
+    """
     if vae.prior == "standard":
         return StandardNormal(vae.latent_dim, vae.dtype)
     if vae.prior == "mixture":
         return MixturePrior.standard(vae.prior_components, vae.latent_dim, vae.dtype)
+    if vae.prior == "vamp":
+        return VampPrior(encoder, np.zeros((vae.prior_components, seen)), vae.dtype)
     prior: Distribution = copy.deepcopy(vae.prior)
     rng = np.random.default_rng(0)
     with no_grad():

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
-from minivae.distributions import Likelihood, MixturePrior
+from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
@@ -97,6 +97,7 @@ class VAE(FittedVAE):
     """
 
     _kind = "vae"  # what a file calls it
+    _encoder_kind: ClassVar[Any] = Encoder
 
     # ---- fitting ----
 
@@ -162,6 +163,11 @@ class VAE(FittedVAE):
         """Train on data, and on conditions ``(N, C)`` where a model takes them."""
         self.check_params()
         rules.check_together(self)
+        if C is not None and self.prior == "vamp":
+            raise ValueError(
+                f"{type(self).__name__}: prior='vamp' goes with an encoder that sees x alone; "
+                "use 'standard' or 'mixture'"
+            )
         settings, likelihood = self._settings(), rules.make_likelihood(self)
         X = data_at_door(X, "fit", dtype=self.dtype, check=likelihood.check)
         if isinstance(X, StoredRows):
@@ -177,6 +183,7 @@ class VAE(FittedVAE):
             if isinstance(first, StoredRows):
                 first = first.sample(MOST_TO_START, stream(entropy, START))
             self.likelihood_.start_at(first)
+            self._start_prior(first)
         except BaseException:  # also what a module of the user's raises, and Ctrl-C
             self._become(before)
             raise
@@ -192,6 +199,13 @@ class VAE(FittedVAE):
             self._become(before)
             raise
         return self
+
+    def _start_prior(self, X: Array) -> None:
+        """Let pseudo-inputs begin at data, no datum twice."""
+        if self._settings_.prior == "vamp" and isinstance(self.prior_, VampPrior):
+            rng = stream(self._entropy_, PRIOR)
+            chosen = rng.choice(len(X), self.prior_.n_components, replace=False)
+            self.prior_.inputs.data = self.likelihood_.encoder_input(self._as_taken(X[chosen]))
 
     def _check_outcome(self, run: Run) -> None:
         """Look at where the last step led: the loss that was watched is that before it."""
@@ -242,7 +256,9 @@ class VAE(FittedVAE):
         seen, z = likelihood.encoder_input(np.zeros((2, D), dtype)), np.zeros((2, K), dtype)
         self.encoder_ = copy.deepcopy(settings.encoder)
         if self.encoder_ is None:
-            self.encoder_ = Encoder(seen.shape[1], settings.hidden, K, condition=width, **style)
+            self.encoder_ = self._encoder_kind(
+                seen.shape[1], settings.hidden, K, condition=width, **style
+            )
         else:
             rules.check_encoder(self.encoder_, (seen, *c), K)
         own_decoder = copy.deepcopy(settings.decoder)
@@ -250,7 +266,12 @@ class VAE(FittedVAE):
             own_decoder = trunk(K, settings.hidden[::-1], width, **style)
         features = rules.check_decoder(own_decoder, (z, *c), likelihood, D)
         built = likelihood.built(features, D, rng=rng, dtype=dtype)
-        self.model_ = LatentModel(rules.make_prior(settings), own_decoder, built)
+        prior = self._prior_of(settings, seen.shape[1])
+        self.model_ = LatentModel(prior, own_decoder, built)
+
+    def _prior_of(self, settings: SimpleNamespace, seen: int) -> Distribution:
+        """p(z), for an encoder that sees so many columns."""
+        return rules.make_prior(settings, self.encoder_, seen)
 
     def _run(
         self,

@@ -18,6 +18,7 @@ from minivae.objectives import (
     score_function_elbo,
     sticking_the_landing,
 )
+from minivae.rates import free_bits
 from minivae.tensor import Tensor, wrap
 from minivae.training import Batch, Metrics
 
@@ -71,7 +72,11 @@ class Objective:
                 terms = elbo_terms(self.model, q, x, eps, c)
             else:
                 terms = sample_terms(self.model, q, x, eps, c).means
-            cost = terms.kl if beta == 1 else beta * terms.kl
+            if settings.free_bits:
+                each = q.kl_to(self.model.prior_given(c), per_dimension=True)
+                cost = beta * free_bits(each, settings.free_bits)
+            else:
+                cost = terms.kl if beta == 1 else beta * terms.kl
             loss = ops.mean(cost - terms.reconstruction)
         reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
         elbo = reconstruction - kl

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery tables bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -54,6 +54,14 @@ book-check: $(VENV)/.book-check book ## look at every page of the book in headle
 
 gallery: $(VENV)/.run ## draw the picture of every example, in build/gallery
 	@$(PY) derivations/_ext/gallery.py
+
+tables: $(VENV)/.run ## print every comparison over seeds, and keep them in build/tables (ten minutes)
+	@mkdir -p build/tables
+	@for script in examples/tables/*.py; do \
+	    name=$$(basename "$$script" .py); echo "$$name"; \
+	    $(PY) "$$script" $(ARGS) > "build/tables/$$name.txt" || exit 1; \
+	    cat "build/tables/$$name.txt"; \
+	done
 
 bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
 	@$(PY) tests/benchmarks/run.py $(ARGS)

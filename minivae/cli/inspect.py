@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae import datasets
+from minivae import VAE, datasets
 from minivae.checkpoint import atomic_write
 from minivae.cli.describe import (
     architecture,
@@ -200,10 +200,25 @@ def _rows(saved: SavedRun) -> list[tuple[str, str]]:
         log_p = results["log_likelihood"]
         estimate = "" if log_p is None else f"; log p(x) about {log_p:.2f}"
         rows.append(("test ELBO", f"{results['elbo']:.2f} nats per datum{estimate}"))
+        rows.append(("latent", _latent(vae, results)))
     rows.append(("data", saved.source or "not recorded"))
     if saved.record.get("command"):
         rows.append(("command", saved.record["command"]))
     return rows
+
+
+def _latent(vae: VAE, results: dict[str, Any]) -> str:
+    """Say what the code is used for; runs of earlier versions do not tell the KL's two parts."""
+    said = f"{results['active_units']} of {vae.latent_dim} dimensions active"
+    if not results["active_units"]:
+        said += ": the posterior has collapsed"
+    information, marginal = (results.get(name) for name in ("information", "marginal_kl"))
+    if information is None or marginal is None:
+        return said
+    return (
+        f"{said}; KL {information + marginal:.2f} = mutual information {information:z.2f} + "
+        f"marginal KL {marginal:.2f}"
+    )
 
 
 def _where(saved: SavedRun) -> str:

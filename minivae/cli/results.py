@@ -16,6 +16,7 @@ __all__ = ["Results", "measure"]
 N_SAMPLES = 1000
 MOST_DECODED = 4e8  # values, for log p(x): 2000 images of 14x14 or 500 of 28x28 pixels
 FEW = 10.0
+MOST_PAIRED = 2000  # data, for the KL's two parts: each code is held against each datum's q
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Results:
     kl: float
     active_units: int
     latent_dim: int
+    information: float | None = None  # of the KL's two parts, over the first 2000 data
+    marginal_kl: float | None = None
     log_likelihood: float | None = None
     log_likelihood_data: int = 0
     log_likelihood_elbo: float = 0.0  # of the same data
@@ -87,7 +90,8 @@ class Results:
 def measure(vae: VAE, X: Array) -> Results:
     """Measure a fitted model on test data ``(N, D)``."""
     terms = vae.elbo_terms(X)
-    results = Results.of(vae, X, terms)
+    parts = vae.surgery(X[:MOST_PAIRED])
+    results = replace(Results.of(vae, X, terms), **parts._asdict())
     if not vae.likelihood_.is_density:
         return results
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """Distributions as objects: posteriors q(z | x), priors p(z), and likelihoods p(x | z).
 
 - `base`: what a distribution over z can do;
-- `gaussian`, `categorical`, `flow`, `mixture_prior`, `vamp`: the families;
+- `gaussian`, `categorical`, `flow`, `mixture_prior`, `vamp`, `implicit`: the families;
 - `mixture`: a mixture of Gaussians as a value, which EM fits;
 - `likelihoods`: modules that turn a decoder's output into p(x | z).
 
@@ -19,6 +19,7 @@ from minivae.distributions.gaussian import (
     kl_divergence,
     standard_normal_log_prob,
 )
+from minivae.distributions.implicit import Implicit
 from minivae.distributions.likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -36,7 +37,7 @@ from minivae.distributions.vamp import VampPrior
 __all__ = [
     "LIKELIHOODS", "AffineCoupling", "Bernoulli", "Binomial", "Categorical",
     "CategoricalLikelihood", "ContinuousBernoulli", "DiagonalGaussian", "Distribution", "Flow",
-    "FullGaussian", "Gaussian", "Likelihood", "MixtureOfGaussians", "MixturePrior", "Poisson",
-    "StandardNormal", "VampPrior", "gaussian_entropy", "kl_divergence", "mixture_log_joint",
-    "mixture_log_prob", "standard_normal_log_prob",
+    "FullGaussian", "Gaussian", "Implicit", "Likelihood", "MixtureOfGaussians", "MixturePrior",
+    "Poisson", "StandardNormal", "VampPrior", "gaussian_entropy", "kl_divergence",
+    "mixture_log_joint", "mixture_log_prob", "standard_normal_log_prob",
 ]  # fmt: skip

@@ -91,7 +91,8 @@ class VampPrior(Module, Distribution):
         chosen = rng.integers(self.n_components, size=len(eps))
         picked = type(q)(*(getattr(q, name)[chosen] for name in q.parts))
         with no_grad():
-            return numbers(picked.rsample(eps[None]))[0]
+            z: Array = numbers(picked.rsample(eps[None]))[0]
+        return z
 
     def moments(self) -> tuple[Array, Array]:
         """The mean ``(K,)`` and the covariance ``(K, K)`` of z."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from minivae.checks import check_data
 from minivae.errors import DtypeError, EffectiveSampleSizeWarning, ShapeError
+from minivae.information import Surgery
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.objectives import ElboTerms
 from minivae.stored import is_stored
@@ -170,6 +171,10 @@ class ConditionalVAE(VAE):
         codes = self._codes(X, "active_units", self._given(y, "active_units", n_rows(X)))
         active: Array = codes.var(axis=0, dtype=np.float64) > threshold
         return active
+
+    def surgery(self, X: Any, y: Any, n_samples: int = 1) -> Surgery:  # type: ignore[override]
+        """The mean KL in two parts, over data and their conditions, Eq. SURG.2."""
+        return self._surgery(X, n_samples, self._given(y, "surgery", len(X)))
 
     def decode(self, z: Any, y: Any) -> Array:  # type: ignore[override]
         """E[x given z, y] in the data's units, ``(n, D)``, for z ``(n, K)`` and n conditions."""

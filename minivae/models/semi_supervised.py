@@ -17,6 +17,7 @@ from minivae.checks import require_whole
 from minivae.distributions import Categorical, Likelihood
 from minivae.errors import DtypeError, ShapeError
 from minivae.estimator import choice, number, parameter
+from minivae.information import Surgery
 from minivae.latent_model import LatentModel
 from minivae.models.conditional import ConditionalVAE, n_rows
 from minivae.models.vae.evaluation import SAMPLES, WEIGHTS, Evaluation
@@ -357,6 +358,12 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     def transform(self, X: Any, y: Any = None) -> Array:
         """The means of that, ``(N, K)``."""
         return super().transform(X, y)
+
+    def surgery(  # type: ignore[override]
+        self, X: Any, y: Any = None, n_samples: int = 1
+    ) -> Surgery:
+        """The KL of z in two parts, Eq. SURG.2, as :meth:`posterior` takes y."""
+        return super().surgery(X, y, n_samples)
 
     def log_likelihood(  # type: ignore[override]
         self, X: Any, y: Any = None, n_samples: int = 1000

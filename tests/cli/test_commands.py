@@ -257,6 +257,14 @@ def test_info_says_what_the_checkpoint_holds(minivae, small_run, few_digits):
     assert facts["data"] == str(few_digits)
     best = max(float(row["elbo"]) for row in history_of(small_run))
     assert facts["training ELBO"].startswith(f"{best:.2f} nats per datum")
+    results = json.loads((small_run / "run.json").read_text())["results"]
+    parts = results["information"], results["marginal_kl"]
+    assert results["active_units"] == 0
+    assert facts["latent"].startswith("0 of 2 dimensions active: the posterior has collapsed")
+    assert (
+        f"KL {sum(parts):.2f} = mutual information {parts[0]:z.2f} + marginal KL {parts[1]:.2f}"
+        in " ".join(out.split())
+    )
     assert minivae("info", small_run / "checkpoint.npz")[1] == out
 
 
@@ -399,6 +407,7 @@ def test_help_tells_the_defaults(minivae):
     words = " ".join(minivae("train", "--help")[1].split())
     params = VAE(**hyper_parameters(datasets.load("optdigits"), {})).get_params()
     told = {**params, "hidden": "200,100", "beta": 1, "beta_warmup": 0, "seed": 0}
+    told["free_bits"] = 0
     for name, declared in VAE.declared.items():
         if declared.metavar is None or told[name] is None:
             del told[name]

@@ -13,9 +13,10 @@ import numpy as np
 from minivae.checks import check_data, require_whole
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.inference import estimate_from
+from minivae.information import Surgery, elbo_surgery
 from minivae.latent_model import LatentModel
 from minivae.models.on_dask import row_by_row
-from minivae.models.vae.evaluation import PIXELS, SAMPLES, Evaluation
+from minivae.models.vae.evaluation import EVALUATION, PIXELS, SAMPLES, Evaluation
 from minivae.models.vae.hyperparameters import HyperParameters
 from minivae.nn import Module
 from minivae.objectives import ElboTerms
@@ -302,6 +303,20 @@ class FittedVAE(HyperParameters, _State):
         """
         active: Array = self._codes(X, "active_units").var(axis=0, dtype=np.float64) > threshold
         return active
+
+    def surgery(self, X: Any, n_samples: int = 1) -> Surgery:
+        """The mean KL in two parts: what codes know of data, and what the prior costs, Eq. SURG.2.
+
+        In nats per datum, with n_samples z for each of the N data, the same in each call; it takes
+        N^2 densities for each.
+        """
+        return self._surgery(X, n_samples)
+
+    def _surgery(self, X: Any, n_samples: int, C: Array | None = None) -> Surgery:
+        require_whole("surgery", "n_samples", n_samples, least=1)
+        q = self._evaluation().posterior(self._checked(X, "surgery"), C)
+        z = q.rsample(q.noise(stream(self._entropy_, EVALUATION), n_samples))
+        return elbo_surgery(q, self.prior_, np.asarray(z))
 
     def decode(self, z: Any) -> Array:
         """E[x | z] in the data's units, of shape ``(n, D)``, for z of shape ``(n, K)``."""

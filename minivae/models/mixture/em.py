@@ -244,7 +244,7 @@ def stepwise(statistics: MixtureStatistics, before: Step, rate: float, floor: fl
 
 
 def add(statistics: Iterable[MixtureStatistics]) -> MixtureStatistics:
-    """The statistics of several data sets together."""
+    """The statistics of several data sets together, added in their order, Eq. LARGE.1."""
     likelihoods, counts, first, second = zip(*statistics, strict=True)
     return MixtureStatistics(math.fsum(likelihoods), sum(counts), sum(first), sum(second))
 

@@ -25,7 +25,7 @@ test-slow: $(VENV)/.test ## run the tests that start, kill and compile processes
 	@$(PY) -m pytest -m slow $(ARGS)
 
 test-dask: $(VENV)/.dask ## test mixtures on a Dask cluster, and arrays in HDF5 and Zarr files
-	@$(PY) -m pytest tests/large $(ARGS)
+	@$(PY) -m pytest tests/large/*.py $(ARGS)
 
 test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
 	@build/lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)

@@ -1,6 +1,6 @@
 """Mixtures on a cluster of processes, one of which is killed: the same bits, or a clear error.
 
-`make test-dask` installs what this needs; without it the file is skipped.
+`make test-dask` installs what this needs and runs it.
 """
 
 import os
@@ -10,21 +10,20 @@ import threading
 import time
 import warnings
 
+import dask
+import dask.array as da
+import distributed
 import numpy as np
 import pytest
 
-dask = pytest.importorskip("dask")
-da = pytest.importorskip("dask.array")
-distributed = pytest.importorskip("distributed")
-
-from minivae import VAE, BernoulliMixture, GaussianMixture  # noqa: E402
-from minivae.errors import NotFittedError, ShapeError  # noqa: E402
-from minivae.models.mixture.dask_data import DaskData  # noqa: E402
+from minivae import VAE, BernoulliMixture, GaussianMixture
+from minivae.errors import NotFittedError, ShapeError
+from minivae.models.mixture.dask_data import DaskData
 
 pytestmark = pytest.mark.filterwarnings("default")  # a cluster warns of what is not ours
 
 N, D, BLOCK = 6000, 4, 500
-SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 12, "tol": 0.0}
+SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 6, "tol": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -226,15 +225,15 @@ def test_the_bits_do_not_depend_on_the_workers(client):
 def test_stragglers_change_nothing(client):
     X = clusters()
 
-    def late(part, block_info=None):
-        time.sleep(0.3 * (block_info[0]["chunk-location"][0] == 0))
+    def late(part):
+        time.sleep(0.5 * (part[0, 0] == X[0, 0]))
         return part
 
-    rows = da.from_array(X, (BLOCK, D)).map_blocks(late)
+    rows = da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=float)
     assert_same(GaussianMixture(**SETTINGS).fit(chunks_of(X)), GaussianMixture(**SETTINGS).fit(rows))
 
 
-@pytest.mark.parametrize("number", [int(np.random.default_rng().integers(2, 12))])
+@pytest.mark.parametrize("number", [int(np.random.default_rng().integers(2, 8))])
 def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number):
     X = clusters()
     local = GaussianMixture(**SETTINGS).fit(chunks_of(X))
@@ -274,5 +273,5 @@ def test_a_client_that_is_closed_is_an_error(client, monkeypatch):
         return part
 
     with pytest.raises(RuntimeError, match="the model is as it was"):
-        model.fit(da.from_array(X, (BLOCK, D)).map_blocks(late), client=other)
+        model.fit(da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=float), client=other)
     assert all(vars(model)[name] is value for name, value in before.items())

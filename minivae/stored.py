@@ -127,6 +127,12 @@ class StoredRows:
         view.dtype, view._check, view._operation = np.dtype(dtype), check, operation
         return view
 
+    def divided(self, scale: float | None) -> Self:
+        """The same rows, divided by another number."""
+        view = copy.copy(self)
+        view.scale = scale
+        return view
+
     def select(self, rows: Any) -> Self:
         """The rows that a slice or an array of rising numbers names; nothing is read."""
         if isinstance(rows, slice) and rows == slice(None):
@@ -168,7 +174,7 @@ class StoredRows:
             if step == 1:
                 return self._checked_rows(start, max(start, stop))
             rows = np.arange(start, stop, step)
-        raw = self._scattered(rows) if self._pools is None else self._pools[rows]
+        raw = self.as_stored(rows) if self._pools is None else self._pools[rows]
         return self._as_taken(self._cast(raw))
 
     def _checked_rows(self, start: int, stop: int) -> Array:
@@ -184,8 +190,8 @@ class StoredRows:
             self._rng = self._draw()
         return self._as_taken(rows)
 
-    def _scattered(self, rows: Any) -> Array:
-        """Rows from anywhere, block by block."""
+    def as_stored(self, rows: Any) -> Array:
+        """The rows of some numbers as they are stored, read block by block."""
         rows, B = np.asarray(rows, np.int64), self.block_rows
         order = np.argsort(rows, kind="stable")
         out = np.empty((len(rows), self.shape[1]), self.source.dtype)

@@ -109,7 +109,9 @@ def gmm(arguments: argparse.Namespace) -> None:
     first, last = params.pop("n_components")
     if arguments.out is not None:
         empty_folder(arguments.out)  # what cannot be used is refused before the fits
-    X = data.x_train.astype(np.result_type(data.x_train, np.float32))
+    X: Any = data.x_train
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.result_type(X, np.float32))
     fits = []
     for K in range(first, last + 1):
         fits.append(_fit(GaussianMixture(K, **params), X))

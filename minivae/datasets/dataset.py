@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minivae.errors import DatasetError
+from minivae.stored import StoredRows
 
-__all__ = ["Dataset", "dataset_from_arrays"]
+__all__ = ["Dataset", "dataset_from_arrays", "kind_of", "largest_value", "square"]
 
 # Below this, whole numbers are counts; above it, pixels of 8 bits, of which few images use all 255.
 _LARGEST_COUNT = 127
@@ -26,7 +28,8 @@ class Dataset:
     name
         What `load` was asked for, or the file's name.
     x_train, x_test
-        Data ``(N, D)`` as stored: ``uint8`` from 0 to `max_value`, or floats.
+        Data ``(N, D)`` as stored: ``uint8`` from 0 to `max_value`, or floats. Training data may be
+        `StoredRows`, which stay on disk.
     y_train, y_test
         Integer labels ``(N,)``, or None.
     image_shape
@@ -42,7 +45,7 @@ class Dataset:
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: np.ndarray | StoredRows
     y_train: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray | None
@@ -51,7 +54,7 @@ class Dataset:
     kind: str
     source: str | None = None
 
-    def model_arrays(self, *, counts: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def model_arrays(self, *, counts: bool | None = None) -> tuple[Any, np.ndarray]:
         """Return the training and the test data as floats.
 
         Parameters
@@ -63,13 +66,18 @@ class Dataset:
         Returns
         -------
         x_train, x_test
-            Of shape ``(N, D)``, float32 where they were whole numbers.
+            Of shape ``(N, D)``, float32 where they were whole numbers; what is on disk becomes
+            that when it is read.
         """
         if self.max_value is None:
             return self.x_train, self.x_test
         counts = self.kind == "counts" if counts is None else counts
         scale = np.float32(1 if counts else self.max_value)
-        return self.x_train.astype(np.float32) / scale, self.x_test.astype(np.float32) / scale
+        if isinstance(self.x_train, StoredRows):
+            x_train: Any = self.x_train.divided(float(scale))
+        else:
+            x_train = self.x_train.astype(np.float32) / scale
+        return x_train, self.x_test.astype(np.float32) / scale
 
 
 def dataset_from_arrays(
@@ -120,16 +128,16 @@ def dataset_from_arrays(
         x_train, x_test = x_train[~chosen], x_train[chosen]
         y_train, y_test = (None, None) if y_train is None else (y_train[~chosen], y_train[chosen])
 
-    max_value = _max_value(x_train, x_test)
+    max_value = largest_value(x_train, x_test)
     if x_train.dtype.kind == "f":
         dtype = np.result_type(x_train, x_test, np.float32).newbyteorder("=")
         dtype = np.dtype(np.float64) if dtype.itemsize > 8 else dtype
     else:
         dtype = np.dtype(np.float64 if max_value is None else np.uint8)
     x_train, x_test = x_train.astype(dtype), x_test.astype(dtype)
-    kind = _kind(x_train, x_test, max_value)
+    kind = kind_of(x_train, x_test, max_value)
     if image_shape is None and kind != "real":
-        image_shape = _square(x_train.shape[1])
+        image_shape = square(x_train.shape[1])
     return Dataset(name, x_train, y_train, x_test, y_test, image_shape, max_value, kind)
 
 
@@ -204,7 +212,7 @@ def _test_rows(name: str, n_rows: int) -> np.ndarray:
     return chosen
 
 
-def _max_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
+def largest_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
     """Return the largest value that whole-number data can take, or None for measurements."""
     if x_train.dtype.kind == "f":
         return None
@@ -216,7 +224,7 @@ def _max_value(x_train: np.ndarray, x_test: np.ndarray) -> int | None:
     return max(highest, 1) if highest <= _LARGEST_COUNT else 255
 
 
-def _kind(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> str:
+def kind_of(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> str:
     """Return what kind of numbers the data are."""
     if max_value is None:
         in_unit_interval = all(bool(((x >= 0) & (x <= 1)).all()) for x in (x_train, x_test))
@@ -230,7 +238,7 @@ def _kind(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> str
     return "real" if max_value is None else "counts"
 
 
-def _square(n_pixels: int) -> tuple[int, int] | None:
+def square(n_pixels: int) -> tuple[int, int] | None:
     """Return the shape of a square image with so many pixels, if there is one."""
     side = math.isqrt(n_pixels)
     return (side, side) if side * side == n_pixels >= _SMALLEST_IMAGE else None

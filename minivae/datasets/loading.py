@@ -19,6 +19,7 @@ from minivae.datasets.files import (
     read_npy,
     read_npz,
 )
+from minivae.datasets.on_disk import MAPPED, dataset_on_disk, map_npy
 from minivae.datasets.published import PUBLISHED, load_published
 from minivae.datasets.tables import parse_table
 from minivae.errors import DatasetError
@@ -45,7 +46,8 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
         (`read_npz` says which names it may use), to an IDX file of images, raw or gzip, or to a
         folder with MNIST's four IDX files, of which only the training images are necessary, to an
         ``.npy`` file, or to a table of text, ``.csv``, ``.tsv`` or ``.txt`` (`parse_table` says
-        what it may look like). `dataset_from_arrays` says how files are understood.
+        what it may look like). `dataset_from_arrays` says how files are understood. An ``.npy``
+        file of 256 MB or more stays on disk: its ``x_train`` are `StoredRows`.
     hold_out
         Whether some training data become the test data where there are none.
 
@@ -72,8 +74,16 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
             f"{', '.join(_NAMES)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
             "with the four IDX files of MNIST"
         )
-    data = dataset_from_arrays(path.name, _read_path(path), hold_out=hold_out)
+    if not os.path.isdir(path) and os.path.getsize(path) >= MAPPED and _starts_as_npy(path):
+        data = dataset_on_disk(path.name, map_npy(path), hold_out=hold_out)
+    else:
+        data = dataset_from_arrays(path.name, _read_path(path), hold_out=hold_out)
     return dataclasses.replace(data, source=str(path.resolve()))
+
+
+def _starts_as_npy(path: Path) -> bool:
+    with refused(DatasetError, str(path)), opened(path) as (file, _):
+        return is_npy(file.read(8))
 
 
 def load_faithful() -> np.ndarray:

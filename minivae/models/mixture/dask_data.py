@@ -181,7 +181,7 @@ def _is_of_the_cluster(error: BaseException) -> bool:
 
 def _piece(
     operation: str, X: Any, weight: Any, labels: Any, first: int | None, i: int, K: int, how: Any
-) -> Piece | None | Exception:
+) -> Piece | Exception | None:
     """A block as a single piece, checked; None without rows; what is wrong with it, if it is."""
     if not len(X):
         return None
@@ -199,7 +199,7 @@ def _piece(
     return piece._replace(weight=np.zeros(len(piece.X))) if nothing else piece
 
 
-def _facts(piece: Piece | None | Exception) -> _Facts | Exception:
+def _facts(piece: Piece | Exception | None) -> _Facts | Exception:
     if isinstance(piece, Exception):
         return piece
     if piece is None:

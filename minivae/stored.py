@@ -27,7 +27,8 @@ from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
 __all__ = [
-    "BLOCK_BYTES", "POOL", "StoredRows", "counted_from", "data_at_door", "is_stored", "shuffled",
+    "BLOCK_BYTES", "POOL", "ShuffledBlocks", "StoredRows", "counted_from", "data_at_door",
+    "is_stored", "shuffled",
 ]  # fmt: skip
 
 BLOCK_BYTES = 2**20  # about the size of a block

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/large.py [step] [file] [cluster]
 
-`step`: a training step from a file against one from memory, in pairs. `file`: a mixture of 10^7 rows
-of a file, in a process that may address no more than 1.5 GB. `cluster`: iterations of EM a second by
-threads and by one and two workers, and the client's memory as rows grow tenfold.
+`step`: a training step from a file against one from memory, in pairs. `file`: a mixture of 10^7
+rows of a file, in a process that may address no more than 1.5 GB. `cluster`: iterations of EM a
+second by threads and by one and two workers, and the client's memory as rows grow tenfold.
 """
 
 from __future__ import annotations

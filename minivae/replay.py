@@ -58,7 +58,7 @@ class Program:
     ----------
     recorder
         What has seen the step.
-    batch, loss, measured
+    batch, rng, loss, measured
         What the step was given, and what came of it.
     optimiser
         Whose parameters have their gradients.
@@ -73,6 +73,7 @@ class Program:
         self,
         recorder: Recorder,
         batch: Sequence[Array],
+        rng: np.random.Generator,
         loss: Array,
         measured: Mapping[str, Any],
         optimiser: Optimiser,
@@ -83,7 +84,8 @@ class Program:
             recorder.refuse("a number leaves for Python, which may decide by it")
         if recorder.refusal:
             raise Refused(recorder.refusal)
-        self.batch, self.loss, self.guards = batch, loss, recorder.guards
+        self.batch, self.source = batch, rng.bit_generator
+        self.loss, self.guards = loss, recorder.guards
         self.optimiser, self.averages = optimiser, optimiser.averages
         moved = [i for i, p in enumerate(optimiser.parameters) if p.grad is not None]
         self.parameters = [optimiser.parameters[i] for i in moved]
@@ -94,7 +96,12 @@ class Program:
         gradients: list[Any] = [p.grad for p in self.parameters]
         self.gradient, self.gradients = _side_by_side(gradients)
         place = {id(x): view for x, view in zip(copies, self.views, strict=True)}
-        calls = [*recorder.calls]
+        calls = []
+        for call in recorder.calls:
+            if (copy := _idle_copy(call, batch)) is None:
+                calls.append(call)
+            else:
+                place |= copy
         for g, view in zip(gradients, self.gradients, strict=True):
             if not recorder.knows(g):
                 raise Refused("a gradient comes from somewhere else")
@@ -123,14 +130,17 @@ class Program:
         """Whether a minibatch has the shapes and dtypes of the one that was recorded."""
         return [(x.shape, x.dtype) for x in batch] == [(x.shape, x.dtype) for x in self.batch]
 
-    def run(self, batch: Sequence[Array], progress: float) -> tuple[float, Measured]:
+    def run(
+        self, batch: Sequence[Array], rng: np.random.Generator, progress: float
+    ) -> tuple[float, Measured]:
         """The loss and what is measured; the gradients are in ``gradients``.
 
         Raises
         ------
         Refused
             If a comparison of the progress has another answer than when it was recorded, or
-            somebody holds on to values of the parameters, which are to be written over.
+            somebody holds on to values of the parameters, which are to be written over, or what it
+            draws from or moves is another's.
         """
         if not all(guard.holds(progress) for guard in self.guards):
             raise Refused("the run has come to where its steps are other ones")
@@ -138,8 +148,8 @@ class Program:
         mine = [p for p, view in zip(self.parameters, self.views, strict=True) if p._array is view]
         if sys.getrefcount(self.values) > self.readers or any(holders(p) > ALONE + 1 for p in mine):
             raise Refused("somebody holds on to the parameters' values")
-        if self.optimiser.averages is not self.averages:
-            raise Refused("the optimiser was given other averages")
+        if self.optimiser.averages is not self.averages or rng.bit_generator is not self.source:
+            raise Refused("the run has another state")
         for own, rows in zip(self.batch, batch, strict=True):
             np.copyto(own, rows)
         if len(mine) < len(self.views):
@@ -150,7 +160,7 @@ class Program:
         with np.errstate(all="ignore"):
             for call in self.calls:
                 call()
-        return float(self.loss), {name: float(x) for name, x in self.measured.items()}
+        return self.loss.item(), {name: float(x) for name, x in self.measured.items()}
 
     def _take_parameters(self) -> None:
         """Take over what the tape has moved, or what was given new data."""
@@ -226,15 +236,15 @@ class Step:
                 recorder.stand_in(p)
             loss, measured = self.loss(seen, Draws(rng.bit_generator), Progress(progress))
             at = plain(loss._array)
-            if math.isfinite(at):
+            if math.isfinite(at.item()):
                 loss.backward()
-        if not math.isfinite(at):
-            return float(at), {name: float(x) for name, x in measured.items()}
+        found = at.item(), {name: float(x) for name, x in measured.items()}
+        if not math.isfinite(at.item()):
+            return found
         for p in self.optimiser.parameters:
             p.grad = None if p.grad is None else whole(plain(p.grad))
-        found = float(at), {name: float(x) for name, x in measured.items()}
         try:
-            self.program = Program(recorder, own, at, measured, self.optimiser)
+            self.program = Program(recorder, own, rng, at, measured, self.optimiser)
         except Refused as refused:
             self.refusal, self._waiting = str(refused), recorder.guards
             self.attempts = self.attempts if recorder.moving else 0
@@ -245,7 +255,7 @@ class Step:
     ) -> tuple[float, Measured]:
         before = rng.bit_generator.state
         try:
-            found = program.run(batch, progress)
+            found = program.run(batch, rng, progress)
         except Exception as error:  # whatever it is: where it is the loss's own, the tape tells it
             self.program, self.refusal = None, str(error)
             rng.bit_generator.state = before
@@ -296,6 +306,16 @@ def _side_by_side(arrays: Sequence[Array]) -> tuple[Array, list[Array]]:
     ends = np.cumsum([x.size for x in arrays]).tolist()
     parts = zip(arrays, ends, strict=True)
     return together, [together[end - x.size : end].reshape(x.shape) for x, end in parts]
+
+
+def _idle_copy(call: Call, batch: Sequence[Array]) -> dict[int, Array] | None:
+    """Where a copy lies that the tape made of the minibatch: nobody writes to either."""
+    if call.function is np.array:
+        x, ((_, copy),) = whole(call.inputs[0]), call.results
+        same = (x.dtype, x.strides) == (copy.dtype, copy.strides) and x.flags.c_contiguous
+        if same and copy is owner(copy) and any(x is own for own in batch):
+            return {id(copy): x}
+    return None
 
 
 def _bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:

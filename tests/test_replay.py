@@ -320,6 +320,28 @@ def test_new_data_from_outside_are_taken():
     assert replays(run._steps[0])
 
 
+def test_a_run_that_is_set_back_draws_from_its_own_generator():
+    def loss(mlp):
+        def of(batch, rng, progress):
+            out = ops.mean(ops.square(mlp(batch[0]) - rng.standard_normal(3)))
+            return out, {"loss": out.item()}
+
+        return of
+
+    ends = []
+    for replay in (False, True):
+        mlp, run = mlp_run(loss, replay)
+        start, (position, arrays) = mlp.state_dict(), run.state()
+        for turn in range(2):
+            losses = [run.step(np.arange(50), 1.0) for _ in range(8)]
+            ends.append((losses, {n: p.tobytes() for n, p in mlp.state_dict().items()}))
+            if turn == 0:
+                run.restore(position, arrays)
+                mlp.load_state_dict(start)
+        assert replays(run._steps[0]) == replay
+    assert all(end == ends[0] for end in ends)
+
+
 def test_a_hook_may_change_gradients():
     class Clip(Hook):
         def __init__(self):

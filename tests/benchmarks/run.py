@@ -204,6 +204,29 @@ def whole_rows(quick: bool) -> list[dict[str, Any]]:
         )
     )
     if not quick:
+        busy, beside = whole.beside_busy(), whole.beside_other_pools()
+        rows.append(
+            row(
+                "the step, two busy processes beside it",
+                "one thread",
+                1.00,
+                0.85,
+                busy["ratio"],
+                busy["two_seconds"],
+                busy["one_seconds"],
+            )
+        )
+        rows.append(
+            row(
+                "slower after other pools (times)",
+                "NumPy's after PyTorch's",
+                1.0,
+                1.0,
+                beside["ratio"],
+                beside["ours_slower"] / 1e3,
+                beside["numpy_slower"] / 1e3,
+            )
+        )
         worst = max(whole.growth(), key=lambda g: float(g["excess"]))
         name = f"growth, worst: {worst['what']} x{worst['factor']}"
         rows.append(row(name, "the arithmetic", 1.15, 1.15, float(worst["excess"]), 0.0, 0.0))

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import minivae_kernels as kernels
+from minivae import ops
 from minivae.doors import Doors
 from minivae.tensor import Array, Node, Primitive, Tensor
 from minivae.trees import leaves, mapped
@@ -128,6 +129,12 @@ _watch(Progress, _COMPARISONS, _compared)
 _watch(Progress, _ELSE | _dunder(" ".join(f"r{name}" for name in _BOTH.split())), _noticed)
 
 
+_AS_FLOAT = (np.ndarray.item, np.ndarray.__float__)  # which only leave
+
+# Operations whose VJPs look at no numbers but the cotangent's.
+_LINEAR = (ops.add, ops.subtract, ops.negative, ops.positive, ops.sum, ops.mean, ops.reshape)
+
+
 # ---- writing down ----
 
 
@@ -190,6 +197,9 @@ class Recorder:
         parts = [np.array(result)] if number else leaves(result)
         if not all(isinstance(x, np.ndarray) for x in parts):
             self.refuse("a number leaves for Python, which may decide by it, or one is written")
+            return result
+        if type(result) is float and function in _AS_FLOAT:
+            self.numbers.append((result, inputs[0]))
             return result
         self._note(function, inputs, params, parts)
         if type(result) is float:
@@ -304,14 +314,14 @@ class Recorder:
         out = self._done(original, primitive, *inputs, **params)
         arrays = plain([x._array if isinstance(x, Tensor) else x for x in inputs])
         if not isinstance(out, Tensor):
-            self.operation(primitive, arrays, params, [out])
+            self.operation(_forward(primitive, arrays), arrays, params, [out])
             return out
         if out._node is not None:
             for i, (x, own) in enumerate(zip(inputs, out._node.arrays, strict=False)):
                 if isinstance(x, np.ndarray):
                     self.copied(x, own)
                     arrays[i] = own
-        self.operation(primitive, arrays, params, [plain(out._array)])
+        self.operation(_forward(primitive, arrays), arrays, params, [plain(out._array)])
         if self.knows(out._array):
             out._array = out._array.view(Seen)
         return out
@@ -325,7 +335,8 @@ class Recorder:
         parts = self._done(original, primitive, g, out, node, wanted, differentiable)
         parts = [x if x is None else whole(np.asarray(x)) for x in parts]
         arrays, params = plain([g, out._array, *node.arrays]), plain(node.params)
-        self.operation(partial(_vjp, primitive, tuple(wanted)), arrays, params, parts)
+        if self.knows(g) or primitive not in _LINEAR:
+            self.operation(partial(_vjp, primitive, tuple(wanted)), arrays, params, parts)
         for i, (x, part) in enumerate(zip(node.inputs, parts, strict=True)):
             shared = part is not None and (
                 part.base is not None or sum(part is other for other in parts) > 1
@@ -355,6 +366,13 @@ def _method(recorder: Recorder, watcher: Any, original: Any) -> Callable[..., An
         return watcher(original, *inputs, **params)
 
     return method
+
+
+def _forward(primitive: Primitive, inputs: Sequence[Any]) -> Callable[..., Any]:
+    """What an operation computes: without its door, if that has nothing to convert."""
+    if all(type(x) in (np.ndarray, float, int) for x in inputs):
+        return primitive.forward
+    return primitive
 
 
 def _vjp(primitive: Primitive, wanted: Sequence[bool], *arrays: Any, **params: Any) -> Any:

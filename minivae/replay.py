@@ -335,7 +335,10 @@ def _bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:
         owner(x).setflags(write=True)
         x.setflags(write=True)
     places = [(i, there(x)) for i, x in results]
-    return partial(_put, function, mapped(there, inputs), mapped(there, params), places)
+    inputs, params = mapped(there, inputs), mapped(there, params)
+    if isinstance(getattr(function, "__self__", None), np.ufunc) or function is np.ndarray.sum:
+        return partial(function, *inputs, **params, out=places[0][1])
+    return partial(_put, function, inputs, params, places)
 
 
 def _put(

@@ -23,6 +23,7 @@ import minivae_kernels as kernels
 from minivae.checkpoint import generator_state, restore_generator
 from minivae.errors import ShapeError
 from minivae.optim import Optimiser
+from minivae.replay import Step
 from minivae.stored import shuffled
 from minivae.tensor import Array, Tensor
 
@@ -173,6 +174,10 @@ class Run:
         Called to write a checkpoint: before the first step, after each epoch, and on Ctrl-C.
     show
         Turns metrics into the text of a progress bar; without it there is none.
+    replay
+        Whether steps are recorded and run again without the tape (:mod:`minivae.replay`): with the
+        same bits, for losses that do nothing but compute. What else a loss does, such as to count
+        its calls, is not done then.
 
     Attributes
     ----------
@@ -195,6 +200,7 @@ class Run:
         hooks: Sequence[Hook] = (),
         save: Callable[[Run], None] | None = None,
         show: Callable[[Metrics], str] | None = None,
+        replay: bool = False,
     ) -> None:
         self.players = [p._replace(parameters=[*dict.fromkeys(p.parameters)]) for p in players]
         self.data, self.n = tuple(data), len(data[0])
@@ -207,7 +213,7 @@ class Run:
         self.monitor, self.hooks, self._save, self.show = monitor, list(hooks), save, show
         _check_names(self.hooks)
         self.parameters = [*dict.fromkeys(p for player in self.players for p in player.parameters)]
-        self._optimiser = optimiser
+        self._optimiser, self._replay = optimiser, replay
         self.restart_optimisers()
         self.batches = -(-self.n // batch_size)  # in an epoch
         self.epoch = 0  # finished epochs
@@ -219,6 +225,10 @@ class Run:
         """Forget the running averages, where the loss becomes another one."""
         self.optimisers = [
             (player.optimiser or self._optimiser)([*player.parameters]) for player in self.players
+        ]
+        self._steps = [
+            Step(player.loss, optimiser, self._replay)
+            for player, optimiser in zip(self.players, self.optimisers, strict=True)
         ]
 
     # ---- stopping and going on ----
@@ -319,19 +329,19 @@ class Run:
             hook.step_begins(self, progress)
         batch = tuple(_rows(array, index) for array in self.data)
         metrics: Metrics = {}
-        for player, optimiser in zip(self.players, self.optimisers, strict=True):
-            loss, measured = player.loss(batch, self.noise, progress)
-            if not math.isfinite(loss.item()):
+        for step in self._steps:
+            loss, measured = step.gradients(batch, self.noise, progress)
+            if not math.isfinite(loss):
                 raise FloatingPointError(
-                    f"fit: the loss became {loss.item()} in epoch {int(progress) + 1}; try a "
-                    f"smaller learning_rate than {optimiser.learning_rate}, or data divided by "
-                    "their scale; to resume would lead here again"
+                    f"fit: the loss became {loss} in epoch {int(progress) + 1}; try a smaller "
+                    f"learning_rate than {step.optimiser.learning_rate}, or data divided by their "
+                    "scale; to resume would lead here again"
                 )
-            loss.backward()
-            del loss  # and with it the tape, which holds the parameters: now they may be written to
             for hook in self.hooks:
-                hook.gradients_ready(self, progress)
-            optimiser.step()
+                if type(hook).gradients_ready is not Hook.gradients_ready:
+                    step.show()
+                    hook.gradients_ready(self, progress)
+            step.move()
             for p in self.parameters:
                 p.grad = None
             metrics |= measured

@@ -247,4 +247,4 @@ def normal_noise(rng: np.random.Generator, S: int, like: Any) -> Array:
     """
     *N, K = like.shape
     noise = rng.standard_normal((*N, S, K), dtype=like.dtype)
-    return np.ascontiguousarray(noise.swapaxes(0, 1)) if N else noise
+    return noise.swapaxes(0, 1).copy() if N else noise

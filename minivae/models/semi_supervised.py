@@ -166,10 +166,11 @@ class _Objective:
         beta = settings.beta * (progress / settings.beta_warmup if warming else 1.0)
         right = ops.sum(C * q_y.log_probabilities()) / (self.share * len(x))
         loss = ops.mean(beta * terms.kl - terms.reconstruction) - settings.alpha * right
-        reconstruction, kl = (float(t.data.mean(dtype=np.float64)) for t in terms)
+        reconstruction, kl = (t.data.mean(dtype=np.float64) for t in terms)
         return loss, {
-            "loss": loss.item(), "elbo": reconstruction - kl, "reconstruction": reconstruction,
-            "kl": kl, "log_q_of_labels": right.item(),
+            "loss": loss.item(), "elbo": float(reconstruction - kl),
+            "reconstruction": float(reconstruction), "kl": float(kl),
+            "log_q_of_labels": right.item(),
         }  # fmt: skip
 
 

@@ -192,7 +192,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
         Whole numbers; as many axes as x, which broadcast with x's but along ``axis``.
     """
     refuse_masked("take_along_axis", indices)
-    indices, shape = np.asarray(values(indices)), np.shape(x)
+    indices, shape = np.asanyarray(values(indices)), np.shape(x)
     if indices.ndim != len(shape):
         raise ShapeError(
             f"take_along_axis: indices of shape {indices.shape} for x of shape {shape} must have "

@@ -107,6 +107,77 @@ def epoch_against_step(rounds: int = 5, n: int = 60_000) -> dict[str, float]:
     }
 
 
+def beside_busy(rounds: int = 3, block: int = 200) -> dict[str, float]:
+    """A step on two threads against one while two other processes keep both processors busy.
+
+    Blocks of steps in turn; the ratio is the median over the rounds.
+    """
+    import ours
+
+    import minivae_kernels as kernels
+
+    run, _ = ours.prepare("step")
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    times: dict[int, list[float]] = {2: [], 1: []}
+    try:
+        for _ in range(rounds):
+            for threads, seconds in times.items():
+                kernels.set_num_threads(threads)
+                steps = []
+                for _ in range(block):
+                    start = time.perf_counter()
+                    run()
+                    steps.append(time.perf_counter() - start)
+                seconds.append(statistics.median(steps))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    ratio = statistics.median([two / one for two, one in zip(times[2], times[1], strict=True)])
+    two, one = (statistics.median(times[n]) for n in (2, 1))
+    return {"ratio": ratio, "two_seconds": two, "one_seconds": one}
+
+
+def beside_other_pools(rounds: int = 30) -> dict[str, float]:
+    """How much slower a product is right after another library's in the same process.
+
+    Threads of a pool spin for a while after their last work. Ours after NumPy's and PyTorch's,
+    against how much slower NumPy's is after PyTorch's.
+    """
+    import torch
+
+    import minivae_kernels as kernels
+
+    kernels.set_num_threads(2)
+    torch.set_num_threads(2)
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((128, 784), (784, 400)))
+    ta, tb = torch.from_numpy(a), torch.from_numpy(b)
+    products: dict[str, Any] = {
+        "ours": lambda: kernels.matmul(a, b),
+        "numpy": lambda: a @ b,
+        "torch": lambda: ta @ tb,
+    }
+
+    def seconds(name: str, after: tuple[str, ...]) -> float:
+        times = []
+        for _ in range(rounds):
+            time.sleep(0 if after else 0.05)
+            if not after:
+                products[name]()
+            for other in after:
+                products[other]()
+            start = time.perf_counter()
+            products[name]()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    ours = seconds("ours", ("numpy", "torch")), seconds("ours", ())
+    theirs = seconds("numpy", ("torch",)), seconds("numpy", ())
+    slower, they = ours[0] / ours[1], theirs[0] / theirs[1]
+    return {"ratio": slower / they, "ours_slower": slower, "numpy_slower": they}
+
+
 def growth(rounds: int = 5) -> list[dict[str, float | str]]:
     """Time of a step against its arithmetic, as batch, width and depth double three times."""
     from ours import training_run

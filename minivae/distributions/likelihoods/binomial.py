@@ -129,7 +129,7 @@ class Binomial(Likelihood):
         if n <= LARGEST_TABLE:
             if "_table" not in vars(self):
                 self._table = _log_choose(n, np.arange(n + 1))
-            return self._table[x.astype(np.intp)]
+            return np.take_along_axis(self._table[None], x.astype(np.intp), axis=1)
         return _log_choose(n, x)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:

@@ -48,7 +48,7 @@ class CategoricalLikelihood(Likelihood):
 
     def encoder_input(self, X: Array) -> Array:
         """One-hot rows, ``(N, D*C)``."""
-        one_hot = np.eye(self.n_classes, dtype=X.dtype)[X.astype(np.intp)]
+        one_hot = np.equal(X[..., None], np.arange(self.n_classes)).astype(X.dtype)
         return one_hot.reshape(len(X), -1)
 
     def _log_probabilities(self, logits: Any) -> Any:

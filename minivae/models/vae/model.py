@@ -348,6 +348,8 @@ class VAE(FittedVAE):
             hooks=hooks,
             save=None if checkpoint is None else save,
             show=_show if self.verbose else None,
+            # A module of one's own may do more than compute, and is called in every step.
+            replay=all(map(_is_ours, [settings.encoder, settings.decoder, likelihood, prior])),
         )
         run.history = self.history_  # one and the same: it grows where all can see it
         return run
@@ -502,6 +504,11 @@ def n_held_out(n: int, share: float | None) -> int:
     if held_out >= n:
         raise ShapeError(f"fit: validation={share} leaves none of {n} data to train on")
     return held_out
+
+
+def _is_ours(part: Any) -> bool:
+    """Whether a part of a model is not there, or of a class of this package."""
+    return part is None or type(part).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _show(metrics: Metrics) -> str:

@@ -78,10 +78,10 @@ class Objective:
             else:
                 cost = terms.kl if beta == 1 else beta * terms.kl
             loss = ops.mean(cost - terms.reconstruction)
-        reconstruction, kl = (float(t.data.sum(dtype=np.float64)) / len(x) for t in terms)
-        elbo = reconstruction - kl
+        reconstruction, kl = (t.data.sum(dtype=np.float64) / len(x) for t in terms)
         measured = {
-            "loss": loss.item(), "elbo": elbo, "reconstruction": reconstruction, "kl": kl,
+            "loss": loss.item(), "elbo": float(reconstruction - kl),
+            "reconstruction": float(reconstruction), "kl": float(kl),
         }  # fmt: skip
         if settings.gradient != "pathwise":
             loss = -ops.mean(SURROGATES[settings.gradient](self.model, q, x, eps, c))

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery tables bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery tables notebooks torch bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -63,6 +63,12 @@ tables: $(VENV)/.run ## print every comparison over seeds, and keep them in buil
 	    cat "build/tables/$$name.txt"; \
 	done
 
+notebooks: $(VENV)/.notebooks ## make a notebook of every example, in build/notebooks, and run the quick ones
+	@$(PY) derivations/_ext/notebooks.py $(ARGS)
+
+torch: $(VENV)/.bench $(VENV)/.test ## hold exported models against PyTorch
+	@$(PY) -m pytest -q tests/models/test_exporting.py -k pytorch $(ARGS)
+
 bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
 	@$(PY) tests/benchmarks/run.py $(ARGS)
 
@@ -108,6 +114,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.dask: pyproject.toml | $(VENV)/.made
 	$(call install,.[test-dask],minivae with Dask and readers of HDF5 and Zarr,$(VENV)/.run $(VENV)/.test $@)
+
+$(VENV)/.notebooks: pyproject.toml | $(VENV)/.made
+	$(call install,.[notebooks],minivae and what runs notebooks,$(VENV)/.run $@)
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 	$(call install,.[bench],minivae and the frameworks it is compared with,$(VENV)/.run $@)

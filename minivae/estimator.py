@@ -18,6 +18,8 @@ import numpy as np
 
 from minivae.checks import is_real, is_whole
 from minivae.errors import NotFittedError
+from minivae.notebook import card
+from minivae.reading import shown
 
 __all__ = [
     "Estimator", "Parameter", "Rule", "anything", "boolean", "choice", "number", "parameter",
@@ -195,14 +197,39 @@ class Estimator:
         return model
 
     def __repr__(self) -> str:
+        changed = (f"{name}={value}" for name, value in self._changed())
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _repr_html_(self) -> str:
+        """What differs from the defaults, and how far a fit has come, in a notebook."""
+        fitted = any(name.endswith("_") and not name.startswith("_") for name in vars(self))
+        return card(
+            type(self).__name__,
+            "fitted" if fitted else "not fitted",
+            facts=[*((name, shown(value)) for name, value in self._changed()), *self._score()],
+        )
+
+    def _changed(self) -> list[tuple[str, str]]:
+        """The hyper-parameters that differ from their defaults."""
         signature = inspect.signature(type(self).__init__).parameters
         # Compared as text: values may be arrays, and comparing arrays gives no single answer.
-        changed = [
-            f"{name}={value!r}"
+        return [
+            (name, repr(value))
             for name, value in self.get_params().items()
             if repr(value) != repr(signature[name].default)
         ]
-        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _score(self) -> list[tuple[str, str]]:
+        """What a fit has come to, in words."""
+        history: Mapping[str, Sequence[float]] = getattr(self, "history_", {})
+        found = [
+            (f"{what} of epoch {len(history[name])}", f"{history[name][-1]:.2f} nats per datum")
+            for name, what in (("elbo", "ELBO"), ("validation_elbo", "validation ELBO"))
+            if history.get(name)
+        ]
+        if hasattr(self, "lower_bound_"):
+            found.append(("lower bound", f"{self.lower_bound_:.4f} nats per datum"))
+        return found
 
     def _require_fitted(self, operation: str, attribute: str) -> None:
         if not hasattr(self, attribute):

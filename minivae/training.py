@@ -22,6 +22,7 @@ import numpy as np
 import minivae_kernels as kernels
 from minivae.checkpoint import generator_state, restore_generator
 from minivae.errors import ShapeError
+from minivae.notebook import progress_bar
 from minivae.optim import Optimiser
 from minivae.replay import Step
 from minivae.stored import shuffled
@@ -366,9 +367,7 @@ class Run:
         if self.show is None:
             yield _NoBar()
             return
-        from tqdm import tqdm
-
-        with tqdm(
+        with progress_bar(
             total=self.epochs * self.batches,
             initial=self.epoch * self.batches + self.batch,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}",

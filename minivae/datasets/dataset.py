@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minivae.errors import DatasetError
+from minivae.notebook import card
 from minivae.stored import StoredRows
 
 __all__ = ["Dataset", "dataset_from_arrays", "kind_of", "largest_value", "square"]
@@ -53,6 +54,18 @@ class Dataset:
     max_value: int | None
     kind: str
     source: str | None = None
+
+    def _repr_html_(self) -> str:
+        """What it is, in a notebook."""
+        shape = self.image_shape
+        labels = "none" if self.y_train is None else f"{len(np.unique(self.y_train))} classes"
+        facts = [
+            ("to train with", f"{len(self.x_train)} rows of {self.x_train.shape[1]} numbers"),
+            ("to test with", f"{len(self.x_test)} rows"),
+            ("kind", self.kind + (f", pictures of {shape[0]} x {shape[1]}" if shape else "")),
+            ("labels", labels),
+        ]
+        return card(self.name, facts=facts)
 
     def model_arrays(self, *, counts: bool | None = None) -> tuple[Any, np.ndarray]:
         """Return the training and the test data as floats.

@@ -16,6 +16,7 @@ import numpy as np
 from minivae.checkpoint import atomic_write
 from minivae.datasets.files import IDX_FILES, decompress, find_idx_file, parse_idx, read_bytes
 from minivae.errors import DatasetError
+from minivae.notebook import progress_bar
 from minivae.reading import shown
 
 __all__ = ["PUBLISHED", "find_published", "load_published"]
@@ -224,12 +225,10 @@ def _read_url(url: str) -> bytes:
     """Return what a host sends, with a progress bar if a person is watching."""
     from urllib.request import urlopen
 
-    from tqdm import tqdm
-
     with urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
         size = response.headers.get("Content-Length")
         chunks = []
-        with tqdm(
+        with progress_bar(
             total=int(size) if size and re.fullmatch("[0-9]{1,15}", size) else None,
             desc=url.rpartition("/")[2],
             unit="B",

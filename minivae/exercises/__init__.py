@@ -9,8 +9,9 @@ With these files you can
 In reading order: ``catalogue``, an exercise and how the hole is cut from its one source;
 ``judging``, with ``patterns``, what authors write checks with; ``verdict``, the screen that a
 student reads; ``running``, which runs a check; ``processes``, which runs several at once, each in
-time; ``folder``, a student's files and progress; ``classroom``, a teacher's view of them. The
-README beside this file is for authors.
+time; ``folder``, a student's files and progress; ``classroom``, a teacher's view of them;
+``pieces`` and ``graduation``, a training run made of the answers. The README beside this file is
+for authors.
 """
 
 from collections.abc import Callable

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import textwrap
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, NamedTuple, get_args
 
+from minivae.notebook import card, number
+
 __all__ = ["Kind", "Row", "Verdict", "plain"]
 
 WIDTH = 79
 WORDS = {
-    "pass": ("PASS", "#1a7f37"),
-    "fail": ("WRONG", "#b35900"),
-    "todo": ("TO DO", "#57606a"),
-    "error": ("ERROR", "#b30000"),
-    "timeout": ("ENDLESS", "#b30000"),
+    "pass": "PASS",
+    "fail": "WRONG",
+    "todo": "TO DO",
+    "error": "ERROR",
+    "timeout": "ENDLESS",
 }
 Kind = Literal["pass", "fail", "todo", "error", "timeout"]
 
@@ -89,20 +90,15 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         """The verdict in a notebook."""
-        word, colour = WORDS[self.kind]
-        rows = "".join(
-            f"<tr><td>{html.escape(row.where)}</td><td>{row.yours:.7g}</td>"
-            f"<td>{row.expected:.7g}</td></tr>"
-            for row in self.rows
+        rows = [(row.where, number(row.yours, 7), number(row.expected, 7)) for row in self.rows]
+        return card(
+            f"{self.exercise}  {self.title}",
+            WORDS[self.kind],
+            self.diagnosis,
+            [("equations", ", ".join(self.equations))] if not self else (),
+            ("", "yours", "expected"),
+            rows,
         )
-        head = "<tr><th></th><th>yours</th><th>expected</th></tr>"
-        parts = [
-            f'<b style="color:{colour}">{word}</b> {self.exercise} {html.escape(self.title)}',
-            html.escape(self.diagnosis),
-            f"<table>{head}{rows}</table>" if rows else "",
-            html.escape(f"Equations {', '.join(self.equations)}") if not self else "",
-        ]
-        return "".join(f"<p>{part}</p>" for part in parts if part)
 
     def as_json(self) -> dict[str, Any]:
         """The same as numbers and strings, for those who collect verdicts."""
@@ -148,7 +144,7 @@ class Verdict:
         name = f"{self.exercise}  {self.title}"
         if self:
             return "\n".join([f"PASS  {name}", *self._note(), *self._printed(verbose)])
-        lines = [f"{WORDS[self.kind][0]}  {name}"]
+        lines = [f"{WORDS[self.kind]}  {name}"]
         if self.where:
             lines.append(f"  in {self.where}")
         if self.shapes:

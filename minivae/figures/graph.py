@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from minivae.figures.page import FAINT, GAP, INK
+from minivae.figures.page import FAINT, GAP, INK, Page
 from minivae.gradcheck.problem import names_of
 from minivae.tensor import Tensor, reachable
 
-__all__ = ["GraphFigure", "draw_graph"]
+__all__ = ["draw_graph"]
 
 MOST = 200  # operations on one page
 ROW, LETTER, MARGIN = 0.72, 0.085, 0.3  # inches
 FILLS = {"operation": "white", "leaf": "#cfe6dd", "constant": GAP, "noise": "#ffd9bd"}
-
-
-class GraphFigure(Figure):
-    """A figure that a notebook shows by itself."""
-
-    def _repr_png_(self) -> bytes:
-        file, canvas = io.BytesIO(), cast(Any, FigureCanvasAgg(self))
-        canvas.print_png(file)
-        return file.getvalue()
 
 
 class _Box(NamedTuple):
@@ -42,7 +30,7 @@ class _Box(NamedTuple):
         return LETTER * longest + MARGIN if self.label else MARGIN
 
 
-def draw_graph(root: Tensor, names: Mapping[str, Tensor] | None = None) -> GraphFigure:
+def draw_graph(root: Tensor, names: Mapping[str, Tensor] | None = None) -> Page:
     """Draw the operations that made ``root``, from its leaves at the top to itself at the bottom.
 
     Operations are white, tensors that ask for gradients green and constants grey. A constant that
@@ -59,7 +47,7 @@ def draw_graph(root: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph
 
     Returns
     -------
-    GraphFigure
+    Page
         For `save_figure`; in a notebook it shows itself.
 
     Raises
@@ -159,11 +147,11 @@ def _places(boxes: list[_Box], arrows: list[tuple[int, int]], ranks: list[int]) 
 
 def _draw(
     boxes: list[_Box], arrows: list[tuple[int, int]], ranks: list[int], at: list[float]
-) -> GraphFigure:
+) -> Page:
     left = min(x - box.width / 2 for x, box in zip(at, boxes, strict=True)) - 0.1
     right = max(x + box.width / 2 for x, box in zip(at, boxes, strict=True)) + 0.1
     height = ROW * (max(ranks) + 1)
-    figure = GraphFigure(figsize=(right - left, height), dpi=100, facecolor="white")
+    figure = Page(figsize=(right - left, height), dpi=100, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(-height, 0), frame_on=False)
     axes.set_axis_off()
     y = [-ROW * (rank + 0.5) for rank in ranks]

@@ -1,5 +1,6 @@
 """What all pictures have in common: colours, checks of what comes in, a blank page, a file."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,19 @@ def principal_labels(points: Floats, symbol: str) -> tuple[str, str]:
     )
 
 
-def page(width: float, height: float) -> Figure:
+class Page(Figure):
+    """A figure that a notebook shows as the last line of a cell, with no pyplot behind it."""
+
+    def _repr_png_(self) -> bytes:
+        """The picture."""
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+def page(width: float, height: float) -> Page:
     """A white figure of width x height inches with an Agg canvas of its own."""
-    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
+    figure = Page(figsize=(width, height), dpi=100, facecolor="white")
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     FigureCanvasAgg(figure)
     return figure

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Literal, NamedTuple
 
+from minivae.notebook import card, number
+
 __all__ = ["GradcheckReport", "Row", "element", "shorten", "wrap"]
 
 Index = tuple[int, ...]
@@ -86,6 +88,16 @@ class GradcheckReport:
             more = f" and {len(self.kinks) - 4} more" if len(self.kinks) > 4 else ""
             lines += wrap(f"Left out, at a kink: {where}{more}.", "  ", at_most=2)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        rows = [
+            (element(r.name, r.index), number(r.analytic), number(r.numeric), number(r.ratio, 5),
+             f"{r.relative_error:.1e}") for r in self.table
+        ]  # fmt: skip
+        head = ("", "analytic", "numeric", "ratio", "rel. error")
+        compared = [("elements compared", f"{self.checked} of {self.total}")] if self.total else []
+        return card(self.function, self.verdict, self.diagnosis or "", compared, head, rows)
 
 
 def element(name: str, index: Index) -> str:

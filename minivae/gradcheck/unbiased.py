@@ -22,6 +22,7 @@ from minivae.gradcheck.differences import slope
 from minivae.gradcheck.redrawn import Redrawing
 from minivae.gradcheck.report import element, shorten, wrap
 from minivae.gradcheck.scripted import Law, Scripted, TooMany, Unscripted, law_from, paths
+from minivae.notebook import card, number
 from minivae.tensor import values
 
 __all__ = ["UnbiasedReport", "UnbiasedRow", "check_unbiased"]
@@ -91,6 +92,16 @@ class UnbiasedReport:
             numbers = f"{row.found:15.6g}{row.exact:14.6g}{row.standard_error:12.1e}{z:>9}"
             lines.append(f"  {shorten(element(row.name, row.index), 26):26}{numbers}")
         return "\n".join([*lines, "", *wrap(self.how, "  ", at_most=3)])
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        rows = [
+            (element(r.name, r.index), number(r.found), number(r.exact),
+             f"{r.standard_error:.1e}", number(r.z, 3)) for r in self.table
+        ]  # fmt: skip
+        head = ("", "mean estimate", "exact", "std. error", "z")
+        what = "Is the gradient's estimate unbiased?"
+        return card(what, self.verdict, self.diagnosis or "", [("how", self.how)], head, rows)
 
 
 class _Mean(NamedTuple):

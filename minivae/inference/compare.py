@@ -23,6 +23,7 @@ from minivae.inference.chains import hmc, metropolis
 from minivae.inference.importance import LogDensity, estimate_from
 from minivae.inference.laplace import laplace_proposal
 from minivae.inference.variational import fit_posterior, measured
+from minivae.notebook import card, number
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
 
@@ -92,6 +93,17 @@ class Comparison(NamedTuple):
         if "encoder" not in by_name:
             return None
         return self.log_p - by_name["diagonal"], by_name["diagonal"] - by_name["encoder"]
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        rows = [
+            (a.name, f"{a.seconds:.2f}", number(a.estimate), number(a.standard_error, 3),
+             number(a.kl, 3), number(a.total_variation, 3), number(a.floor, 3),
+             number(a.ess / max(a.seconds, 1e-9), 3)) for a in self.answers
+        ]  # fmt: skip
+        head = ("", "seconds", "nats", "+-", "KL", "TV", "floor", "ESS/s")
+        exact = f"log p(x) = {self.log_p:.4f} nats by the trapezoid rule"
+        return card("One datum, each method", text=exact, head=head, rows=rows)
 
     def __str__(self) -> str:
         head = f"{'':14}{'seconds':>8}{'nats':>11}{'+-':>8}"

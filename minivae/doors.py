@@ -3,6 +3,7 @@
 - `as_array`: data from outside as an array of real numbers, or a refusal;
 - `Doors`: the operators, the methods and NumPy's functions that lead to the operations of
   :mod:`minivae.ops`, and the ways out of the tape, none of which is silent;
+- `own_words`: the words of such a refusal, where NumPy's have taken their place;
 - `Counter`: a switch that blocks of code turn, such as ``with no_grad():``.
 
 The engine itself is in :mod:`minivae.tensor`; nothing here computes.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from minivae.errors import DtypeError, GradientError
 
 __all__ = [
-    "OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "refuse_masked", "values",
+    "OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "own_words",
+    "refuse_masked", "values",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
@@ -107,6 +109,20 @@ def _number(kind: Callable[[Any], Any]) -> Function:
         return kind(self._array)
 
     return convert
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Let a tensor's refusal through that NumPy has put a ValueError in front of.
+
+    ``y[i] = t`` asks for a plain number, is refused, and NumPy speaks of a sequence instead.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__cause__, GradientError):
+            raise error.__cause__ from None
+        raise
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -315,6 +315,11 @@ def as_classes(y: Any, operation: str, name: str = "y") -> Array:
     DtypeError
         If they are neither, or some are missing.
     """
+    if y is None:
+        raise ShapeError(  # in scikit-learn's words
+            f"{operation}: requires y to be passed, but the target {name} is None; it must be "
+            "(N,), one class a datum"
+        )
     refuse_masked(y, f"{operation}: {name}")
     try:
         given = np.asarray(y)

@@ -265,7 +265,7 @@ def _classes_of(y: Any, operation: str) -> Array | None:
     if y is None:
         raise ShapeError(f"{operation}: y is missing; a ConditionalVAE is fitted by fit(X, y)")
     given = np.asarray(y)
-    if given.dtype.kind in "OT" and given.ndim == 1:
+    if given.ndim == 1:
         given = as_classes(y, operation)
     if given.ndim == 1 and given.dtype.kind in "biuUS":
         return np.unique(given)

@@ -274,6 +274,12 @@ class BernoulliNB(NaiveBayes):
         default=None, rule=anything(), sentence="p(y), ``(C,)``, instead.", kw_only=True
     )
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks: its checks' data are no sets of things that are on or off."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
+
     def _on(self, X: Array, operation: str) -> Array:
         if self.binarize is not None:
             return (self.binarize < X).astype(np.float64)
@@ -348,7 +354,7 @@ def _classes(y: Any, operation: str, n: int) -> Array:
             "datum"
         )
     if given.dtype.kind not in "biuUS" and not (
-        given.dtype.kind == "f" and (given == np.round(given)).all()
+        given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all()
     ):
         raise DtypeError(
             f"{operation}: Unknown label type: y has dtype {given.dtype} and numbers that are not "

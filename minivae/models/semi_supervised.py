@@ -412,7 +412,7 @@ def _checked_labels(y: Any, operation: str) -> Array:
             "a class is not known"
         )
     given = as_classes(y, operation)
-    if given.dtype.kind == "f" and (given == np.round(given)).all():
+    if given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all():
         given = given.astype(np.int64)
     if given.ndim != 1 or given.dtype.kind not in "biu":
         raise DtypeError(

@@ -245,6 +245,11 @@ def test_classes_may_be_objects():
     for missing in (None, NAType(), float("nan")):
         with pytest.raises(DtypeError, match=r"fit: y\[1\] is missing"):
             GaussianNB().fit(X[:2], np.array(["a", missing], object))
+    with pytest.raises(ShapeError, match="requires y to be passed, but the target y is None"):
+        GaussianNB().fit(X, None)
+    for wrong in (np.full(40, np.inf), np.full(40, 0.5)):
+        with pytest.raises(DtypeError, match="Unknown label type"):
+            GaussianNB().fit(X, wrong)
     with pytest.raises(DtypeError, match=r"Unknown label type: .*\['int', 'str'\]"):
         GaussianNB().fit(X[:2], np.array(["a", 1], object))
 

@@ -79,6 +79,8 @@ class Data:
         If the rows, the weights or the labels are not what they must be.
     """
 
+    column_names: tuple[str, ...] | None = None
+
     def __init__(
         self,
         operation: str,

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minivae.alternate import Report, Trace
-from minivae.checks import as_float64, is_whole, require_width
+from minivae.checks import as_float64, column_names, is_whole, require_width
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, anything, choice, number, parameter, whole
@@ -229,11 +229,11 @@ class GaussianMixture(Mixture):
         self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
     ) -> None:
         self.check_params()
-        data = self._data(operation, X, sample_weight, labels, client)
-        given = self._given(data.n_features)
         go_on = bool(self.warm_start) and hasattr(self, "means_")
+        data = self._data(operation, X, sample_weight, labels, go_on, client)
+        given = self._given(data.n_features)
         if go_on:
-            self._check_same(operation, data)
+            self._check_same(operation, data.n_features)
         else:
             self._check_enough(data)
         entropy = entropy_from(self.random_state)
@@ -292,9 +292,9 @@ class GaussianMixture(Mixture):
         """
         self.check_params()
         fitted = hasattr(self, "means_")
-        data = self._data("partial_fit", X, sample_weight, labels)
+        data = self._data("partial_fit", X, sample_weight, labels, fitted)
         if fitted:
-            self._check_same("partial_fit", data)
+            self._check_same("partial_fit", data.n_features)
             before, t = self._step(), getattr(self, "n_iter_", 0)
         else:
             self._check_enough(data)
@@ -318,12 +318,24 @@ class GaussianMixture(Mixture):
         return self
 
     def _data(
-        self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
+        self,
+        operation: str,
+        X: Any,
+        sample_weight: Any,
+        labels: Any,
+        go_on: bool,
+        client: Any = None,
     ) -> Data:
-        return data_of(
+        named = column_names(X, operation) is not None
+        if go_on and named:
+            self._check_columns(X, operation)
+        data = data_of(
             operation, X, client=client, sample_weight=sample_weight, labels=labels,
             K=self.n_components,
         )  # fmt: skip
+        if go_on and not named:  # chunks may have names
+            self._check_columns(data, operation)
+        return data
 
     def _given(self, D: int) -> Given:
         return check_initial(
@@ -460,9 +472,8 @@ class GaussianMixture(Mixture):
 
     # ---- checks, warnings and progress ----
 
-    def _check_same(self, operation: str, data: Data) -> None:
-        self._check_columns(data, operation)
-        (K, features), D = self.means_.shape, data.n_features
+    def _check_same(self, operation: str, D: int) -> None:
+        K, features = self.means_.shape
         require_width(operation, D, features)
         if (K, features, self.covariance_type_) != (self.n_components, D, self.covariance_type):
             raise ValueError(

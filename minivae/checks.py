@@ -52,11 +52,16 @@ def is_real(value: Any) -> bool:
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse a masked array of which something is masked: what is hidden there would be taken.
 
+    So are lists of such.
+
     Raises
     ------
     ValueError
         It begins with the name.
     """
+    if isinstance(values, list | tuple):
+        for part in values:
+            refuse_masked(part, name)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
             f"{name} is masked in {np.sum(values.mask)} places; drop those rows, or fill the gaps"
@@ -73,7 +78,7 @@ def as_float64(values: Any, name: str) -> Array:
     """
     refuse_masked(values, name)
     try:
-        return np.array(_real(np.asarray(values), name), dtype=np.float64)
+        return np.array(_real(np.asarray(values), name.rpartition(": ")[2]), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of real numbers: {error}") from error
 
@@ -183,7 +188,9 @@ def _refuse_complex(array: Array, operation: str, name: str) -> None:
 def _real(array: Array, name: str) -> Array:
     """The array, or where it holds Python objects its numbers, what is missing as NaN."""
     if array.dtype.kind in "US":
-        raise TypeError(f"{name} holds words, such as {array.ravel()[0]!r}")
+        raise TypeError(f"{name} holds words, such as {str(array.flat[0])!r}")
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} is {array.dtype} data")
     if array.dtype.kind != "O":
         return array
     numbers = np.empty(array.shape)

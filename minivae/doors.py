@@ -16,6 +16,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,8 +32,23 @@ __all__ = [
 Array: TypeAlias = NDArray[Any]
 Function: TypeAlias = Callable[..., Any]
 
-# Operations are looked up here by name; `minivae.ops` fills the table.
-OPERATIONS: dict[str, Function] = {}
+
+class _Operations(dict[str, Function]):
+    """The operations by name; :mod:`minivae.ops`, which fills the table, is loaded if need be."""
+
+    def __missing__(self, name: str) -> Function:
+        import_module("minivae.ops")
+        if super().__contains__(name):
+            return self[name]
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        if not self:
+            import_module("minivae.ops")
+        return super().__contains__(name)
+
+
+OPERATIONS: dict[str, Function] = _Operations()
 
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 _EMPTY = "out", "dtype"  # what NumPy hands to methods as None

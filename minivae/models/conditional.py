@@ -17,7 +17,6 @@ from minivae.errors import DtypeError, EffectiveSampleSizeWarning, ShapeError
 from minivae.information import Surgery
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.objectives import ElboTerms
-from minivae.stored import is_stored
 from minivae.tensor import Array
 
 __all__ = ["ConditionalVAE"]

@@ -1583,3 +1583,16 @@ x23 = np.ones((2, 3))
 def test_an_error_names_the_operation_and_the_shapes(call, error, message):
     with pytest.raises(error, match=message):
         call(Tensor(x23, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from minivae import Tensor; Tensor(2.0) * 2",
+        "from minivae.tensor import Tensor; Tensor([2.0]).sum()",
+        "import numpy; from minivae import Tensor; assert type(numpy.exp(Tensor(2.0))) is Tensor",
+        "from minivae import grad; grad(lambda x: x * x)(2.0)",
+    ],
+)
+def test_operators_work_whatever_was_imported(use):
+    subprocess.run([sys.executable, "-W", "error", "-c", use], check=True)

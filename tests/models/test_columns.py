@@ -262,6 +262,27 @@ def test_a_score_needs_a_class_for_each_datum():
         model.score(X, y, sample_weight=np.ones(3))
 
 
+def test_nothing_is_taken_from_under_a_mask_or_out_of_a_word():
+    hidden = np.ma.masked_array([0.0, 1.0, 0.0], [0, 1, 0])
+    vae = fitted("vae", X)
+    state = vae.state_dict()
+    name = next(iter(state))
+    noise = np.ma.masked_array(np.zeros((1, 40, 1)), np.arange(40).reshape(1, 40, 1) == 3)
+    for take in (
+        lambda: GaussianMixture().fit([hidden, hidden]),
+        lambda: vae.elbo(X, eps=noise),
+        lambda: vae.load_state_dict({**state, name: np.ma.masked_all(state[name].shape)}),
+        lambda: GaussianNB().fit(X, np.ma.masked_equal(y, 1)),
+        lambda: GaussianNB().partial_fit(X, y, classes=np.ma.masked_equal([0, 1, 2], 2)),
+    ):
+        with pytest.raises(ValueError, match=r"is masked in \d+ places"):
+            take()
+    words, complex_ones = ["1"] * 40, np.ones(40, complex)
+    for weight, why in ((words, "holds words, such as '1'"), (complex_ones, "complex")):
+        with pytest.raises(ValueError, match=f"sample_weight is not an array of .*{why}"):
+            GaussianMixture().fit(X, sample_weight=weight)
+
+
 # Files -------------------------------------------------------------------------------------------
 
 
@@ -284,6 +305,7 @@ def test_names_that_are_none_are_refused(names, tmp_path):
         ({"latent_dim": 10**12}, "latent_dim=1000000000000 .* need more weights than"),
         ({"hidden": [10**9, 10**9]}, "need more weights than"),
         ({"hidden": [2, 10**10]}, "need more weights than"),
+        ({"likelihood": "categorical", "n_classes": 10**9}, "need more weights than"),
         ({"prior": "mixture", "prior_components": 10**12}, "need more weights than"),
     ],
 )
@@ -301,6 +323,13 @@ def test_sizes_are_compared_with_the_file_before_memory_is_asked_for(change, mes
             save_checkpoint(path, arrays, {**metadata, key: wrong})
             with pytest.raises(CheckpointError, match=words):
                 VAE.load(path)
+    save_checkpoint(path, arrays, {**metadata, "history": {"elbo": ["x"]}})
+    with pytest.raises(CheckpointError, match="history holds what is not a number"):
+        VAE.load(path)
+    for name, array in arrays.items():
+        save_checkpoint(path, {**arrays, name: np.full_like(array, np.nan)}, metadata)
+        with pytest.raises(CheckpointError, match="holds NaN or infinity"):
+            VAE.load(path)
 
 
 # What pipelines ask ------------------------------------------------------------------------------

@@ -74,7 +74,12 @@ def params_from_json(
     return params
 
 
-def check_sizes(vae: Any, metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def check_sizes(
+    vae: Any,
+    likelihood: Likelihood,
+    metadata: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
     """Refuse networks of more weights than a file holds, before memory is asked for.
 
     Raises
@@ -85,7 +90,8 @@ def check_sizes(vae: Any, metadata: Mapping[str, Any], arrays: Mapping[str, np.n
     D, C, K = metadata["n_features"], metadata["condition"] or 0, vae.latent_dim
     if not (is_whole(D) and D >= 1 and is_whole(C) and C >= 0):
         raise ValueError(f"n_features={D!r} and condition={C!r} must be whole numbers")
-    chains = [[K, *vae.hidden[::-1]]] if vae.decoder is None else []
+    heads = D * max(likelihood.outputs(), default=0)
+    chains = [[K, *vae.hidden[::-1], heads] if vae.decoder is None else [1, heads]]
     if vae.encoder is None:
         seen = [D] if isinstance(vae.likelihood, str) else []
         chains += [[*seen, *vae.hidden, K]]
@@ -94,8 +100,8 @@ def check_sizes(vae: Any, metadata: Mapping[str, Any], arrays: Mapping[str, np.n
     held = sum(array.size for array in arrays.values())
     if needed > held or max(D, C, K) > max(held, _WIDEST):
         raise ValueError(
-            f"n_features={D}, condition={C}, latent_dim={K} and hidden={vae.hidden} need more "
-            f"weights than the {held} numbers that it holds"
+            f"n_features={D}, condition={C}, latent_dim={K}, hidden={shown(vae.hidden)} and "
+            f"{likelihood.name!r} need more weights than the {held} numbers that it holds"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.checks import check_data, require_whole
+from minivae.checks import check_data, refuse_masked, require_whole
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
 from minivae.estimator import Transformer
 from minivae.inference import estimate_from
@@ -119,6 +119,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
             return None
+        refuse_masked(eps, f"{operation}: eps")
         try:
             noise: Array = np.asarray(eps, dtype=self._settings_.dtype)
         except (TypeError, ValueError) as error:

@@ -27,8 +27,13 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
+<<<<<<< HEAD
 from minivae.checks import column_names
 from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
+=======
+from minivae.checks import column_names, is_real
+from minivae.distributions import Likelihood, MixturePrior
+>>>>>>> 781cd44 (Take nothing from under a mask, out of a word or from a file that holds no numbers)
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
@@ -441,6 +446,8 @@ class VAE(FittedVAE):
     def _take_metadata(self, metadata: Mapping[str, Any]) -> None:
         """What a file says besides settings and parameters."""
         self.history_ = {name: list(values) for name, values in metadata["history"].items()}
+        if not all(is_real(value) for values in self.history_.values() for value in values):
+            raise ValueError("its history holds what is not a number")
         self._load_columns(metadata.get("feature_names"), self.n_features_in_)
 
     @classmethod
@@ -478,8 +485,8 @@ class VAE(FittedVAE):
             vae = cls._from_settings({**params, **own})
             vae.check_params()
             rules.check_together(vae)
-            check_sizes(vae, metadata, arrays)
             likelihood, D = rules.make_likelihood(vae), metadata["n_features"]
+            check_sizes(vae, likelihood, metadata, arrays)
             vae._build(vae._settings(), likelihood, D, metadata["entropy"], metadata["condition"])
             best = without_prefix(f"{EarlyStopping.name}.", arrays)
             vae.load_state_dict(best or without_prefix("parameters.", arrays))

@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test test-slow test-dask test-lowest mutants exercises wheels book book-serve book-check gallery tables notebooks torch bench bench-quick roofline lint types layers budget clean
+.PHONY: help train test test-slow test-dask test-lowest test-extras mutants exercises wheels book book-serve book-check gallery tables notebooks torch bench bench-quick roofline lint types layers budget clean
 
 help: ## list these commands
 	@echo 'Flags are handed on by ARGS: make train ARGS="--epochs 5", make test ARGS="-k matmul".'
@@ -29,6 +29,9 @@ test-dask: $(VENV)/.dask ## test mixtures on a Dask cluster, and arrays in HDF5 
 
 test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
 	@build/lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+
+test-extras: $(VENV)/.extras ## run scikit-learn's own checks, and the tests with pandas, polars and Arrow
+	@$(PY) -m pytest tests/extras $(ARGS)
 
 mutants: $(VENV)/.test ## plant single mistakes, one at a time, and count those that no test notices
 	@$(PY) tests/mutants.py $(ARGS)
@@ -102,6 +105,9 @@ $(VENV)/.run: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(call install,.[test],minivae and what its tests need,$(VENV)/.run $@)
+
+$(VENV)/.extras: pyproject.toml | $(VENV)/.made
+	$(call install,.[extras],minivae and the libraries that its users bring,$(VENV)/.run $(VENV)/.test $@)
 
 $(VENV)/.book: pyproject.toml | $(VENV)/.made
 	$(call install,.[book],minivae and what builds its book,$(VENV)/.run $@)

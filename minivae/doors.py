@@ -3,6 +3,7 @@
 - `as_array`: data from outside as an array of real numbers, or a refusal;
 - `Doors`: the operators, the methods and NumPy's functions that lead to the operations of
   :mod:`minivae.ops`, and the ways out of the tape, none of which is silent;
+- `own_words`: the words of such a refusal, where NumPy's have taken their place;
 - `Counter`: a switch that blocks of code turn, such as ``with no_grad():``.
 
 The engine itself is in :mod:`minivae.tensor`; nothing here computes.
@@ -13,8 +14,9 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,14 +25,30 @@ from numpy.typing import NDArray
 from minivae.errors import DtypeError, GradientError
 
 __all__ = [
-    "OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "refuse_masked", "values",
+    "OPERATIONS", "Array", "Counter", "Doors", "Function", "as_array", "own_words",
+    "refuse_masked", "values",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
 Function: TypeAlias = Callable[..., Any]
 
-# Operations are looked up here by name; `minivae.ops` fills the table.
-OPERATIONS: dict[str, Function] = {}
+
+class _Operations(dict[str, Function]):
+    """The operations by name; :mod:`minivae.ops`, which fills the table, is loaded if need be."""
+
+    def __missing__(self, name: str) -> Function:
+        import_module("minivae.ops")
+        if super().__contains__(name):
+            return self[name]
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        if not self:
+            import_module("minivae.ops")
+        return super().__contains__(name)
+
+
+OPERATIONS: dict[str, Function] = _Operations()
 
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 _EMPTY = "out", "dtype"  # what NumPy hands to methods as None
@@ -107,6 +125,20 @@ def _number(kind: Callable[[Any], Any]) -> Function:
         return kind(self._array)
 
     return convert
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Let a tensor's refusal through that NumPy has put a ValueError in front of.
+
+    ``y[i] = t`` asks for a plain number, is refused, and NumPy speaks of a sequence instead.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__cause__, GradientError):
+            raise error.__cause__ from None
+        raise
 
 
 def _method(name: str) -> Callable[..., Any]:

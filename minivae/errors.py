@@ -5,6 +5,10 @@ usual mend. They derive from the built-in exception that a NumPy user would expe
 catches ``ValueError`` keeps working.
 """
 
+import sys
+from functools import cache
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
@@ -16,6 +20,7 @@ __all__ = [
     "LikelihoodWarning",
     "NotFittedError",
     "ShapeError",
+    "not_fitted",
 ]
 
 
@@ -23,8 +28,8 @@ class ShapeError(ValueError):
     """Shapes that do not fit the operation."""
 
 
-class DtypeError(TypeError):
-    """A dtype that the operation does not take."""
+class DtypeError(TypeError, ValueError):
+    """A dtype that the operation does not take: a TypeError to NumPy, a ValueError elsewhere."""
 
 
 class GradientError(RuntimeError):
@@ -41,6 +46,20 @@ class DatasetError(ValueError):
 
 class NotFittedError(ValueError, AttributeError):
     """An estimator asked for results before ``fit``."""
+
+
+def not_fitted(message: str) -> NotFittedError:
+    """Return a `NotFittedError`, which is scikit-learn's as well where that is loaded."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
+    return NotFittedError(message) if theirs is None else _of_both(theirs)(message)
+
+
+@cache
+def _of_both(theirs: type[Exception]) -> Any:
+    def reduce(self: Exception) -> tuple[Any, ...]:  # a process without scikit-learn can read it
+        return not_fitted, self.args
+
+    return type("NotFittedError", (NotFittedError, theirs), {"__reduce__": reduce})
 
 
 class ConvergenceWarning(UserWarning):

@@ -3,28 +3,35 @@
 A model declares each hyper-parameter as a field: its default, the rule that it obeys and a sentence
 of what it is. The constructor, the checks and their messages, the docstring's table, ``get_params``
 and the flags of the command line all follow from that.
+
+Nothing here imports scikit-learn; where the user has, its own errors and settings are met.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import numpy as np
 
-from minivae.checks import is_real, is_whole
-from minivae.errors import NotFittedError
+from minivae.checks import column_names, is_real, is_whole, require_columns
+from minivae.errors import not_fitted
 from minivae.notebook import card
 from minivae.reading import shown
+from minivae.tensor import Array
 
 __all__ = [
-    "Estimator", "Parameter", "Rule", "anything", "boolean", "choice", "number", "parameter",
-    "whole",
+    "Estimator", "Parameter", "Rule", "Transformer", "anything", "boolean", "choice", "number",
+    "parameter", "whole",
 ]  # fmt: skip
+
+_FRAMES = ("default", "pandas", "polars")
 
 
 class Rule(NamedTuple):
@@ -233,10 +240,35 @@ class Estimator:
 
     def _require_fitted(self, operation: str, attribute: str) -> None:
         if not hasattr(self, attribute):
-            raise NotFittedError(
-                f"{operation}: this {type(self).__name__} is not fitted yet; call fit(X) or "
-                "load(path) first"
+            raise not_fitted(  # in scikit-learn's words, which programs look for
+                f"{operation}: This {type(self).__name__} instance is not fitted yet. Call 'fit' "
+                "with appropriate arguments, or 'load', before using this estimator."
             )
+
+    # ---- the names of columns ----
+
+    def _check_columns(
+        self, X: Any, operation: str, fitted: str = "feature_names_in_", name: str = "X"
+    ) -> None:
+        """Refuse a table whose columns are not those of ``fit``, whose names are ``fitted``."""
+        names = column_names(X, operation, name)
+        require_columns(operation, names, getattr(self, fitted, None), type(self).__name__, name)
+
+    def _take_columns(
+        self, names: Sequence[str] | None, fitted: str = "feature_names_in_"
+    ) -> None:
+        """Keep the names of the columns that were fitted, or that they had none."""
+        vars(self).pop(fitted, None)
+        if names is not None:
+            setattr(self, fitted, np.array(names, dtype=object))
+
+    def _load_columns(self, names: Any, n: int, fitted: str = "feature_names_in_") -> None:
+        """Take the names of ``n`` columns from a file, which may have none."""
+        if names and not (
+            isinstance(names, list) and len(names) == n and all(isinstance(k, str) for k in names)
+        ):
+            raise ValueError(f"{fitted} is not a list of {n} names")
+        self._take_columns(names or None, fitted)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks of an estimator; it is there if somebody asks."""
@@ -279,3 +311,85 @@ def _table(declared: Mapping[str, Parameter]) -> str:
         lines.append(name)
         lines += textwrap.wrap(p.sentence, 92, initial_indent="    ", subsequent_indent="    ")
     return textwrap.indent("\n".join(lines), "    ")
+
+
+class Transformer(Estimator):
+    """An estimator that has a ``transform``: what scikit-learn's pipelines ask of one."""
+
+    def _n_features_out(self) -> int:
+        """How many columns ``transform`` returns."""
+        raise NotImplementedError
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """``fit(X, y)``, and then ``transform(X)``."""
+        return self.fit(X, y, **fit_params).transform(X)  # type: ignore[attr-defined]
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """What the columns that ``transform`` returns are called: ``vae0``, ``vae1`` and so on.
+
+        Parameters
+        ----------
+        input_features
+            Names of the data's columns; they change nothing, but must be those of ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If they are not.
+        """
+        self._require_fitted("get_feature_names_out", "n_features_in_")
+        if input_features is not None:
+            given, D = list(input_features), self.n_features_in_  # type: ignore[attr-defined]
+            if given != list(getattr(self, "feature_names_in_", given)):
+                raise ValueError(
+                    "get_feature_names_out: input_features is not equal to feature_names_in_"
+                )
+            if len(given) != D:
+                raise ValueError(
+                    "get_feature_names_out: input_features should have length equal to number of "
+                    f"features ({D}), got {len(given)}"
+                )
+        name = type(self).__name__.lower()
+        names = [f"{name}{k}" for k in range(self._n_features_out())]
+        return np.array(names, dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what ``transform`` returns: ``"pandas"`` or ``"polars"`` for a table with names.
+
+        ``"default"`` is an array; None leaves the choice as it is. Without a choice here
+        scikit-learn's ``transform_output`` counts, where that is loaded.
+
+        Raises
+        ------
+        ValueError
+            If it is none of them.
+        """
+        if transform is not None:
+            self._sklearn_output_config = {"transform": _known_frame(transform)}
+        return self
+
+    def _dressed(self, codes: Array, X: Any) -> Any:
+        """The codes of X as the table that was chosen; its rows are called as those of X."""
+        chosen = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if chosen is None:
+            settings: dict[str, str] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+            chosen = _known_frame(settings.get("transform_output", "default"))
+        if chosen == "default":
+            return codes
+        try:
+            frames = import_module(chosen)
+        except ImportError as error:
+            raise ImportError(
+                f"transform: set_output(transform={chosen!r}) needs {chosen}: pip install {chosen}"
+            ) from error
+        names = list(self.get_feature_names_out())
+        if chosen == "polars":
+            return frames.DataFrame(codes, schema=names, orient="row")
+        index = getattr(X, "index", None)  # that of a list is a method
+        return frames.DataFrame(codes, columns=names, index=None if callable(index) else index)
+
+
+def _known_frame(name: str) -> str:
+    if name not in _FRAMES:
+        raise ValueError(f"set_output: transform={name!r} must be one of {', '.join(_FRAMES)}")
+    return name

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minivae import ops
+from minivae.checks import as_float64
 from minivae.errors import ShapeError
 from minivae.tensor import Array, Tensor
 from minivae.trees import named_leaves
@@ -105,7 +106,7 @@ class Module:
         ShapeError
             If a name is missing or unknown, or a shape differs.
         ValueError
-            If an entry holds no numbers. In both cases nothing is changed.
+            If an entry holds no numbers, or not finite ones. In both cases nothing is changed.
         """
         own = dict(self.named_parameters())
         if own.keys() != state.keys():
@@ -120,9 +121,12 @@ class Module:
                     "in the state; the architectures differ"
                 )
         # all are converted before the first is taken: what holds no numbers fails here
-        arrays = [np.asarray(state[name], dtype=p.dtype) for name, p in own.items()]
+        arrays = [as_float64(state[name], f"load_state_dict: {name}") for name in own]
+        for name, array in zip(own, arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise ValueError(f"load_state_dict: {name} holds NaN or infinity")
         for p, array in zip(own.values(), arrays, strict=True):
-            p.data = array
+            p.data = array.astype(p.dtype)
 
 
 class Dense(Module):

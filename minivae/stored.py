@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 import minivae_kernels as kernels
-from minivae.checks import check_data
+from minivae.checks import check_data, require_width
 from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
@@ -272,10 +272,8 @@ def data_at_door(
         if X.dtype.kind not in "iufb" or 0 in X.shape:  # in the words for data in memory
             check_data(np.empty([min(n, 1) for n in X.shape], X.dtype), operation, dtype=dtype)
         X = StoredRows(X)
-    if n_features is not None and X.shape[1] != n_features:
-        raise ShapeError(
-            f"{operation}: X has shape {X.shape}; the model takes rows of {n_features}"
-        )
+    if n_features is not None:
+        require_width(operation, X.shape[1], n_features)
     rows: StoredRows = X
     return rows.at_door(operation, dtype, check)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.doors import Counter, as_array
+from minivae.doors import Counter, as_array, own_words
 from minivae.errors import GradientError, ShapeError
 from minivae.tensor import Tensor, cotangent_for, reachable, silence, walk
 from minivae.trees import aligned, leaves, mapped
@@ -45,7 +45,7 @@ def _linearise(
     left = iter(variables)
     chosen = mapped(lambda _: next(left), given)
     places = dict(zip(argnums, chosen, strict=True))
-    with Counter(_inside, 1), Counter(silence, -silence.get()):
+    with own_words(), Counter(_inside, 1), Counter(silence, -silence.get()):
         out = f(*(places.get(i, x) for i, x in enumerate(args)))
     if isinstance(out, tuple | list):
         raise GradientError(f"{operation}: the function returned several values, not one tensor")

@@ -34,7 +34,7 @@ LIBRARY = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 TESTS = [
     path
     for path in sorted((ROOT / "tests").rglob("*.py"))
-    if ROOT / "tests" / "benchmarks" not in path.parents
+    if not {ROOT / "tests" / "benchmarks", ROOT / "tests" / "extras"} & set(path.parents)
 ]
 
 

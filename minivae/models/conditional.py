@@ -12,15 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from minivae.checks import check_data
+from minivae.checks import as_classes, check_data, column_names, n_rows
 from minivae.errors import DtypeError, EffectiveSampleSizeWarning, ShapeError
 from minivae.information import Surgery
 from minivae.models.vae.model import VAE, OnEpoch, Path
 from minivae.objectives import ElboTerms
-from minivae.stored import is_stored
 from minivae.tensor import Array
 
 __all__ = ["ConditionalVAE"]
+
+_NAMES = "condition_names_in_"
 
 
 class ConditionalVAE(VAE):
@@ -35,7 +36,9 @@ class ConditionalVAE(VAE):
     ----------
     classes_
         The classes in order, ``(C,)``; None for real-valued conditions.
-    encoder_, model_, history_, n_features_in_
+    condition_names_in_
+        What the columns of real-valued conditions are called, if all have names that are strings.
+    encoder_, model_, history_, n_features_in_, feature_names_in_
         As for :class:`VAE`.
 
     References
@@ -64,23 +67,26 @@ class ConditionalVAE(VAE):
             If y is not one class or one row of numbers for each datum.
         """
         classes = _classes_of(y, "fit")
-        C = self._conditions(y, classes, "fit", n_rows(X))
-        before, model = getattr(self, "classes_", None), vars(self).get("model_")
+        C = self._conditions(y, classes, "fit", n_rows(X, "fit"))
+        before = vars(self).copy()
         self.classes_ = classes
+        self._take_columns(column_names(y, "fit", "y") if classes is None else None, _NAMES)
         try:
             return self._fit(X, C, checkpoint, source, on_epoch)
         except BaseException:
-            if vars(self).get("model_") is model:  # the fit left everything as it was
-                self.classes_ = before
+            if vars(self).get("model_") is before.get("model_"):  # nothing has been learnt
+                self._become(before)
             raise
 
     def _conditions(self, y: Any, classes: Array | None, operation: str, n: int) -> Array:
         """One-hot rows of classes, or real-valued conditions as they are, ``(n, C)``."""
         if classes is None:
             width = None if operation == "fit" else self._condition_width_
+            if width is not None:
+                self._check_columns(y, operation, _NAMES, "y")
             C = check_data(y, operation, dtype=self.dtype, n_features=width, name="y")
         else:
-            given = np.asarray(y)
+            given = as_classes(y, operation)
             if given.ndim != 1:
                 raise ShapeError(
                     f"{operation}: y has shape {given.shape}; it must be (N,), one class a datum"
@@ -104,18 +110,23 @@ class ConditionalVAE(VAE):
         self._require_fitted(operation, "model_")
         return self._conditions(y, self.classes_, operation, n)
 
+    def _beside(self, X: Any, y: Any, operation: str) -> Array:
+        """The conditions of all rows of X."""
+        self._require_fitted(operation, "model_")
+        return self._given(y, operation, n_rows(X, operation))
+
     def elbo_terms(self, X: Any, y: Any, eps: Any = None) -> ElboTerms:  # type: ignore[override]
         """The two terms of the ELBO on log p(x given y), each ``(N,)``, Eq. CVAE.1."""
-        return self._elbo_terms(X, eps, "elbo_terms", self._given(y, "elbo_terms", n_rows(X)))
+        return self._elbo_terms(X, eps, "elbo_terms", self._beside(X, y, "elbo_terms"))
 
     def elbo(self, X: Any, y: Any, eps: Any = None) -> Array:  # type: ignore[override]
         """The bound on log p(x given y) of each datum, in nats, ``(N,)``, Eq. CVAE.1."""
-        elbo: Array = self._elbo_terms(X, eps, "elbo", self._given(y, "elbo", n_rows(X))).elbo
+        elbo: Array = self._elbo_terms(X, eps, "elbo", self._beside(X, y, "elbo")).elbo
         return elbo
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean ELBO, in nats per datum."""
-        elbo = self._elbo_terms(X, None, "score", self._given(y, "score", n_rows(X))).elbo
+        elbo = self._elbo_terms(X, None, "score", self._beside(X, y, "score")).elbo
         return float(elbo.mean(dtype=np.float64))
 
     def log_likelihood(  # type: ignore[override]
@@ -128,7 +139,7 @@ class ConditionalVAE(VAE):
         proposal: str = "laplace",
     ) -> Array | tuple[Array, Array]:
         """An estimate of log p(x given y), in nats; see :meth:`VAE.log_likelihood`."""
-        C = self._given(y, "log_likelihood", n_rows(X))
+        C = self._beside(X, y, "log_likelihood")
         return self._log_likelihood(X, n_samples, return_ess, eps, proposal, C)
 
     def log_likelihood_of_classes(self, X: Any, n_samples: int = 100) -> Array:
@@ -147,9 +158,10 @@ class ConditionalVAE(VAE):
         with warnings.catch_warnings():
             # Of a class that x does not belong to, few samples say that it is very unlikely.
             warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
+            n = n_rows(X, "log_likelihood_of_classes")
             columns = [
                 ConditionalVAE.log_likelihood(
-                    self, X, np.full(n_rows(X), k), n_samples, proposal="encoder"
+                    self, X, np.full(n, k), n_samples, proposal="encoder"
                 )
                 for k in self.classes_
             ]
@@ -157,18 +169,23 @@ class ConditionalVAE(VAE):
 
     def posterior(self, X: Any, y: Any) -> Any:  # type: ignore[override]
         """q(z | x, y) for each datum, Eq. VAE.1."""
-        C = self._given(y, "posterior", n_rows(X))
+        C = self._beside(X, y, "posterior")
         return self._evaluation().posterior(self._checked(X, "posterior"), C)
 
-    def transform(self, X: Any, y: Any) -> Array:  # type: ignore[override]
+    def transform(self, X: Any, y: Any) -> Any:  # type: ignore[override]
         """The means of q(z | x, y), ``(N, K)``: what y does not tell of x."""
-        return self._codes(X, "transform", self._given(y, "transform", n_rows(X)))
+        C = self._beside(X, y, "transform")
+        return self._dressed(self._codes(X, "transform", C), X)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """``fit(X, y)``, and then ``transform(X, y)``."""
+        return self.fit(X, y, **fit_params).transform(X, y)
 
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any, threshold: float = 0.01
     ) -> Array:
         """Which latent dimensions are in use, ``(K,)``, Eq. VAE.5."""
-        codes = self._codes(X, "active_units", self._given(y, "active_units", n_rows(X)))
+        codes = self._codes(X, "active_units", self._beside(X, y, "active_units"))
         active: Array = codes.var(axis=0, dtype=np.float64) > threshold
         return active
 
@@ -186,7 +203,7 @@ class ConditionalVAE(VAE):
 
         With ``as_y`` the code is decoded under other conditions: the same style, another class.
         """
-        C = self._given(y, "reconstruct", n_rows(X))
+        C = self._beside(X, y, "reconstruct")
         z = self._codes(X, "reconstruct", C)
         return self._decode(z, C if as_y is None else self._given(as_y, "reconstruct", len(z)))
 
@@ -222,7 +239,8 @@ class ConditionalVAE(VAE):
 
     def _metadata(self) -> dict[str, Any]:
         classes = None if self.classes_ is None else self.classes_.tolist()
-        return {**super()._metadata(), "classes": classes}
+        names = list(getattr(self, _NAMES, ()))
+        return {**super()._metadata(), "classes": classes, "condition_names": names}
 
     def _training_conditions(self, y: Any, n: int) -> Array | None:
         """The conditions of a resumed run, ``(N, C)``."""
@@ -232,11 +250,7 @@ class ConditionalVAE(VAE):
         super()._take_metadata(metadata)
         classes = metadata["classes"]
         self.classes_ = None if classes is None else np.array(classes)
-
-
-def n_rows(X: Any) -> int:
-    """How many data there are, in memory or on disk."""
-    return int(X.shape[0]) if is_stored(X) else len(np.asarray(X))
+        self._load_columns(metadata.get("condition_names"), self._condition_width_ or 0, _NAMES)
 
 
 def _classes_of(y: Any, operation: str) -> Array | None:
@@ -250,9 +264,11 @@ def _classes_of(y: Any, operation: str) -> Array | None:
     if y is None:
         raise ShapeError(f"{operation}: y is missing; a ConditionalVAE is fitted by fit(X, y)")
     given = np.asarray(y)
+    if given.ndim == 1:
+        given = as_classes(y, operation)
     if given.ndim == 1 and given.dtype.kind in "biuUS":
         return np.unique(given)
-    if given.ndim == 2 and given.dtype.kind in "biuf":
+    if given.ndim == 2 and given.dtype.kind in "biufO":
         return None
     raise DtypeError(
         f"{operation}: y has shape {given.shape} and dtype {given.dtype}; it must be whole numbers "

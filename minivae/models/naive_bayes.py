@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from minivae import ops
-from minivae.checks import as_float64, check_data, is_real
+from minivae.checks import as_classes, as_float64, check_data, column_names, is_real
 from minivae.errors import DtypeError, ShapeError
 from minivae.estimator import Estimator, Rule, anything, boolean, number, parameter
 from minivae.randomness import entropy_from, stream
@@ -69,6 +69,9 @@ class NaiveBayes(Estimator, _State):
     ) -> Self:
         self.check_params()
         first = afresh or "classes_" not in vars(self)
+        names = column_names(X, operation)
+        if not first:
+            self._check_columns(X, operation)
         X = check_data(
             X, operation, dtype=np.float64, n_features=None if first else self.n_features_in_
         )
@@ -79,10 +82,14 @@ class NaiveBayes(Estimator, _State):
                     "partial_fit: the first call needs classes=, all classes there are: later "
                     "portions may hold others than this one"
                 )
-            known = np.unique(given if classes is None else np.asarray(classes))
+            known = np.unique(
+                given if classes is None else as_classes(classes, operation, "classes")
+            )
         else:
             known = self.classes_
-            if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+            if classes is not None and not np.array_equal(
+                np.unique(as_classes(classes, operation, "classes")), known
+            ):
                 raise ValueError(
                     f"partial_fit: classes={classes!r} are not those of the first call, {known}"
                 )
@@ -94,6 +101,8 @@ class NaiveBayes(Estimator, _State):
         r = weight[:, None] * np.eye(len(known))[place]  # responsibilities that are known
         state = self._with(X, r, weight, None if first else vars(self))
         vars(self).update(state, classes_=known, n_features_in_=X.shape[1])
+        if first:
+            self._take_columns(names)
         return self
 
     def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
@@ -110,6 +119,7 @@ class NaiveBayes(Estimator, _State):
 
     def _joint(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "classes_")
+        self._check_columns(X, operation)
         X = check_data(X, operation, dtype=np.float64, n_features=self.n_features_in_)
         return self._log_joint(X, operation)
 
@@ -128,13 +138,23 @@ class NaiveBayes(Estimator, _State):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of data whose class is predicted."""
-        right = self.predict(X) == np.asarray(y)
-        return float(np.average(right, weights=sample_weight))
+        chosen = self._joint(X, "score").argmax(axis=1)
+        right = self.classes_[chosen] == _classes(y, "score", len(chosen))
+        return float(np.average(right, weights=_weights(sample_weight, "score", len(chosen))))
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of a classifier."""
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        tags.target_tags.required = True
+        return tags
 
     def _places(self, y: Any) -> Array:
         """Where each class of y stands among the classes, ``(n,)``."""
         self._require_fitted("sample", "classes_")
-        given = np.atleast_1d(np.asarray(y))
+        given = np.atleast_1d(as_classes(y, "sample"))
         place = np.minimum(np.searchsorted(self.classes_, given), len(self.classes_) - 1)
         wrong = (self.classes_[place] != given) | (self.class_count_[place] == 0)
         if given.ndim != 1 or wrong.any():
@@ -158,8 +178,8 @@ class GaussianNB(NaiveBayes):
         The means and variances, ``(C, D)``; the latter with ``epsilon_`` added.
     epsilon_
         ``var_smoothing`` times the largest variance of a feature.
-    n_features_in_
-        D.
+    n_features_in_, feature_names_in_
+        D, and what the columns are called, ``(D,)``, if all have names that are strings.
     """
 
     priors: Any = parameter(
@@ -188,9 +208,9 @@ class GaussianNB(NaiveBayes):
         if len(flat) and before is None:
             k, d = flat[0]
             raise ValueError(
-                f"fit: feature {d} does not vary within class number {k}, and nothing is added to "
-                f"its variance; set var_smoothing, now {self.var_smoothing}, above 0, or leave out "
-                "features that are constant"
+                f"fit: with n_samples = {len(X)}, feature {d} does not vary within class number "
+                f"{k}, and nothing is added to its variance; set var_smoothing, now "
+                f"{self.var_smoothing}, above 0, or leave out features that are constant"
             )
         return {
             "class_count_": counts, "theta_": theta, "var_": var, "epsilon_": epsilon,
@@ -228,8 +248,8 @@ class BernoulliNB(NaiveBayes):
         The classes in order, the weight of their data, and log p(y), each ``(C,)``.
     feature_count_, feature_log_prob_
         How often a feature was on, and log p(on | y), ``(C, D)``.
-    n_features_in_
-        D.
+    n_features_in_, feature_names_in_
+        D, and what the columns are called, ``(D,)``, if all have names that are strings.
     """
 
     alpha: float = parameter(
@@ -253,6 +273,12 @@ class BernoulliNB(NaiveBayes):
     class_prior: Any = parameter(
         default=None, rule=anything(), sentence="p(y), ``(C,)``, instead.", kw_only=True
     )
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks: its checks' data are no sets of things that are on or off."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def _on(self, X: Array, operation: str) -> Array:
         if self.binarize is not None:
@@ -321,17 +347,18 @@ def _together(a: Moments, b: Moments) -> Moments:
 
 
 def _classes(y: Any, operation: str, n: int) -> Array:
-    given = np.asarray(y)
+    given = as_classes(y, operation)
     if given.ndim != 1 or len(given) != n:
         raise ShapeError(
             f"{operation}: y has shape {given.shape} for {n} data; it must be ({n},), one class a "
             "datum"
         )
     if given.dtype.kind not in "biuUS" and not (
-        given.dtype.kind == "f" and (given == np.round(given)).all()
+        given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all()
     ):
         raise DtypeError(
-            f"{operation}: y has dtype {given.dtype}; classes are whole numbers or names"
+            f"{operation}: Unknown label type: y has dtype {given.dtype} and numbers that are not "
+            "whole; classes are whole numbers or names"
         )
     return given
 
@@ -346,7 +373,7 @@ def _weights(sample_weight: Any, operation: str, n: int) -> Array:
             "from 0"
         )
     if weight.sum() == 0:
-        raise ValueError(f"{operation}: all sample weights are 0; some datum must count")
+        raise ValueError(f"{operation}: all sample weights are zero; some datum must count")
     return weight
 
 

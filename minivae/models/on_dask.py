@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from minivae.checks import require_width
 from minivae.errors import ShapeError
 from minivae.stored import counted_from, is_stored
 from minivae.tensor import Array
@@ -183,10 +184,8 @@ def _lazily(
     if refused:
         raise ValueError(f"{operation}: {refused[0]} does not go with a Dask array")
     X = given[list(given)[1]]
-    if getattr(X, "ndim", 0) == 2 and X.shape[1] != model.n_features_in_:
-        raise ShapeError(
-            f"{operation}: X has shape {X.shape}; the model takes rows of {model.n_features_in_}"
-        )
+    if getattr(X, "ndim", 0) == 2:
+        require_width(operation, X.shape[1], model.n_features_in_)
     beside = {"y": given["y"]} if given.get("y") is not None else {}
     others = {name: given[name] for name in names if name not in beside}
     held = dask.delayed(copy.deepcopy(model), pure=False)

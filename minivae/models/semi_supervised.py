@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 
 from minivae import ops
-from minivae.checks import require_whole
+from minivae.checks import as_classes, n_rows, require_whole
 from minivae.distributions import Categorical, Likelihood
 from minivae.errors import DtypeError, ShapeError
-from minivae.estimator import choice, number, parameter
+from minivae.estimator import Transformer, choice, number, parameter
 from minivae.information import Surgery
 from minivae.latent_model import LatentModel
-from minivae.models.conditional import ConditionalVAE, n_rows
+from minivae.models.conditional import ConditionalVAE
 from minivae.models.vae.evaluation import SAMPLES, WEIGHTS, Evaluation
 from minivae.models.vae.model import OnEpoch, Path
 from minivae.nn import MLP, Dense, Module, zeros
@@ -196,7 +196,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         The classes in order and p(y), each ``(C,)``.
     classifier_
         The module that gives q(y | x).
-    encoder_, model_, history_, n_features_in_
+    encoder_, model_, history_, n_features_in_, feature_names_in_
         As for ``VAE``; the history has ``log_q_of_labels``, the mean of log q(y | x) where y
         is known, besides.
 
@@ -258,7 +258,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         uniform = np.full(len(classes), 1.0 / len(classes))
         self.class_prior_ = uniform if self.class_prior == "uniform" else shares
         try:
-            C = self._conditions(given, classes, "fit", n_rows(X))
+            C = self._conditions(given, classes, "fit", n_rows(X, "fit"))
             return self._fit(X, C, checkpoint, source, on_epoch)
         except BaseException:
             if vars(self).get("model_") is before.get("model_"):  # nothing has been learnt
@@ -328,7 +328,8 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
 
     def predict_proba(self, X: Any) -> Array:
         """q(y | x) of each class, ``(N, C)``."""
-        return self._evaluation().class_probabilities(self._checked(X, "predict_proba"))
+        X = self._checked(X, "predict_proba")
+        return self._evaluation().class_probabilities(X)
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``."""
@@ -356,9 +357,11 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         """q(z | x, y), at the most probable class where y is not known."""
         return super().posterior(X, y)
 
-    def transform(self, X: Any, y: Any = None) -> Array:
+    def transform(self, X: Any, y: Any = None) -> Any:
         """The means of that, ``(N, K)``."""
         return super().transform(X, y)
+
+    fit_transform = Transformer.fit_transform  # whose codes know no classes
 
     def surgery(  # type: ignore[override]
         self, X: Any, y: Any = None, n_samples: int = 1
@@ -409,7 +412,9 @@ def _checked_labels(y: Any, operation: str) -> Array:
             f"{operation}: y is missing; a SemiSupervisedVAE is fitted by fit(X, y), with -1 where "
             "a class is not known"
         )
-    given = np.asarray(y)
+    given = as_classes(y, operation)
+    if given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all():
+        given = given.astype(np.int64)
     if given.ndim != 1 or given.dtype.kind not in "biu":
         raise DtypeError(
             f"{operation}: y has shape {given.shape} and dtype {given.dtype}; it must be whole "

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import minivae.checkpoint
 from cli.conftest import assert_same_run, environment, run_process, start
 from minivae import VAE
 from minivae.checkpoint import load_checkpoint
+from minivae.cli import lock
 from minivae.cli.lock import hold, release
 from minivae.cli.run import LOCK, WRITTEN, new_run
 
@@ -431,6 +434,57 @@ def test_a_lock_whose_file_went_away_is_taken_again(tmp_path):
     release(tmp_path / "lock")
     assert not (tmp_path / "lock").exists()
     release(tmp_path / "lock")
+
+
+class Msvcrt:
+    """What Windows offers: a byte of a file is held until its descriptor is closed."""
+
+    LK_NBLCK = 2
+
+    def __init__(self):
+        self.held = {}
+
+    def locking(self, descriptor, mode, n_bytes):
+        assert (mode, n_bytes) == (self.LK_NBLCK, 1)
+        file = os.fstat(descriptor).st_ino
+        if self.held.get(file, descriptor) != descriptor:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        self.held[file] = descriptor
+
+    def close(self, descriptor):
+        self.held = {file: d for file, d in self.held.items() if d != descriptor}
+        os.close(descriptor)
+
+    def unlink(self, path):
+        if path.exists() and path.stat().st_ino in self.held:
+            raise PermissionError(errno.EACCES, "used by another process")
+        os.unlink(path)
+
+
+def test_the_lock_of_windows(tmp_path, monkeypatch):
+    windows = Msvcrt()
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    monkeypatch.setattr(sys, "platform", "win32")
+    source = Path(lock.__file__).read_text(encoding="utf-8")
+    ours, theirs = {"__name__": "ours"}, {"__name__": "theirs"}  # as two processes have them
+    for names in (ours, theirs):
+        exec(compile(source, lock.__file__, "exec"), names)
+        names["os"] = SimpleNamespace(**{**vars(os), "close": windows.close})
+    monkeypatch.setattr(Path, "unlink", lambda path: windows.unlink(path))
+    path = tmp_path / "lock"
+    ours["hold"](path)
+    ours["hold"](path)
+    with pytest.raises(BlockingIOError, match="another run is writing there"):
+        theirs["hold"](path)
+    theirs["release"](path)  # is not theirs to give back
+    with pytest.raises(BlockingIOError):
+        theirs["hold"](path)
+    ours["release"](path)  # which Windows allows only once it is closed
+    assert not path.exists()
+    theirs["hold"](path)
+    theirs["release_all"]()
+    assert not path.exists()
+    assert windows.held == {}
 
 
 def test_no_lock_is_left_in_a_finished_run(small_run):

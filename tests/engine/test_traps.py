@@ -17,7 +17,17 @@ import numpy as np
 import pytest
 from scipy import special
 
-from minivae import Tensor, grad, hvp, no_grad, ops, primitive, value_and_grad, vjp
+from minivae import (
+    Tensor,
+    grad,
+    gradcheck,
+    hvp,
+    no_grad,
+    ops,
+    primitive,
+    value_and_grad,
+    vjp,
+)
 from minivae.errors import DtypeError, GradientError, ShapeError
 from minivae.optim import SGD
 from minivae.tensor import values
@@ -1247,10 +1257,17 @@ def test_leaving_the_tape_by_the_door_for_plain_numbers():
             y[i] = x[i] ** 2
         return ops.sum(x * y)
 
-    # NumPy says "setting an array element with a sequence", and names our error as the cause
+    # NumPy says "setting an array element with a sequence", and names our error as the cause: it
+    # does so of whatever has a length. Inside grad and the like ours is put in its place.
     with pytest.raises(ValueError, match="setting an array element") as caught:
-        grad(filled)(x)
+        filled(leaf(1.0, 2.0, 3.0))
     assert isinstance(caught.value.__cause__, GradientError)
+    for look in (grad(filled), lambda x: gradcheck(filled, x), lambda x: vjp(filled, x)):
+        with pytest.raises(GradientError, match=r"or y\[i\] = t; use minivae.ops"):
+            look(x)
+    with pytest.raises(ValueError, match="other") as other:
+        grad(lambda x: (_ for _ in ()).throw(ValueError("other")))(x)
+    assert other.value.__cause__ is None
     for lose in (
         lambda x: ops.sum(x * math.exp(x[0])),
         lambda x: sum(float(a) for a in x) * x[0],
@@ -1566,3 +1583,16 @@ x23 = np.ones((2, 3))
 def test_an_error_names_the_operation_and_the_shapes(call, error, message):
     with pytest.raises(error, match=message):
         call(Tensor(x23, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from minivae import Tensor; Tensor(2.0) * 2",
+        "from minivae.tensor import Tensor; Tensor([2.0]).sum()",
+        "import numpy; from minivae import Tensor; assert type(numpy.exp(Tensor(2.0))) is Tensor",
+        "from minivae import grad; grad(lambda x: x * x)(2.0)",
+    ],
+)
+def test_operators_work_whatever_was_imported(use):
+    subprocess.run([sys.executable, "-W", "error", "-c", use], check=True)

@@ -42,7 +42,7 @@ def test_repr_shows_what_differs_from_the_defaults():
 
 
 def test_an_unfitted_model_says_what_to_do():
-    with pytest.raises(NotFittedError, match=r"score: this Model is not fitted yet; call fit\(X\)"):
+    with pytest.raises(NotFittedError, match="score: This Model instance is not fitted yet"):
         Model()._require_fitted("score", "weights_")
 
 
@@ -87,12 +87,14 @@ def test_data_that_are_right_already_are_not_copied():
         (np.zeros((4, 0)), ShapeError, r"X has shape \(4, 0\).*one feature"),
         ([], ShapeError, r"X has shape \(0,\)"),
         ([[1.0], [2.0, 3.0]], ShapeError, "all its rows must have one length"),
-        (np.zeros((2, 3)), ShapeError, r"X has shape \(2, 3\); the model takes rows of 2"),
+        (np.zeros((2, 3)), ShapeError, r"X has shape \(N, 3\): X has 3 features, but fit is .* 2"),
         (np.zeros((2, 2), complex), DtypeError, "complex128 data; it must be an array of real"),
         ([["a", "b"]], DtypeError, "real numbers"),
         (None, DtypeError, "X is a NoneType"),
         ({1: 2}, DtypeError, "X is a dict"),
-        (np.array([[1, 2], [3, None]]), DtypeError, "object data"),
+        (np.array([[1, 2], [3, None]]), ValueError, r"X\[1, 1\] = nan, .* 1 rows that hold NaN"),
+        (np.array([[1, "2"]], object), DtypeError, r"X\[0, 1\] is the word '2', and not a number"),
+        (np.array([[1, {}]], object), DtypeError, r"X\[0, 1\] is not a number: .*not 'dict'"),
         (np.ma.masked_equal([[0.0, 1.0]], 1.0), ValueError, "masked in 1 places"),
     ],
 )

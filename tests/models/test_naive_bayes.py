@@ -148,5 +148,5 @@ def test_what_makes_no_sense_is_refused():
         GaussianNB(priors=[0.5, 0.6, 0.1]).fit(X, Y)
     with pytest.raises(ValueError, match="alpha=-1 makes no sense"):
         BernoulliNB(alpha=-1).fit(X, Y)
-    with pytest.raises(ValueError, match="all sample weights are 0"):
+    with pytest.raises(ValueError, match="all sample weights are zero"):
         BernoulliNB().fit(X, Y, np.zeros(60))

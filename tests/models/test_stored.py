@@ -284,7 +284,7 @@ def test_what_cannot_be_rows_is_refused():
         StoredRows(OnDisk(np.zeros((5, 2), "U3")))
     with pytest.raises(ValueError, match=r"1e\+200 is too large for float32"):
         vae.set_params(likelihood="gaussian").fit(OnDisk(np.full((5, 2), 1e200)))
-    with pytest.raises(ShapeError, match="takes rows of 12"):
+    with pytest.raises(ShapeError, match="is expecting 12 features"):
         VAE(**SMALL).fit(pixels()).elbo(OnDisk(pixels(D=5)))
 
 

@@ -140,8 +140,8 @@ class BernoulliMixture(Mixture):
     lower_bound_, lower_bounds_
         The mean log-likelihood of the data, in nats per datum: of these parameters, and after each
         iteration.
-    n_features_in_
-        D.
+    n_features_in_, feature_names_in_
+        D, and what the columns are called, ``(D,)``, if all have names that are strings.
     distribution_
         All of that as one :class:`MixtureOfBernoullis`.
 
@@ -207,6 +207,7 @@ class BernoulliMixture(Mixture):
         ]
         best = max(traces, key=lambda trace: trace.bound)
         self._take(best.theta)
+        self._take_columns(data.column_names)
         self.converged_, self.n_iter_ = best.converged, best.n_iter
         self.lower_bound_, self.lower_bounds_ = best.bound, best.bounds
         if not best.converged and self.max_iter > 0:
@@ -268,6 +269,7 @@ class BernoulliMixture(Mixture):
                 f"{self.n_components}"
             )
         self._take(theta)
+        self._take_columns(None)
         self.converged_, self.n_iter_, self.lower_bounds_ = False, 0, []
         self.lower_bound_ = math.nan  # of data that nobody has seen
 

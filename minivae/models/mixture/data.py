@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minivae.checks import as_float64, check_data, refuse_masked
+from minivae.checks import as_classes, as_float64, check_data, column_names
 from minivae.errors import ShapeError
+from minivae.reading import shown
 from minivae.stored import counted_from, is_stored
 from minivae.tensor import Array, Tensor
 
@@ -78,6 +79,8 @@ class Data:
         If the rows, the weights or the labels are not what they must be.
     """
 
+    column_names: tuple[str, ...] | None = None
+
     def __init__(
         self,
         operation: str,
@@ -87,7 +90,7 @@ class Data:
         labels: Any = None,
         K: int = 1,
     ) -> None:
-        self.operation = operation
+        self.operation, self.column_names = operation, column_names(X, operation)
         self._chunks: Iterable[Any] | None = _chunks(X, operation)
         self._array: Any = None
         self._ends: list[int] = []  # of the chunks
@@ -157,6 +160,15 @@ class Data:
         start, width = 0, getattr(self, "n_features", 0)
         for i, chunk in enumerate(self._chunks or ()):
             rows = as_rows(chunk, self.operation, name=f"chunk {i}")
+            names = column_names(chunk, self.operation, f"chunk {i}")
+            if not width:
+                self.column_names = names
+            elif names != self.column_names:
+                raise ValueError(
+                    f"{self.operation}: the columns of chunk {i} are {_called(names)}, and those "
+                    f"of the first chunk {_called(self.column_names)}; all chunks must have the "
+                    "same columns in the same order"
+                )
             width = width or rows.shape[1]
             if rows.shape[1] != width:
                 raise ShapeError(
@@ -198,8 +210,7 @@ class Data:
         if labels is None:
             return None
         name = f"{self.operation}: labels"
-        refuse_masked(labels, name)
-        given = np.asarray(labels)
+        given = as_classes(labels, self.operation, "labels")
         if given.shape != (self.n_rows,):
             raise ShapeError(f"{name} have shape {given.shape}; they must be ({self.n_rows},)")
         with np.errstate(invalid="ignore"):
@@ -263,6 +274,10 @@ def _labelled_means(piece: Piece, K: int) -> tuple[Array, Array]:
     return counts, means
 
 
+def _called(names: tuple[str, ...] | None) -> str:
+    return "without names" if names is None else shown(list(names))
+
+
 def most_sampled(limit: int, D: int) -> int:
     """How many rows of data that are not one array in memory a start is found on."""
     return min(limit, max(_FEWEST, _SAMPLED // D))
@@ -300,7 +315,7 @@ def _chunks(X: Any, operation: str) -> Iterable[Any] | None:
             "whose __iter__ begins afresh each time"
         )
     if isinstance(X, list | tuple):
-        return X if X and getattr(X[0], "ndim", 0) == 2 else None
+        return X if X and len(getattr(X[0], "shape", ())) == 2 else None
     is_data = isinstance(X, str | bytes | dict | Tensor) or any(
         hasattr(X, name) for name in ("__array__", "__array_interface__", "toarray", "__dlpack__")
     )

@@ -11,11 +11,12 @@ import numpy as np
 
 from minivae.checkpoint import load_checkpoint, save_checkpoint
 from minivae.checks import is_real, is_whole
-from minivae.errors import CheckpointError, NotFittedError
+from minivae.errors import CheckpointError
 from minivae.estimator import Estimator, Rule, boolean, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
 from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
+from minivae.reading import refused
 from minivae.tensor import Array
 
 __all__ = ["NOT_CONVERGED", "NUMBER", "Mixture", "MixtureDistribution"]
@@ -199,7 +200,9 @@ class Mixture(Estimator):
         arrays = {n: np.asarray(a, np.float64) for n, a in initial.items() if a is not None}
         arrays |= {n: np.asarray(getattr(self, n)) for n in self._saved_arrays if hasattr(self, n)}
         fitted = {name: getattr(self, name) for name in self._saved_values if hasattr(self, name)}
-        save_checkpoint(path, arrays, {"kind": self._kind, "params": settings, "fitted": fitted})
+        names = list(getattr(self, "feature_names_in_", ()))
+        metadata = {"params": settings, "fitted": fitted, "feature_names": names}
+        save_checkpoint(path, arrays, {"kind": self._kind, **metadata})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -212,7 +215,8 @@ class Mixture(Estimator):
             it holds is not what a fit leaves.
         """
         arrays, metadata = load_checkpoint(path)
-        try:
+        kind = f"not a checkpoint of this version's {cls.__name__}"
+        with refused(CheckpointError, os.fspath(path), kind, "save the model again"):
             if metadata["kind"] != cls._kind:
                 raise ValueError(f"it is of kind {metadata['kind']!r}")
             initial = {name: arrays.pop(f"init.{name}", None) for name in cls._initial}
@@ -230,10 +234,7 @@ class Mixture(Estimator):
             if values["n_features_in_"] != D:
                 raise ValueError(f"n_features_in_ is {values['n_features_in_']}; means_ have {D}")
             vars(model).update(values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{os.fspath(path)} is not a checkpoint of this version's {cls.__name__}: {error}"
-            ) from error
+            model._load_columns(metadata.get("feature_names"), D)
         return model
 
     def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
@@ -244,6 +245,7 @@ class Mixture(Estimator):
 
     def _rows(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "means_")
+        self._check_columns(X, operation)
         return as_rows(X, operation, n_features=self.distribution_.means.shape[1])
 
     def _check_enough(self, data: Data) -> None:
@@ -251,13 +253,6 @@ class Mixture(Estimator):
             raise ValueError(
                 f"{data.operation}: Expected n_samples >= n_components but got n_components = "
                 f"{self.n_components}, n_samples = {data.n_weighted}"
-            )
-
-    def _require_fitted(self, operation: str, attribute: str) -> None:
-        if not hasattr(self, attribute):
-            raise NotFittedError(
-                f"{operation}: This {type(self).__name__} instance is not fitted yet. Call 'fit' "
-                "with appropriate arguments before using this estimator."
             )
 
     def __sklearn_tags__(self) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minivae.alternate import Report, Trace
-from minivae.checks import as_float64, is_whole
+from minivae.checks import as_float64, column_names, is_whole, require_width
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, anything, choice, number, parameter, whole
@@ -89,8 +89,8 @@ class GaussianMixture(Mixture):
         there the floor holds them up, and the likelihood would rise without end if it sank.
     empty_
         The components with next to no data.
-    n_features_in_
-        D.
+    n_features_in_, feature_names_in_
+        D, and what the columns are called, ``(D,)``, if all have names that are strings.
     distribution_
         All of that as one :class:`~minivae.distributions.mixture.MixtureOfGaussians`.
 
@@ -192,7 +192,8 @@ class GaussianMixture(Mixture):
         y
             Ignored; there for pipelines.
         sample_weight
-            Of shape ``(N,)``, not negative: a whole number counts a row so many times.
+            Of shape ``(N,)``, not negative: a whole number counts a row so many times, from the
+            start on (but with ``init_params="random"``, where each row has chances of its own).
         labels
             Of shape ``(N,)``: the component of a row where it is known, -1 where not. The bound is
             then sum log p(x, z) over the labelled rows and sum log p(x) over the others.
@@ -220,18 +221,17 @@ class GaussianMixture(Mixture):
         self, X: Any, y: Any = None, *, sample_weight: Any = None, labels: Any = None
     ) -> Array:
         """`fit`, and then the most probable component of each row, of shape ``(N,)``."""
-        if not is_dask(X):
-            X = as_rows(X, "fit_predict")
+        rows = X if is_dask(X) else as_rows(X, "fit_predict")
         self._fit("fit_predict", X, sample_weight, labels)
-        return self.predict(X) if is_dask(X) else self.distribution_.labels(X)
+        return self.predict(X) if is_dask(X) else self.distribution_.labels(rows)
 
     def _fit(
         self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
     ) -> None:
         self.check_params()
-        data = self._data(operation, X, sample_weight, labels, client)
-        given = self._given(data.n_features)
         go_on = bool(self.warm_start) and hasattr(self, "means_")
+        data = self._data(operation, X, sample_weight, labels, go_on, client)
+        given = self._given(data.n_features)
         if go_on:
             self._check_same(operation, data.n_features)
         else:
@@ -262,6 +262,8 @@ class GaussianMixture(Mixture):
             return
         result, start = best
         self._take(result.theta)
+        if not go_on:
+            self._take_columns(data.column_names)
         self._find_degenerate(result.theta, data)
         self.converged_, self.n_iter_ = result.converged, result.n_iter
         self.lower_bound_, self.lower_bounds_ = result.bound, result.bounds
@@ -290,7 +292,7 @@ class GaussianMixture(Mixture):
         """
         self.check_params()
         fitted = hasattr(self, "means_")
-        data = self._data("partial_fit", X, sample_weight, labels)
+        data = self._data("partial_fit", X, sample_weight, labels, fitted)
         if fitted:
             self._check_same("partial_fit", data.n_features)
             before, t = self._step(), getattr(self, "n_iter_", 0)
@@ -306,6 +308,8 @@ class GaussianMixture(Mixture):
             raise _ill_defined("partial_fit", error) from error
         bound = e_step(data, step.parameters).log_likelihood / data.total_weight
         self._take(step)
+        if not fitted:
+            self._take_columns(data.column_names)
         self._find_degenerate(step, data)
         self.converged_, self.n_iter_ = False, t + 1
         self.lower_bound_ = bound
@@ -314,12 +318,24 @@ class GaussianMixture(Mixture):
         return self
 
     def _data(
-        self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
+        self,
+        operation: str,
+        X: Any,
+        sample_weight: Any,
+        labels: Any,
+        go_on: bool,
+        client: Any = None,
     ) -> Data:
-        return data_of(
+        named = column_names(X, operation) is not None
+        if go_on and named:
+            self._check_columns(X, operation)
+        data = data_of(
             operation, X, client=client, sample_weight=sample_weight, labels=labels,
             K=self.n_components,
         )  # fmt: skip
+        if go_on and not named:  # chunks may have names
+            self._check_columns(data, operation)
+        return data
 
     def _given(self, D: int) -> Given:
         return check_initial(
@@ -435,6 +451,7 @@ class GaussianMixture(Mixture):
                 f"{self.n_components}"
             )
         self._take(Step(theta, theta.covariances, np.zeros(1, np.int64)))
+        self._take_columns(None)
         # How good they are on any data, nobody has seen.
         self.converged_, self.n_iter_, self.lower_bounds_ = False, 0, []
         self.lower_bound_, self._bound_before = math.nan, -math.inf
@@ -457,6 +474,7 @@ class GaussianMixture(Mixture):
 
     def _check_same(self, operation: str, D: int) -> None:
         K, features = self.means_.shape
+        require_width(operation, D, features)
         if (K, features, self.covariance_type_) != (self.n_components, D, self.covariance_type):
             raise ValueError(
                 f"{operation}: the model was fitted with {K} {self.covariance_type_} components to "

@@ -136,32 +136,38 @@ def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
             break
         labels = clusters.labels
         if still is None:
-            still = _STILL * _variance(rows.X)
+            still = _STILL * _variance(rows)
         centres = centres + moves
         if (moves**2).sum() <= still:
             break
     return centres, lloyd_step(rows.X, centres, labels=rows.labels).labels
 
 
-def _variance(X: Array) -> float:
-    """The mean variance of a feature, from rows spread over the data."""
-    some = X[:: -(-len(X) // 4096)].astype(np.float64)
-    return float(some.var(axis=0).mean())
+def _variance(rows: Piece) -> float:
+    """The mean variance of a feature."""
+    centre = rows.X[:1].astype(np.float64)
+    for _ in range(2):  # about the first row, and then about the mean
+        single = lloyd_step(rows.X, centre, sample_weight=rows.weight)
+        centre = centre + single.first / single.counts[:, None]
+    weight = np.ones(len(rows.X)) if rows.weight is None else rows.weight
+    return float(weight @ single.distances / single.counts[0] / rows.X.shape[1])
 
 
 def _distinct_rows(rows: Piece, n: int, rng: np.random.Generator) -> Labels:
-    """n numbers of rows that differ, drawn by their weights; fewer if there are no more."""
-    if rows.weight is None:
-        order = rng.permutation(len(rows.X))
-    else:  # a race of exponential clocks: the first to ring is row i with probability ~ w_i
-        some = _counted(rows)
-        order = some[np.argsort(rng.standard_exponential(len(some)) / rows.weight[some])]
-    drawn = n
-    while True:
-        first = np.sort(np.unique(rows.X[order[:drawn]], axis=0, return_index=True)[1])
-        if len(first) >= n or drawn >= len(order):
-            return order[first[:n]]
-        drawn *= 2
+    """n numbers of rows that differ, drawn by their weights; fewer if there are no more.
+
+    A row that occurs twice is drawn as one of twice the weight is, from the same random number.
+    """
+    left = np.ones(len(rows.X)) if rows.weight is None else rows.weight.copy()
+    chosen: list[int] = []
+    for u in rng.random(n):
+        above = np.cumsum(left)
+        if not above[-1] > 0:
+            break
+        row = int(np.searchsorted(above, u * above[-1], side="right"))
+        chosen.append(int(np.searchsorted(above, above[min(row, len(above) - 1)])))
+        left[(rows.X[chosen[-1]] == rows.X).all(axis=1)] = 0
+    return np.array(chosen, np.int64)
 
 
 def _counted(rows: Piece) -> Labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,11 @@ from minivae.distributions import LIKELIHOODS, Likelihood
 from minivae.errors import CheckpointError
 from minivae.reading import shown
 
-__all__ = ["HANDED_IN", "is_plain", "params_from_json", "params_to_json", "reading"]
+__all__ = [
+    "HANDED_IN", "check_sizes", "is_plain", "params_from_json", "params_to_json", "reading",
+]  # fmt: skip
+
+_WIDEST = 2**24  # columns of networks that are handed over, of whose parameters nothing is known
 
 HANDED_IN = ("encoder", "decoder", "likelihood", "prior")
 """The hyper-parameters that may be objects."""
@@ -67,6 +72,37 @@ def params_from_json(
                 f"pickle cannot hold; hand it over: {model}.load(path, {name}=...)"
             )
     return params
+
+
+def check_sizes(
+    vae: Any,
+    likelihood: Likelihood,
+    metadata: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    """Refuse networks of more weights than a file holds, before memory is asked for.
+
+    Raises
+    ------
+    ValueError
+        If the sizes in the metadata are not whole numbers, or do not fit the arrays.
+    """
+    D, C, K = metadata["n_features"], metadata["condition"] or 0, vae.latent_dim
+    if not (is_whole(D) and D >= 1 and is_whole(C) and C >= 0):
+        raise ValueError(f"n_features={D!r} and condition={C!r} must be whole numbers")
+    heads = D * max(likelihood.outputs(), default=0)
+    chains = [[K, *vae.hidden[::-1], heads] if vae.decoder is None else [1, heads]]
+    if vae.encoder is None:
+        seen = [D] if isinstance(vae.likelihood, str) else []
+        chains += [[*seen, *vae.hidden, K]]
+    chains += [[vae.prior_components, K]] if vae.prior == "mixture" else []
+    needed = sum(a * b for chain in chains for a, b in pairwise(chain))
+    held = sum(array.size for array in arrays.values())
+    if needed > held or max(D, C, K) > max(held, _WIDEST):
+        raise ValueError(
+            f"n_features={D}, condition={C}, latent_dim={K}, hidden={shown(vae.hidden)} and "
+            f"{likelihood.name!r} need more weights than the {held} numbers that it holds"
+        )
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minivae.checks import check_data, require_whole
+from minivae.checks import check_data, refuse_masked, require_whole
 from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
+from minivae.estimator import Transformer
 from minivae.inference import estimate_from
 from minivae.information import Surgery, elbo_surgery
 from minivae.latent_model import LatentModel
@@ -41,7 +42,7 @@ class _State:
     _sampling_: np.random.Generator
 
 
-class FittedVAE(HyperParameters, _State):
+class FittedVAE(HyperParameters, Transformer, _State):
     """What a VAE can do once it is fitted; none of it touches the training's random streams."""
 
     decoder_ = property(lambda self: self._fitted_model("decoder_").decoder, doc="z to features.")
@@ -102,6 +103,7 @@ class FittedVAE(HyperParameters, _State):
     def _checked(self, X: Any, operation: str) -> Any:
         """Data of the right width inside the likelihood's support, as the likelihood takes them."""
         self._require_fitted(operation, "model_")
+        self._check_columns(X, operation)
         return self._as_taken(
             data_at_door(
                 X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
@@ -117,6 +119,7 @@ class FittedVAE(HyperParameters, _State):
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
             return None
+        refuse_masked(eps, f"{operation}: eps")
         try:
             noise: Array = np.asarray(eps, dtype=self._settings_.dtype)
         except (TypeError, ValueError) as error:
@@ -286,9 +289,12 @@ class FittedVAE(HyperParameters, _State):
         columns=lambda vae: vae._settings_.latent_dim,
         dtype=lambda vae: vae._settings_.dtype,
     )
-    def transform(self, X: Any) -> Array:
-        """The posterior means, of shape ``(N, K)``."""
-        return self._codes(X, "transform")
+    def transform(self, X: Any) -> Any:
+        """The posterior means, of shape ``(N, K)``, as an array or as :meth:`set_output` says."""
+        return self._dressed(self._codes(X, "transform"), X)
+
+    def _n_features_out(self) -> int:
+        return int(self._settings_.latent_dim)
 
     def _codes(self, X: Any, operation: str, C: Array | None = None) -> Array:
         X = self._checked(X, operation)

@@ -27,7 +27,13 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
+<<<<<<< HEAD
+from minivae.checks import column_names
 from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
+=======
+from minivae.checks import column_names, is_real
+from minivae.distributions import Likelihood, MixturePrior
+>>>>>>> 781cd44 (Take nothing from under a mask, out of a word or from a file that holds no numbers)
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
@@ -41,7 +47,13 @@ from minivae.models.vae.evaluation import (
     START,
     WEIGHTS,
 )
-from minivae.models.vae.files import is_plain, params_from_json, params_to_json, reading
+from minivae.models.vae.files import (
+    check_sizes,
+    is_plain,
+    params_from_json,
+    params_to_json,
+    reading,
+)
 from minivae.models.vae.fitted import FittedVAE
 from minivae.models.vae.networks import Encoder, trunk
 from minivae.models.vae.objective import Objective
@@ -87,8 +99,8 @@ class VAE(FittedVAE):
         Lists with one number for each finished epoch: ``epoch``, ``loss`` (with beta and its
         warm-up), ``elbo``, ``reconstruction`` and ``kl`` (all with beta = 1), and
         ``validation_elbo`` if data are held out; in nats per datum.
-    n_features_in_
-        D, the number of features.
+    n_features_in_, feature_names_in_
+        D, the number of features, and what they are called, if all have names that are strings.
 
     References
     ----------
@@ -169,6 +181,7 @@ class VAE(FittedVAE):
                 "use 'standard' or 'mixture'"
             )
         settings, likelihood = self._settings(), rules.make_likelihood(self)
+        names = column_names(X, "fit")
         X = data_at_door(X, "fit", dtype=self.dtype, check=likelihood.check)
         if isinstance(X, StoredRows):
             X.check()
@@ -178,6 +191,7 @@ class VAE(FittedVAE):
             width = None if C is None else C.shape[1]
             entropy = entropy_from(self.random_state)
             self._build(settings, likelihood, X.shape[1], entropy, width)
+            self._take_columns(names)
             run = self._run(X, C, checkpoint, source, on_epoch)
             first = run.data[0]
             if isinstance(first, StoredRows):
@@ -422,6 +436,7 @@ class VAE(FittedVAE):
             # what a subclass's own constructor takes, as far as a file can hold it
             "own": {k: v for k, v in settings.items() if k not in self.declared and is_plain(v)},
             "n_features": self.n_features_in_,
+            "feature_names": list(getattr(self, "feature_names_in_", ())),
             "entropy": self._entropy_,
             "history": self.history_,
         }
@@ -433,6 +448,9 @@ class VAE(FittedVAE):
     def _take_metadata(self, metadata: Mapping[str, Any]) -> None:
         """What a file says besides settings and parameters."""
         self.history_ = {name: list(values) for name, values in metadata["history"].items()}
+        if not all(is_real(value) for values in self.history_.values() for value in values):
+            raise ValueError("its history holds what is not a number")
+        self._load_columns(metadata.get("feature_names"), self.n_features_in_)
 
     @classmethod
     def load(cls, path: Path, **modules: Any) -> Self:
@@ -470,6 +488,7 @@ class VAE(FittedVAE):
             vae.check_params()
             rules.check_together(vae)
             likelihood, D = rules.make_likelihood(vae), metadata["n_features"]
+            check_sizes(vae, likelihood, metadata, arrays)
             vae._build(vae._settings(), likelihood, D, metadata["entropy"], metadata["condition"])
             best = without_prefix(f"{EarlyStopping.name}.", arrays)
             vae.load_state_dict(best or without_prefix("parameters.", arrays))

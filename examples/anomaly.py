@@ -5,12 +5,14 @@ the model, and it finds them likelier than its own: a dark pixel costs more nats
 """
 
 # %%
+import warnings
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from minivae import VAE, datasets
+from minivae.errors import EffectiveSampleSizeWarning
 from minivae.metrics import roc_auc, roc_auc_interval, roc_curve
 
 SETTINGS = {"likelihood": "binomial", "n_trials": 16, "hidden": (64,), "activation": "tanh",
@@ -21,8 +23,10 @@ NAMES = ("-log p(x)", "-ELBO", "-reconstruction")
 def strangeness(vae, X, S=200):
     """The three scores, ``(3, N)``."""
     terms = vae.elbo_terms(X)
-    return -np.stack([vae.log_likelihood(X, S, proposal="encoder"), terms.elbo,
-                      terms.reconstruction])  # fmt: skip
+    with warnings.catch_warnings():  # of the strange, few samples say that it is unlikely
+        warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
+        log_p = vae.log_likelihood(X, S, proposal="encoder")
+    return -np.stack([log_p, terms.elbo, terms.reconstruction])
 
 
 # %%

@@ -59,10 +59,10 @@ def infer(arguments: argparse.Namespace) -> None:
 
     saved = open_run(arguments.path)
     vae, source = saved.vae, arguments.data or saved.source
-    if vae._condition_width_ is not None:
+    if model_name(vae) != "vae":
         raise ValueError(
-            f"infer: {arguments.path} holds a {model_name(vae)} model, whose posterior depends on "
-            "y; the methods are compared on a model of x alone: minivae train"
+            f"infer: {arguments.path} holds a {model_name(vae)} model; the methods are compared on "
+            "a real-valued z given x alone: minivae train"
         )
     if vae.latent_dim > 2:
         raise ShapeError(

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minivae import VAE, SemiSupervisedVAE
+from minivae import VAE, CategoricalVAE, SemiSupervisedVAE
 from minivae.cli.models import asked
 from minivae.errors import EffectiveSampleSizeWarning
 from minivae.objectives import ElboTerms
@@ -108,7 +108,7 @@ def measure(vae: VAE, X: Array, y: Array | None = None) -> Results:
     given = asked(vae, y)
     terms = vae.elbo_terms(X, *given)
     few = [None if a is None else a[:MOST_PAIRED] for a in given]
-    parts = vae.surgery(X[:MOST_PAIRED], *few)
+    parts = vae.surgery(X[:MOST_PAIRED], *few)  # type: ignore[arg-type]
     results = replace(Results.of(vae, X, y, terms), **parts._asdict())
     if not vae.likelihood_.is_density:
         return results
@@ -118,7 +118,9 @@ def measure(vae: VAE, X: Array, y: Array | None = None) -> Results:
         most = max(1, int(MOST_DECODED / (N_SAMPLES * values)))
         some = [None if a is None else a[:most] for a in given]
         how = {"n_samples": N_SAMPLES, "return_ess": True}
-        if isinstance(vae, SemiSupervisedVAE):  # each class has an estimate of its own
+        if isinstance(vae, CategoricalVAE):  # exact, for all
+            log_p, ess = vae.log_likelihood(X), np.zeros(1)
+        elif isinstance(vae, SemiSupervisedVAE):  # each class has an estimate of its own
             most, ess = max(1, most // len(vae.classes_)), np.zeros(1)  # type: ignore[arg-type]
             log_p = vae.log_likelihood(X[:most], n_samples=N_SAMPLES)
         else:

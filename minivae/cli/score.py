@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae import GaussianMixture, SemiSupervisedVAE, datasets
+from minivae import CategoricalVAE, GaussianMixture, SemiSupervisedVAE, datasets
 from minivae.checkpoint import atomic_write
 from minivae.cli.models import asked, require_y
 from minivae.cli.run import MIXTURE, RunFolder, SavedRun, in_units, open_run
@@ -111,6 +111,8 @@ def _columns(saved: SavedRun, data: Dataset, x: Array, y: Array | None) -> dict[
         terms = vae.elbo_terms(X, *given)
         found = {"elbo": terms.elbo, "reconstruction": terms.reconstruction}
         if vae.likelihood_.is_density:
+            if isinstance(vae, CategoricalVAE):
+                return {"log_likelihood": vae.log_likelihood(X), **found}
             n = N_SAMPLES // 5 if isinstance(vae, SemiSupervisedVAE) else N_SAMPLES
             log_p: Any = vae.log_likelihood(X, *given, n_samples=n)  # type: ignore[misc]
             return {"log_likelihood": log_p, **found}

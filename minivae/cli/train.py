@@ -73,7 +73,7 @@ def register(commands: Any) -> None:
     files.add_argument(
         "--model",
         choices=tuple(MODELS),
-        help="vae; conditional, of p(x|y), whose y are the labels or --conditions; "
+        help="vae; categorical, whose z is one of --latent-dim classes; conditional, of p(x|y), whose y are the labels or --conditions; "
         "semi-supervised, whose labels may be missing: -1, or an empty cell (vae)",
     )
     files.add_argument(

@@ -159,7 +159,7 @@ def test_the_other_commands_know_y(minivae, runs, monkeypatch, command, said):
         ("sample run-half --y 7", "not a class of the model: there are 0, 1, 2"),
         ("sample run-real --y a", "should be numbers"),
         ("sample run-real --y 1,2", "should be 1 finite numbers"),
-        ("infer run-real", "whose posterior depends on y"),
+        ("infer run-real", "holds a conditional model"),
         ("score run-half real.csv", "data are whole counts from 0"),
         ("score run-half counts.csv --out a.txt", "should end in .csv"),
         ("score nowhere counts.csv", "there is no nowhere"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         errors,
         inference,
         information,
+        metrics,
         nn,
         objectives,
         ops,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from minivae.models.conditional import ConditionalVAE
     from minivae.models.mixture import BernoulliMixture, GaussianMixture
     from minivae.models.naive_bayes import BernoulliNB, GaussianNB
+    from minivae.models.predictors import NeuralClassifier, NeuralRegressor
     from minivae.models.recipes import recipe
     from minivae.models.resuming import resume
     from minivae.models.semi_supervised import SemiSupervisedVAE
@@ -57,6 +59,8 @@ __all__ = [
     "GaussianNB",
     "GradcheckReport",
     "LatentModel",
+    "NeuralClassifier",
+    "NeuralRegressor",
     "Node",
     "SemiSupervisedVAE",
     "Tensor",
@@ -72,6 +76,7 @@ __all__ = [
     "hvp",
     "inference",
     "information",
+    "metrics",
     "nn",
     "no_grad",
     "objectives",
@@ -95,6 +100,7 @@ _HOMES = {
     "minivae.models.conditional": ("ConditionalVAE",),
     "minivae.models.mixture": ("BernoulliMixture", "GaussianMixture"),
     "minivae.models.naive_bayes": ("BernoulliNB", "GaussianNB"),
+    "minivae.models.predictors": ("NeuralClassifier", "NeuralRegressor"),
     "minivae.models.recipes": ("recipe",),
     "minivae.models.resuming": ("resume",),
     "minivae.models.semi_supervised": ("SemiSupervisedVAE",),

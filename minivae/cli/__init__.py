@@ -30,11 +30,13 @@ __all__ = ["main"]
 # its own command alone: the list is there before NumPy and Numba are.
 COMMANDS = {
     "train": {"train": "train a VAE on handwritten digits, or on other data"},
+    "sweep": {"sweep": "train over a range of sizes and seeds, and compare them on held-out data"},
     "inspect": {
         "sample": "draw data from a trained model",
         "reconstruct": "encode data and decode their codes",
         "info": "what a run's checkpoint holds",
     },
+    "score": {"score": "how strange each row of a file is to a trained model"},
     "infer": {"infer": "methods of inference side by side, for one datum"},
     "gmm": {"gmm": "fit a Gaussian mixture by EM to Old Faithful, or to other data"},
     "export": {"export": "write a run's model for another engine, and read it back"},

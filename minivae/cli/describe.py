@@ -5,11 +5,13 @@ import numpy as np
 from minivae import VAE
 from minivae.datasets import Dataset
 from minivae.distributions import MixturePrior, StandardNormal, VampPrior
+from minivae.reading import shown
 
 __all__ = [
     "architecture",
     "best_epoch",
     "describe_data",
+    "describe_given",
     "describe_likelihood",
     "describe_prior",
     "parameter_count",
@@ -32,6 +34,15 @@ def architecture(vae: VAE, D: int) -> str:
     """Return the layers' widths, from data over the code to data again."""
     hidden = [str(width) for width in vae.hidden]
     return " -> ".join([str(D), *hidden, f"z: {vae.latent_dim}", *hidden[::-1], str(D)])
+
+
+def describe_given(vae: VAE) -> str:
+    """Return what a fitted model is given besides data, or nothing."""
+    if vae._condition_width_ is None:
+        return ""
+    if vae.classes_ is None:
+        return f"{vae._condition_width_} real-valued conditions"
+    return f"{len(vae.classes_)} classes: {shown(', '.join(map(str, vae.classes_)), 200)}"
 
 
 def describe_likelihood(vae: VAE) -> str:

@@ -3,10 +3,11 @@
 import argparse
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from minivae import VAE, datasets, recipe
+from minivae.cli.models import MODELS
 from minivae.datasets import Dataset
 from minivae.distributions import LIKELIHOODS
 from minivae.estimator import Estimator, Rule
@@ -17,10 +18,26 @@ __all__ = [
 ]  # fmt: skip
 
 
-def add_hyper_parameters(parser: argparse.ArgumentParser) -> None:
-    """Add all flags; what is not written on the command line is absent from the namespace."""
+def add_hyper_parameters(
+    parser: argparse.ArgumentParser, leave_out: Collection[str] = ()
+) -> None:
+    """Add all flags; what is not written on the command line is absent from the namespace.
+
+    With ``leave_out`` they are those of a plain VAE but for these.
+    """
     group = parser.add_argument_group("model and training")
-    add_declared(group, VAE, recipe(datasets.load("optdigits")))
+    suits = recipe(datasets.load("optdigits"))
+    names = add_declared(group, VAE, suits, leave_out=leave_out)
+    if leave_out:
+        return
+    for model, estimator in MODELS.items():
+        more = {n: p for n, p in estimator.declared.items() if n not in names and p.metavar}
+        for name, declared in more.items():
+            text = f"{_first_sentence(declared.sentence)} ({_typed(declared.default)}); "
+            text += f"with --model {model}"
+            reader = _reader(declared.rule, declared.default)
+            add_parameter(group, flag_of(name), declared.metavar or "", text, reader)
+        names += more
     add_parameter(group, flag_of("random_state"), "N", "of all randomness (0)", seed)
 
 
@@ -29,6 +46,7 @@ def add_declared(
     estimator: type[Estimator],
     suits: Mapping[str, Any],
     own: Mapping[str, tuple[str, Callable[[str], Any]]] | None = None,
+    leave_out: Collection[str] = (),
 ) -> list[str]:
     """Add a flag for each hyper-parameter that is declared with a metavar; return their names.
 
@@ -42,8 +60,11 @@ def add_declared(
         Defaults in place of those declared.
     own
         By name, help and reader in place of those declared.
+    leave_out
+        The names of those that get no flag.
     """
-    flags = {n: p for n, p in estimator.declared.items() if p.metavar is not None}
+    declared_with_flag = {n: p for n, p in estimator.declared.items() if p.metavar is not None}
+    flags = {n: p for n, p in declared_with_flag.items() if n not in leave_out}
     for name, declared in flags.items():
         default = suits.get(name, declared.default)
         text = _first_sentence(declared.sentence)
@@ -100,9 +121,19 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def written(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the hyper-parameters that the command line says."""
-    return {name: value for name, value in vars(arguments).items() if name in VAE.declared}
+def written(arguments: argparse.Namespace, model: type[VAE] = VAE) -> dict[str, Any]:
+    """Return the hyper-parameters of a model that the command line says.
+
+    Raises
+    ------
+    ValueError
+        If it says one of another model's.
+    """
+    for name, other in MODELS.items():
+        for foreign in other.declared.keys() - model.declared.keys():
+            if hasattr(arguments, foreign):
+                raise ValueError(f"{flag_of(foreign)} goes with --model {name}")
+    return {name: value for name, value in vars(arguments).items() if name in model.declared}
 
 
 def flag_of(name: str) -> str:

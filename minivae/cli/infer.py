@@ -6,6 +6,7 @@ from typing import Any
 
 from minivae import datasets
 from minivae.cli.flags import seed
+from minivae.cli.models import model_name
 from minivae.cli.run import open_run
 from minivae.cli.terminal import add_quiet, say
 from minivae.errors import DatasetError, ShapeError
@@ -58,6 +59,11 @@ def infer(arguments: argparse.Namespace) -> None:
 
     saved = open_run(arguments.path)
     vae, source = saved.vae, arguments.data or saved.source
+    if model_name(vae) != "vae":
+        raise ValueError(
+            f"infer: {arguments.path} holds a {model_name(vae)} model; the methods are compared on "
+            "a real-valued z given x alone: minivae train"
+        )
     if vae.latent_dim > 2:
         raise ShapeError(
             f"infer: {arguments.path} has a latent space of {vae.latent_dim} dimensions; the exact "

@@ -11,11 +11,13 @@ from minivae.checkpoint import atomic_write
 from minivae.cli.describe import (
     architecture,
     best_epoch,
+    describe_given,
     describe_likelihood,
     describe_prior,
     parameter_count,
 )
 from minivae.cli.flags import seed
+from minivae.cli.models import asked, decoded, model_name, require_y
 from minivae.cli.results import Results
 from minivae.cli.run import SavedRun, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
@@ -38,6 +40,12 @@ def register(commands: Any) -> None:
     )
     sampling.add_argument("path", metavar="RUN", help=RUN)
     sampling.add_argument("-n", type=_count, default=100, metavar="N", help="how many (100)")
+    sampling.add_argument(
+        "--y",
+        metavar="Y",
+        help="of a model given y: draw data of this class, or under these conditions, such as "
+        "0.5,2 (each class in turn; conditions of the test data)",
+    )
     sampling.add_argument(
         "--mean", action="store_true", help="means E[x|z] instead of draws: pictures without noise"
     )
@@ -99,8 +107,11 @@ def sample(arguments: argparse.Namespace) -> None:
     """Write draws of x as a picture, or as an array."""
     saved = open_run(arguments.path)
     n, vae = arguments.n, saved.vae
+    given = _drawn_under(arguments.y, saved, n)
     if arguments.mean:
-        x = vae.decode(prior_draws(vae, n, arguments.seed or 0))
+        x = vae.decode(prior_draws(vae, n, arguments.seed or 0), *given)
+    elif given:
+        x = vae.sample(None, arguments.seed, y=given[0])  # type: ignore[call-arg, arg-type]
     else:
         x = vae.sample(n, arguments.seed)
     title = "Means $E[x|z]$ for draws of $z$ from the prior"
@@ -117,16 +128,47 @@ def sample(arguments: argparse.Namespace) -> None:
     _write(arguments, saved, "samples.png", draw, {"x": x})
 
 
+def _drawn_under(text: str | None, saved: SavedRun, n: int) -> tuple[Any, ...]:
+    """What each of n draws is given: nothing of a VAE, else a class or conditions for each."""
+    vae = saved.vae
+    if vae._condition_width_ is None:
+        if text is not None:
+            raise ValueError(f"--y {text}: this model is not given any y")
+        return ()
+    if vae.classes_ is not None:
+        if text is None:
+            return (np.asarray(vae.classes_)[np.arange(n) * len(vae.classes_) // n],)
+        named = [k for k in vae.classes_ if str(k) == text]
+        if not named:
+            known = f"there are {shown(', '.join(map(str, vae.classes_)), 200)}"
+            raise ValueError(f"--y {shown(text, 40)} is not a class of the model: {known}")
+        return (np.repeat(named, n),)
+    if text is None:
+        if saved.source is None:
+            raise DatasetError("the model does not say what it was trained on: give --y")
+        y = datasets.load(saved.source, conditions=saved.conditions).y_test
+        return (np.resize(y, (n, vae._condition_width_)),)  # type: ignore[arg-type]
+    try:
+        y = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise ValueError(f"--y {shown(text, 40)} should be numbers with commas between") from None
+    if y.shape != (vae._condition_width_,) or not np.isfinite(y).all():
+        raise ValueError(f"--y {shown(text, 40)} should be {vae._condition_width_} finite numbers")
+    return (np.tile(y, (n, 1)),)
+
+
 def reconstruct(arguments: argparse.Namespace) -> None:
     """Write data and their reconstructions as a picture, or as arrays; print their ELBO."""
     saved = open_run(arguments.path)
     vae, source = saved.vae, arguments.data or saved.source
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
-    data = datasets.load(source)
+    data = datasets.load(source, conditions=saved.conditions)
+    require_y(vae, data, data.y_test, "test")
     X = data.model_arrays(counts=vae.likelihood_.takes_counts)[1]
-    terms = vae.elbo_terms(X)
-    posterior = vae.posterior(X)
+    given = asked(vae, data.y_test)
+    terms = vae.elbo_terms(X, *given)
+    posterior = vae.posterior(X, *given)
 
     def draw(path: Path) -> None:
         from minivae.cli import pictures
@@ -135,12 +177,12 @@ def reconstruct(arguments: argparse.Namespace) -> None:
 
     arrays = {
         "x": X,
-        "reconstruction": vae.decode(posterior.mu),
+        "reconstruction": vae.decode(posterior.mu, *decoded(vae, X, data.y_test)),
         "mu": posterior.mu,
         "log_var": posterior.log_var,
         "elbo": terms.elbo,
     }
-    print(Results.of(vae, X, terms).as_table())
+    print(Results.of(vae, X, data.y_test, terms).as_table())
     _write(arguments, saved, "reconstructions.png", draw, arrays)
 
 
@@ -176,7 +218,9 @@ def _rows(saved: SavedRun) -> list[tuple[str, str]]:
     prior_weight = f", {vae.beta_warmup:g} epochs of warm-up" if vae.beta_warmup else ""
     rows = [
         ("checkpoint", str(saved.checkpoint)),
+        *([] if model_name(vae) == "vae" else [("model", model_name(vae))]),
         ("network", architecture(vae, vae.n_features_in_)),
+        *([("y", describe_given(vae))] if describe_given(vae) else []),
         ("activation", vae.activation),
         ("likelihood", describe_likelihood(vae)),
         ("prior", describe_prior(vae)),

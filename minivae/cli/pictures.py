@@ -7,6 +7,7 @@ import numpy as np
 
 from minivae import VAE, figures
 from minivae.cli.describe import best_epoch, warmup
+from minivae.cli.models import asked, decoded, rows_of_y
 from minivae.cli.run import MOST_POINTS, RunFolder, prior_draws
 from minivae.datasets import Dataset
 from minivae.distributions import MixturePrior, StandardNormal
@@ -42,15 +43,17 @@ def learning_curve(run: RunFolder, vae: VAE) -> None:
 
 def reconstructions(path: Path, vae: VAE, data: Dataset, X: Array, n: int = 10) -> None:
     """Draw data of each class above what comes back from their codes."""
-    X = X[examples(data.y_test, n)[: len(X)]]
-    figure = figures.reconstructions(X, vae.reconstruct(X), data.image_shape, n, vmax=darkest(vae))
+    some = examples(data.test_labels, n)[: len(X)]
+    X, y = X[some], None if data.y_test is None else data.y_test[some]
+    X_hat = vae.reconstruct(X, *decoded(vae, X, y))
+    figure = figures.reconstructions(X, X_hat, data.image_shape, n, vmax=darkest(vae))
     figures.save_figure(figure, path)
 
 
 def latent(run: RunFolder, vae: VAE, data: Dataset, X: Array) -> None:
     """Draw ``latent.png``, and ``latent.gif`` from the frames kept while training ran."""
-    labels = _few_classes(data.y_test)
-    mu, prior = vae.transform(X), _components(vae)
+    labels = _few_classes(data.test_labels)
+    mu, prior = vae.transform(X, *asked(vae, data.y_test)), _components(vae)
     figures.save_figure(figures.latent_scatter(mu, labels, prior), run.path / "latent.png")
     elbo = run.read_history()["test_elbo"]
     points = mu[:MOST_POINTS]
@@ -82,9 +85,19 @@ def _components(vae: VAE) -> tuple[Array, Array] | None:
     return means, L @ L.swapaxes(1, 2)
 
 
-def prior(path: Path, vae: VAE, image_shape: tuple[int, int] | None, spacing: Any) -> None:
-    """Draw the decoder's means over the latent space, or for draws where p(z) is not N(0, I)."""
-    if not isinstance(vae.prior_, StandardNormal):
+def prior(path: Path, vae: VAE, data: Dataset, spacing: Any) -> None:
+    """Draw the decoder's means over the latent space, or for draws where p(z) is not N(0, I).
+
+    Of a model with y, a row for each y, with one z in each column.
+    """
+    image_shape = data.image_shape
+    if (given := rows_of_y(vae, data.y_test)) is not None:
+        y, names = given
+        n = 12 if image_shape is not None else 30
+        z = np.tile(prior_draws(vae, n), (len(y), 1))
+        means = vae.decode(z, np.repeat(y, n, axis=0))  # type: ignore[call-arg]
+        figure = figures.rows_of_samples(means, names, image_shape, vmax=darkest(vae))
+    elif not isinstance(vae.prior_, StandardNormal):
         title = "Means $E[x|z]$ for draws of $z$ from the prior"
         means = vae.decode(prior_draws(vae, 400))
         figure = figures.samples(means, image_shape, title=title, vmax=darkest(vae))

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from minivae import VAE
+from minivae import VAE, CategoricalVAE, SemiSupervisedVAE
+from minivae.cli.models import asked
 from minivae.errors import EffectiveSampleSizeWarning
 from minivae.objectives import ElboTerms
 from minivae.tensor import Array
@@ -38,17 +39,20 @@ class Results:
     effective_samples_median: float = 0.0
     effective_samples_least: float = 0.0
     estimates_on_few_samples: int = 0
+    accuracy: float | None = None  # of a semi-supervised model, where labels are known
+    accuracy_data: int = 0
 
     @classmethod
-    def of(cls, vae: VAE, X: Array, terms: ElboTerms) -> Self:
-        """Return the means of an ELBO's terms over data ``(N, D)``."""
+    def of(cls, vae: VAE, X: Array, y: Array | None, terms: ElboTerms) -> Self:
+        """Return the means of an ELBO's terms over data ``(N, D)`` and their y."""
         return cls(
             test_data=len(X),
             elbo=_mean(terms.elbo),
             reconstruction=_mean(terms.reconstruction),
             kl=_mean(terms.kl),
-            active_units=int(vae.active_units(X).sum()),
+            active_units=int(vae.active_units(X, *asked(vae, y)).sum()),
             latent_dim=vae.latent_dim,
+            **_accuracy(vae, X, y),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,15 +69,19 @@ class Results:
         ]
         if self.log_likelihood is not None:
             rows.append(("log p(x), estimated", f"{self.log_likelihood:.2f}"))
+        if self.accuracy is not None:
+            rows.append((f"accuracy, of {self.accuracy_data}", f"{self.accuracy:.3f}"))
         lines = [f"{name:20}{value:>16}" for name, value in rows]
         lines.insert(4, f"  {self.active_units} of {self.latent_dim} latent dimensions are active")
         if self.log_likelihood is None:
             return "\n".join(lines)
-        if self.log_likelihood_data < self.test_data:
+        if self.log_likelihood_data < self.test_data and self.effective_samples_median:
             lines.append(
                 f"  of the first {self.log_likelihood_data}, whose ELBO is "
                 f"{self.log_likelihood_elbo:.2f}"
             )
+        if not self.effective_samples_median:
+            return "\n".join(lines)
         lines.append(
             f"  {self.log_likelihood_samples} samples for each datum, effective "
             f"{self.effective_samples_median:.0f} (median), "
@@ -87,18 +95,36 @@ class Results:
         return "\n".join(lines)
 
 
-def measure(vae: VAE, X: Array) -> Results:
-    """Measure a fitted model on test data ``(N, D)``."""
-    terms = vae.elbo_terms(X)
-    parts = vae.surgery(X[:MOST_PAIRED])
-    results = replace(Results.of(vae, X, terms), **parts._asdict())
+def _accuracy(vae: VAE, X: Array, y: Array | None) -> dict[str, Any]:
+    if not isinstance(vae, SemiSupervisedVAE) or y is None or not (y >= 0).any():
+        return {}
+    known = y >= 0
+    right = vae.predict(X[known]) == y[known]
+    return {"accuracy": float(right.mean()), "accuracy_data": len(right)}
+
+
+def measure(vae: VAE, X: Array, y: Array | None = None) -> Results:
+    """Measure a fitted model on test data ``(N, D)`` and their y, if it is asked with y."""
+    given = asked(vae, y)
+    terms = vae.elbo_terms(X, *given)
+    few = [None if a is None else a[:MOST_PAIRED] for a in given]
+    parts = vae.surgery(X[:MOST_PAIRED], *few)  # type: ignore[arg-type]
+    results = replace(Results.of(vae, X, y, terms), **parts._asdict())
     if not vae.likelihood_.is_density:
         return results
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EffectiveSampleSizeWarning)  # the table says it
         values = X.shape[1] * max(vae.likelihood_.outputs())
         most = max(1, int(MOST_DECODED / (N_SAMPLES * values)))
-        log_p, ess = vae.log_likelihood(X[:most], N_SAMPLES, return_ess=True)
+        some = [None if a is None else a[:most] for a in given]
+        how = {"n_samples": N_SAMPLES, "return_ess": True}
+        if isinstance(vae, CategoricalVAE):  # exact, for all
+            log_p, ess = vae.log_likelihood(X), np.zeros(1)
+        elif isinstance(vae, SemiSupervisedVAE):  # each class has an estimate of its own
+            most, ess = max(1, most // len(vae.classes_)), np.zeros(1)  # type: ignore[arg-type]
+            log_p = vae.log_likelihood(X[:most], n_samples=N_SAMPLES)
+        else:
+            log_p, ess = vae.log_likelihood(X[:most], *some, **how)  # type: ignore[arg-type]
     return replace(
         results,
         log_likelihood=_mean(log_p),

@@ -28,6 +28,7 @@ from minivae.cli.doctor import versions
 from minivae.cli.lock import hold, release
 from minivae.datasets import Dataset
 from minivae.errors import CheckpointError
+from minivae.models.resuming import load_model
 from minivae.reading import opened, read_array, read_text, refused, shown
 from minivae.tensor import Array
 
@@ -39,6 +40,7 @@ __all__ = [
     "SavedRun",
     "empty_folder",
     "frame_epochs",
+    "in_units",
     "new_run",
     "open_run",
     "prior_draws",
@@ -146,6 +148,10 @@ class RunFolder:
             _check_record(record)
             return record
 
+    def conditions(self) -> tuple[str, ...]:
+        """Return the columns of the data that were conditions."""
+        return tuple(self.read_record().get("data", {}).get("conditions", ()))
+
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write ``history.csv``: a row for each epoch, numbers with all their digits."""
         text = io.StringIO()
@@ -219,13 +225,18 @@ def _check_record(record: Any) -> None:
     """Refuse a record that cannot be of a run: its keys say what, and the rest is looked at."""
     if not isinstance(record, dict):
         raise ValueError("it is not the record of a run")
-    kinds = {"command": str, "data": dict, "hyper_parameters": dict, "results": dict}
+    kinds = {"command": str, "model": str, "data": dict, "hyper_parameters": dict, "results": dict}
     for key, kind in kinds.items():
         if key in record and not isinstance(record[key], kind):
             raise ValueError(f"its {key} is {shown(record[key], 40)}")
     data = record.get("data", {"source": None, "image_shape": None})
     if not (data["source"] is None or isinstance(data["source"], str)):
         raise ValueError(f"its data's source is {shown(data['source'], 40)}")
+    given, most = data.get("conditions", []), data.get("max_value")
+    if not (isinstance(given, list) and all(isinstance(name, str) for name in given)):
+        raise ValueError(f"its data's conditions are {shown(given, 40)}")
+    if not (most is None or (type(most) is int and 0 < most < 256)):
+        raise ValueError(f"its data's max_value is {shown(most, 40)}")
     shape = data["image_shape"]
     if shape is not None and not (len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)):
         raise ValueError(f"its data's image_shape is {shown(shape, 40)}")
@@ -252,6 +263,11 @@ class SavedRun(NamedTuple):
         likelihood = self.vae.likelihood_
         real = likelihood.most is None and not likelihood.takes_counts
         return (side, side) if square and not real else None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The columns of the data that were conditions."""
+        return tuple(self.record.get("data", {}).get("conditions", ()))
 
     @property
     def source(self) -> str | None:
@@ -284,8 +300,20 @@ def open_run(path: str) -> SavedRun:
     return SavedRun(folder, checkpoint, vae, metadata, record)
 
 
+def in_units(saved: SavedRun, data: Dataset, x: Array) -> Array:
+    """Return rows of other data in the units that a run was trained in.
+
+    Whole numbers are divided by what those of the run were: a file that is dark all over has its
+    largest pixel below 255, and is no brighter for it.
+    """
+    if data.max_value is None or saved.vae.likelihood_.takes_counts:
+        return x.astype(np.result_type(x, np.float32))
+    most = saved.record.get("data", {}).get("max_value", data.max_value)
+    return x.astype(np.float32) / np.float32(most or 1)
+
+
 def read_model(checkpoint: Path) -> tuple[VAE, dict[str, Any]]:
-    """Return the VAE in a checkpoint, and the checkpoint's metadata.
+    """Return the VAE or relative in a checkpoint, and the checkpoint's metadata.
 
     Raises
     ------
@@ -295,7 +323,7 @@ def read_model(checkpoint: Path) -> tuple[VAE, dict[str, Any]]:
     with refused(CheckpointError, str(checkpoint), "not a checkpoint of this version's VAE"):
         _, metadata = load_checkpoint(checkpoint)
         _check_metadata(metadata)
-        return VAE.load(checkpoint), metadata
+        return load_model(checkpoint), metadata
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
@@ -444,6 +472,7 @@ def provenance(arguments: Sequence[str], data: Dataset) -> dict[str, Any]:
             "source": data.source,
             "name": data.name,
             "image_shape": data.image_shape,
+            "max_value": data.max_value,
             "training_data": len(data.x_train),
             "test_data": len(data.x_test),
         },

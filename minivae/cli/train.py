@@ -13,9 +13,16 @@ from typing import Any
 
 import minivae
 from minivae import VAE, datasets
-from minivae.cli.describe import architecture, describe_data, describe_likelihood, describe_prior
+from minivae.cli.describe import (
+    architecture,
+    describe_data,
+    describe_given,
+    describe_likelihood,
+    describe_prior,
+)
 from minivae.cli.doctor import kernels_are_compiled
 from minivae.cli.flags import add_hyper_parameters, flag_of, hyper_parameters, written
+from minivae.cli.models import MODELS, asked, model_name, require_y
 from minivae.cli.results import measure
 from minivae.cli.run import (
     MOST_FRAMES,
@@ -39,11 +46,12 @@ from minivae.tensor import Array
 __all__ = ["register"]
 
 DESCRIPTION = f"""\
-Train a variational autoencoder and write a folder of pictures, numbers and a
-checkpoint. With no flags: 8x8 handwritten digits, a 2-D latent space, half a
-minute. Ctrl-C stops between two steps, and --resume goes on from there bit for
-bit. Defaults are in brackets, those of optdigits where they depend on the data.
-The animation has at most {MOST_FRAMES} frames, of at most {MOST_POINTS} test data."""
+Train a variational autoencoder, or a relative that is given labels, and write a
+folder of pictures, numbers and a checkpoint. With no flags: 8x8 handwritten
+digits, a 2-D latent space, half a minute. Ctrl-C stops between two steps, and
+--resume goes on from there bit for bit. Defaults are in brackets, those of
+optdigits where they depend on the data. The animation has at most {MOST_FRAMES}
+frames, of at most {MOST_POINTS} test data."""
 
 
 def register(commands: Any) -> None:
@@ -61,6 +69,21 @@ def register(commands: Any) -> None:
         metavar="NAME|PATH",
         help="optdigits, mnist, fashion-mnist, faithful, or a file: .npz, .npy, .csv or IDX "
         "(optdigits)",
+    )
+    files.add_argument(
+        "--model",
+        choices=tuple(MODELS),
+        help="vae; categorical, whose z is one of --latent-dim classes; conditional, of p(x|y), "
+        "whose y are the labels or --conditions; "
+        "semi-supervised, whose labels may be missing: -1, or an empty cell (vae)",
+    )
+    files.add_argument(
+        "--conditions",
+        metavar="NAMES",
+        type=_names,
+        default=(),
+        help="columns of a table that are real-valued conditions y, with commas between them; y, "
+        "of an .npz file",
     )
     where = files.add_mutually_exclusive_group()
     where.add_argument(
@@ -86,9 +109,14 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.resume is not None:
         run, data, vae = _resumed(arguments)
         X, X_test = _arrays(data, vae)
+        conditions = run.conditions()
     else:
-        data = datasets.load(arguments.data or "optdigits")
-        vae = VAE(**hyper_parameters(data, written(arguments)))
+        model, conditions = MODELS[arguments.model or "vae"], arguments.conditions
+        chosen = written(arguments, model)
+        if conditions and arguments.model != "conditional":
+            raise ValueError("--conditions goes with --model conditional")
+        data = datasets.load(arguments.data or "optdigits", conditions=conditions)
+        vae = model(**hyper_parameters(data, chosen))
         X, X_test = _arrays(data, vae)
         run = new_run(arguments.out, Path(data.name).stem)
     recorder = _Recorder(run, data, X_test, arguments.quiet)
@@ -96,16 +124,21 @@ def train(arguments: argparse.Namespace) -> None:
     with _resumable(run):
         if run.checkpoint.exists():
             recorder.announce(vae)
-            vae = minivae.resume(run.checkpoint, X, on_epoch=recorder, verbose=recorder.bar)
+            vae = minivae.resume(
+                run.checkpoint, X, data.y_train, on_epoch=recorder, verbose=recorder.bar
+            )
         else:
             vae.verbose = recorder.bar
-            with run.begun(_record(arguments, data, vae)):
-                vae.fit(X, checkpoint=run.checkpoint, source=data.source, on_epoch=recorder)
+            with run.begun(_record(arguments, data, vae, conditions)):
+                vae.fit(
+                    X, data.y_train, checkpoint=run.checkpoint, source=data.source,
+                    on_epoch=recorder,
+                )  # fmt: skip
         trained, training_time = len(recorder.test_elbo) - before, time.monotonic() - started
         if not trained:
             say("This run was finished; its pictures are drawn again.", quiet=arguments.quiet)
         say("Measuring on the test data, and drawing ...", quiet=arguments.quiet)
-        results = measure(vae, X_test)
+        results = measure(vae, X_test, data.y_test)
         run.write_record({**run.read_record(), "results": results.as_dict()})
         _draw(run, data, vae, X_test, arguments.grid)
     print(results.as_table())
@@ -131,6 +164,8 @@ def train(arguments: argparse.Namespace) -> None:
 def _arrays(data: Dataset, vae: VAE) -> tuple[Array, Array]:
     """Return training and test data in the units of the model's likelihood."""
     vae.check_params()
+    require_y(vae, data, data.y_train, "training")
+    require_y(vae, data, data.y_test, "test")
     return data.model_arrays(counts=make_likelihood(vae).takes_counts)
 
 
@@ -151,19 +186,32 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
                 "run.json"
             )
         with refused(CheckpointError, str(run.record), "damaged", "delete it"):
-            vae = VAE(**params_from_json(record["hyper_parameters"], {}, "VAE"))
+            kind = MODELS[record.get("model", "vae")]
+            vae = kind(**params_from_json(record["hyper_parameters"], {}, "VAE"))
         source, history = record["data"]["source"], {}
-    for name, value in written(arguments).items():
+    if arguments.model not in (None, model_name(vae)):
+        _refuse_conflict("--model", arguments.model, model_name(vae))
+    if arguments.conditions and arguments.conditions != run.conditions():
+        _refuse_conflict("--conditions", arguments.conditions, run.conditions())
+    for name, value in written(arguments, type(vae)).items():
         if value != getattr(vae, name):
             _refuse_conflict(flag_of(name), value, getattr(vae, name))
     if source is None and arguments.data is None:
         raise CheckpointError(f"{path} does not say what it was trained on: give --data")
-    data = datasets.load(source if arguments.data is None else arguments.data)
+    where = source if arguments.data is None else arguments.data
+    data = datasets.load(where, conditions=run.conditions())
     moved = source is not None and os.path.isabs(source) and not os.path.exists(source)
     if source is not None and data.source != source and not moved:
         _refuse_conflict("--data", data.source, source)
     run.cut_back(history)
     return run, data, vae
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} should be names of columns, such as dose,age")
+    return names
 
 
 def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
@@ -174,11 +222,15 @@ def _refuse_conflict(flag: str, value: Any, recorded: Any) -> None:
     )
 
 
-def _record(arguments: argparse.Namespace, data: Dataset, vae: VAE) -> dict[str, Any]:
+def _record(
+    arguments: argparse.Namespace, data: Dataset, vae: VAE, conditions: tuple[str, ...]
+) -> dict[str, Any]:
     """Return all that is needed to reproduce a run."""
     params = params_to_json(vae.get_params())
     del params["verbose"]
-    return {**provenance(arguments.arguments, data), "hyper_parameters": params}
+    record = {**provenance(arguments.arguments, data), "model": model_name(vae)}
+    record["data"]["conditions"] = list(conditions)
+    return {**record, "hyper_parameters": params}
 
 
 @contextmanager
@@ -207,6 +259,7 @@ class _Recorder:
 
     def __init__(self, run: RunFolder, data: Dataset, X_test: Array, quiet: bool) -> None:
         self.run, self.data, self.X_test, self.quiet = run, data, X_test[:MOST_POINTS], quiet
+        self.y_test = None if data.y_test is None else data.y_test[:MOST_POINTS]
         self.test_elbo = run.read_history().get("test_elbo", [])
         self.bar = sys.stderr.isatty() and not quiet
         self.lines = not self.bar and not quiet
@@ -219,7 +272,10 @@ class _Recorder:
         self.announced = True
         layers = architecture(vae, self.X_test.shape[1])
         say(f"data    {describe_data(self.data)}", quiet=self.quiet)
-        say(f"model   {layers}, {vae.activation}", quiet=self.quiet)
+        name = "" if model_name(vae) == "vae" else f"{model_name(vae)}: "
+        say(f"model   {name}{layers}, {vae.activation}", quiet=self.quiet)
+        if given := describe_given(vae):
+            say(f"y       {given}", quiet=self.quiet)
         say(f"p(x|z)  {describe_likelihood(vae)}", quiet=self.quiet)
         if not isinstance(vae.prior_, StandardNormal):
             say(f"p(z)    {describe_prior(vae)}", quiet=self.quiet)
@@ -230,12 +286,12 @@ class _Recorder:
         if epoch == 0:
             self.announce(vae)
         if epoch in frame_epochs(vae.epochs):
-            self.run.keep_frame(epoch, vae.transform(self.X_test))
+            self.run.keep_frame(epoch, vae.transform(self.X_test, *asked(vae, self.y_test)))
         if epoch == 0:
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LikelihoodWarning)  # said once, with the results
-            self.test_elbo.append(vae.score(self.X_test))
+            self.test_elbo.append(vae.score(self.X_test, *asked(vae, self.y_test)))
         self.run.write_history({**vae.history_, "test_elbo": self.test_elbo})
         if self.lines and (epoch % max(1, vae.epochs // 10) == 0 or epoch == vae.epochs):
             last = {name: values[-1] for name, values in vae.history_.items()}
@@ -254,4 +310,4 @@ def _draw(run: RunFolder, data: Dataset, vae: VAE, X_test: Array, spacing: Any) 
     pictures.learning_curve(run, vae)
     pictures.reconstructions(run.path / "reconstructions.png", vae, data, X_test)
     pictures.latent(run, vae, data, X_test)
-    pictures.prior(run.path / "prior.png", vae, data.image_shape, spacing)
+    pictures.prior(run.path / "prior.png", vae, data, spacing)

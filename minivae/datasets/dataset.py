@@ -32,7 +32,8 @@ class Dataset:
         Data ``(N, D)`` as stored: ``uint8`` from 0 to `max_value`, or floats. Training data may be
         `StoredRows`, which stay on disk.
     y_train, y_test
-        Integer labels ``(N,)``, or None.
+        Integer labels ``(N,)``, -1 where one is not known; or conditions, float64 ``(N, C)``; or
+        None.
     image_shape
         ``(H, W)`` with ``H * W == D``, or None when the rows are not pictures.
     max_value
@@ -54,6 +55,11 @@ class Dataset:
     max_value: int | None
     kind: str
     source: str | None = None
+
+    @property
+    def test_labels(self) -> np.ndarray | None:
+        """The labels of the test data, if there are any and they are not conditions."""
+        return self.y_test if self.y_test is not None and self.y_test.ndim == 1 else None
 
     def _repr_html_(self) -> str:
         """What it is, in a notebook."""
@@ -94,7 +100,7 @@ class Dataset:
 
 
 def dataset_from_arrays(
-    name: str, arrays: Mapping[str, np.ndarray], *, hold_out: bool = True
+    name: str, arrays: Mapping[str, np.ndarray], *, hold_out: bool = True, conditions: bool = False
 ) -> Dataset:
     """Check arrays from outside, and read off them what they are.
 
@@ -111,6 +117,8 @@ def dataset_from_arrays(
         ``x_train``, and as far as there are any ``x_test``, ``y_train`` and ``y_test``.
     hold_out
         Whether training data become test data where there are none; else ``x_test`` is empty.
+    conditions
+        Whether ``y_train`` and ``y_test`` are numbers that data are given, and not labels.
 
     Raises
     ------
@@ -118,10 +126,11 @@ def dataset_from_arrays(
         If shapes, dtypes or values are not those of a data set.
     """
     x_train, image_shape = _as_rows(name, "x_train", arrays["x_train"])
-    y_train = _as_labels(name, "y_train", arrays.get("y_train"), len(x_train))
+    read = _as_conditions if conditions else _as_labels
+    y_train = read(name, "y_train", arrays.get("y_train"), len(x_train))
     if "x_test" in arrays:
         x_test, test_image_shape = _as_rows(name, "x_test", arrays["x_test"])
-        y_test = _as_labels(name, "y_test", arrays.get("y_test"), len(x_test))
+        y_test = read(name, "y_test", arrays.get("y_test"), len(x_test))
         if x_train.shape[1] != x_test.shape[1] or image_shape != test_image_shape:
             raise DatasetError(
                 f"{name}: x_train has shape {arrays['x_train'].shape} and x_test "
@@ -209,6 +218,24 @@ def _as_labels(name: str, key: str, array: np.ndarray | None, n_rows: int) -> np
             f"{where} is not whole numbers: number the classes, or leave the labels out"
         )
     return labels.astype(np.int64)
+
+
+def _as_conditions(
+    name: str, key: str, array: np.ndarray | None, n_rows: int
+) -> np.ndarray | None:
+    """Return conditions as float64 ``(N, C)``, or refuse them."""
+    if array is None:
+        raise DatasetError(f"{name} has no {key}: conditions are numbers for each row of the data")
+    rows = array.reshape(-1, 1) if array.ndim == 1 else array
+    where = f"{name}: {key} of shape {array.shape} and dtype {array.dtype}"
+    if rows.ndim != 2 or len(rows) != n_rows or rows.dtype.kind not in "buif":
+        raise DatasetError(f"{where} are no conditions of {n_rows} rows: those are numbers (N, C)")
+    found = rows.astype(np.float64)
+    bad = ~np.isfinite(found).all(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DatasetError(f"{where} holds NaN or infinity in row {row}: drop the row")
+    return found
 
 
 def _test_rows(name: str, n_rows: int) -> np.ndarray:

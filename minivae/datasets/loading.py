@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -33,7 +34,9 @@ _TABLES = (".csv", ".tsv", ".txt")
 _NAMES = ("optdigits", "mnist", "fashion-mnist", "faithful")
 
 
-def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Dataset:
+def load(
+    name_or_path: str | os.PathLike[str], *, hold_out: bool = True, conditions: Sequence[str] = ()
+) -> Dataset:
     """Load a data set by its name, or from a file.
 
     Parameters
@@ -50,6 +53,9 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
         file of 256 MB or more stays on disk: its ``x_train`` are `StoredRows`.
     hold_out
         Whether some training data become the test data where there are none.
+    conditions
+        What data are given, and not data: names of a table's columns, or their numbers from 1
+        where they have none. Of an ``.npz`` file ``("y",)``, its ``y_train`` as it is.
 
     Raises
     ------
@@ -59,6 +65,8 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
     name = str(name_or_path).lower().replace("_", "-")
     name = _ALIASES.get(name, name)
     if isinstance(name_or_path, str) and name in _NAMES:
+        if conditions:
+            raise DatasetError(f"{name} has labels and no conditions: those are columns of a table")
         if name in PUBLISHED:
             arrays = load_published(name)
         else:
@@ -74,10 +82,13 @@ def load(name_or_path: str | os.PathLike[str], *, hold_out: bool = True) -> Data
             f"{', '.join(_NAMES)}, and a file is an .npz, .npy, .csv or IDX file, or a folder "
             "with the four IDX files of MNIST"
         )
-    if not os.path.isdir(path) and os.path.getsize(path) >= MAPPED and _starts_as_npy(path):
+    given = bool(conditions)
+    large = not os.path.isdir(path) and os.path.getsize(path) >= MAPPED
+    if large and not given and _starts_as_npy(path):
         data = dataset_on_disk(path.name, map_npy(path), hold_out=hold_out)
     else:
-        data = dataset_from_arrays(path.name, _read_path(path), hold_out=hold_out)
+        arrays = _read_path(path, conditions)
+        data = dataset_from_arrays(path.name, arrays, hold_out=hold_out, conditions=given)
     return dataclasses.replace(data, source=str(path.resolve()))
 
 
@@ -103,7 +114,7 @@ def _embedded_digits() -> dict[str, np.ndarray]:
         return read_npz(path)
 
 
-def _read_path(path: Path) -> dict[str, np.ndarray]:
+def _read_path(path: Path, conditions: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Return the arrays of a file or of a folder of IDX files."""
     if os.path.isdir(path):
         found = {role: find_idx_file(path, role) for role in IDX_FILES}
@@ -117,16 +128,27 @@ def _read_path(path: Path) -> dict[str, np.ndarray]:
         }
     with refused(DatasetError, str(path)), opened(path) as (file, _):
         start = file.read(8)
+    table = path.suffix.lower() in _TABLES
+    if conditions and not table and tuple(conditions) != ("y",):
+        raise DatasetError(f"{path} has no columns with names: its conditions are called y")
     if is_npz(start):
         return read_npz(path)
     if is_idx(start):
         return {"x_train": parse_idx(read_bytes(path), str(path))}
     if is_npy(start):
         return {"x_train": read_npy(path)}
-    if path.suffix.lower() in _TABLES:
-        return parse_table(read_bytes(path), str(path))
+    if table:
+        return _counted(parse_table(read_bytes(path), str(path), conditions))
     raise DatasetError(
         f"{path} is not a data file: it starts with the bytes "
         f"{start[:4].hex(' ') or '(none)'}: give an .npz, .npy or IDX file, or a table that is "
         f"called {', '.join(_TABLES)}"
     )
+
+
+def _counted(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tell counts in a table of text from measurements: whole numbers that eight bits hold."""
+    x = arrays["x_train"]
+    if x.size and ((x >= 0) & (x <= 255) & (x % 1 == 0)).all():
+        return {**arrays, "x_train": x.astype(np.uint8)}
+    return arrays

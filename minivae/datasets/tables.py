@@ -20,6 +20,7 @@ _SEPARATORS = ";\t,"
 _UNNAMED = ("", "unnamed: 0")  # what pandas and R write above an index without a name
 _INDEX = ("index", "id", "rownames", "row.names")
 _LABELS = ("label", "labels", "class", "target")
+_GAPS = ("", "na", "n/a", "nan", "null", "none", "?")
 _FEWEST_PIXELS = 64  # 8x8; fewer columns are seldom a picture and its label
 
 # a number as a finger slipped: a point between digits, letters that look like them, or follow
@@ -43,19 +44,31 @@ class _Table(NamedTuple):
     names: list[str]  # none if the columns have none
 
 
-def parse_table(content: bytes, name: str) -> dict[str, np.ndarray]:
+def parse_table(
+    content: bytes, name: str, conditions: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Return the numbers in a table of text: a line for each datum.
 
     Numbers stand between semicolons, tabs, commas or spaces. A first line of words, or with ``#``
     before it, names the columns; so does one that only counts them, if what is below has decimals.
     Empty lines are passed over. A first column without a name, or called ``id`` or ``index``, that
     numbers the rows is left out; a column of whole numbers called ``label``, ``class`` or
-    ``target`` holds the labels. Whatever is left out is said in a `DatasetWarning`.
+    ``target`` holds the labels, -1 where a cell is empty. Whatever is left out is said in a
+    `DatasetWarning`.
+
+    Parameters
+    ----------
+    content, name
+        The file's bytes, and what messages call it.
+    conditions
+        Columns, by name or counted from 1, that are no data but what data are given; there are
+        no labels then.
 
     Returns
     -------
     dict
-        ``x_train``, float64 ``(N, D)``, and ``y_train`` ``(N,)`` if there are labels.
+        ``x_train``, float64 ``(N, D)``, and ``y_train``: ``(N,)`` if there are labels, ``(N, C)``
+        if there are conditions.
 
     Raises
     ------
@@ -67,7 +80,7 @@ def parse_table(content: bytes, name: str) -> dict[str, np.ndarray]:
         lines = content.decode("utf-8-sig").splitlines()
     with refused(DatasetError, name, "no table of numbers"):
         table = _without_names([_Line(i, t) for i, t in enumerate(lines, 1) if t.strip()], name)
-        return _columns(table, name)
+        return _columns(table, name, conditions)
 
 
 def _fault(name: str, line: _Line, what: str) -> DatasetError:
@@ -179,8 +192,8 @@ def _has_decimals(lines: Sequence[_Line], separator: str | None) -> bool:
 # ---- the columns ----
 
 
-def _columns(table: _Table, name: str) -> dict[str, np.ndarray]:
-    """Read the numbers; tell features, labels and an index apart."""
+def _columns(table: _Table, name: str, conditions: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read the numbers; tell features, labels, conditions and an index apart."""
     lines, separator, names = table
     width = len(_cells(lines[0].text, separator)) if lines else len(names)
     # what may be no feature is kept as it is written until that is known
@@ -207,16 +220,50 @@ def _columns(table: _Table, name: str) -> dict[str, np.ndarray]:
         del written[0]
         _say(f"{name}: the first column, {names[0]!r}, was left out: it is an index of the rows")
     labels = [i for i in written if called[i] in _LABELS]
-    if len(labels) == 1 and all(map(_is_whole, written[labels[0]])):
-        arrays["y_train"] = np.array([float(cell) for cell in written.pop(labels[0])])
-        _say(f"{name}: the column {names[labels[0]]!r} was taken for the labels of the rows")
+    if len(labels) == 1 and not conditions and _are_labels(written[labels[0]]):
+        cells = written.pop(labels[0])
+        arrays["y_train"] = np.array([-1.0 if _is_gap(cell) else float(cell) for cell in cells])
+        gaps = sum(map(_is_gap, cells))
+        what = "was taken for the labels of the rows"
+        what += f", {gaps} of which have none" if gaps else ""
+        _say(f"{name}: the column {names[labels[0]]!r} {what}")
     for i, column in written.items():
         read = zip(column, lines, strict=True)
         columns[i] = np.array([_number(cell, i, line, names, name) for cell, line in read])
+    if conditions:
+        given = [_place(condition, names, width, name) for condition in conditions]
+        arrays["y_train"] = np.stack([columns[i] for i in given], axis=1)
+        columns = {i: column for i, column in columns.items() if i not in given}
+        if not columns:
+            raise DatasetError(f"{name}: every column is a condition, and no data are left")
     features = [columns[i] for i in sorted(columns)]
     if not names and len(lines):
         _look_at_unnamed(features, name)
     return {"x_train": np.stack(features, axis=1), **arrays}
+
+
+def _place(condition: str, names: Sequence[str], width: int, name: str) -> int:
+    """Which column a condition is."""
+    called = [column.lower() for column in names]
+    if called.count(condition.lower()) == 1:
+        return called.index(condition.lower())
+    if not names and condition.isdecimal() and 1 <= int(condition) <= width:
+        return int(condition) - 1
+    known = f"they are {', '.join(names)}" if names else f"they have no names: say 1 to {width}"
+    raise DatasetError(
+        f"{name}: the condition {shown(condition, 40)!r} is not one of the columns; "
+        f"{shown(known, 400)}"
+    )
+
+
+def _are_labels(cells: Sequence[str]) -> bool:
+    """Whether a column holds whole numbers, some of which may be missing."""
+    known = [cell for cell in cells if not _is_gap(cell)]
+    return bool(known) and all(map(_is_whole, known))
+
+
+def _is_gap(cell: str) -> bool:
+    return cell.lower() in _GAPS
 
 
 def _is_index(called: str, cells: Sequence[str], name: str) -> bool:
@@ -277,5 +324,4 @@ def _is_whole(cell: str) -> bool:
 
 def _is_word(cell: str) -> bool:
     """Whether it names something: no number, and no mark of a gap."""
-    gap = cell.lower() in ("na", "n/a", "null", "none")
-    return any(map(str.isalpha, cell)) and not gap and not _is_number(cell)
+    return any(map(str.isalpha, cell)) and not _is_gap(cell) and not _is_number(cell)

@@ -5,12 +5,14 @@
 - `latent_scatter`: posterior means, coloured by class, against the prior;
 - `prior_predictive_grid`: the decoder's means over the latent space;
 - `samples`: draws from the model;
+- `rows_of_samples`: the same in rows, one for each class or condition;
 - `interpolation`: decoded images on the way from one code to another;
 - `latent_animation`: the latent scatter while training runs, as a GIF;
 - `mixture_map`: a mixture's density and responsibilities, with ellipses of its covariances;
 - `mixture_animation`: the path of EM, iteration by iteration, as a GIF;
 - `component_images`: the means of a mixture as images;
 - `information_criteria`: BIC and AIC against the number of components;
+- `sweep`: what several seeds say at each of some values;
 - `comparison`: one datum's posterior, and what each method of inference makes of it;
 - `plate_diagram`: what depends on what in a model, drawn from the model object;
 - `network_diagram`: the layers of a VAE with their shapes;
@@ -23,13 +25,14 @@ can be drawn without a display and from several threads, and nobody's settings c
 the wrong shape, empty, or with NaN or infinity in it is refused with a `ShapeError`.
 """
 
-from minivae.figures.curves import information_criteria, learning_curve
+from minivae.figures.curves import information_criteria, learning_curve, sweep
 from minivae.figures.graph import draw_graph
 from minivae.figures.images import (
     image_grid,
     interpolation,
     prior_predictive_grid,
     reconstructions,
+    rows_of_samples,
     samples,
 )
 from minivae.figures.inference import comparison
@@ -56,6 +59,8 @@ __all__ = [
     "plate_diagram",
     "prior_predictive_grid",
     "reconstructions",
+    "rows_of_samples",
     "samples",
     "save_figure",
+    "sweep",
 ]

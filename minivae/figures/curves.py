@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minivae.figures.page import FAINT, INK, MINUS, PALETTE, Floats, dress, page, require
 
-__all__ = ["information_criteria", "learning_curve"]
+__all__ = ["information_criteria", "learning_curve", "sweep"]
 
 
 def learning_curve(
@@ -113,4 +113,46 @@ def information_criteria(
     axes.legend(frameon=False, fontsize=12, labelcolor=INK)
     axes.grid(axis="y", color=FAINT, alpha=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+    return figure
+
+
+def sweep(
+    values: Sequence[int],
+    panels: Mapping[str, Mapping[str, Floats | Sequence[Sequence[float]]]],
+    xlabel: str,
+) -> Figure:
+    """Draw what several seeds say at each value: a dot a seed, and a line through the means.
+
+    Parameters
+    ----------
+    values : (V,) numbers
+        In rising order, shown on a logarithmic axis if they span a decade.
+    panels : mapping
+        By title, curves by name, each of shape (V, seeds).
+    xlabel : str
+    """
+    x = np.asarray(values, dtype=np.float64)
+    curves = {title: {k: np.asarray(c, dtype=np.float64) for k, c in named.items()}
+              for title, named in panels.items()}  # fmt: skip
+    shapes = {c.shape for named in curves.values() for c in named.values()}
+    fits = x.ndim == 1 and x.size > 0 and bool(shapes) and all(
+        len(shape) == 2 and shape[0] == len(x) and shape[1] > 0 for shape in shapes
+    )
+    found = f"values of shape {x.shape}, curves of shapes {sorted(shapes)}"
+    require(fits, "sweep", found, "a curve has a row for each value", "Hand in (V, seeds)")
+    figure = page(6.4 * len(curves), 4.6)
+    axes = figure.subplots(1, len(curves), squeeze=False)[0]
+    for panel, (title, named) in zip(axes, curves.items(), strict=True):
+        dress(panel, title, xlabel)
+        for i, (name, curve) in enumerate(named.items()):
+            colour = PALETTE[i]
+            panel.plot(x, curve.mean(axis=1), color=colour, linewidth=2, label=name)
+            panel.plot(np.repeat(x, curve.shape[1]), curve.ravel(), "o", color=colour, alpha=0.45)
+        if x[-1] >= 10 * x[0]:
+            panel.set_xscale("log")
+        panel.set_xticks(x, [f"{v:g}" for v in x])
+        panel.minorticks_off()
+        panel.grid(axis="y", color=FAINT, alpha=0.25)
+        if len(named) > 1:
+            panel.legend(frameon=False, fontsize=11, labelcolor=INK)
     return figure

@@ -32,6 +32,7 @@ __all__ = [
     "picture_grid",
     "prior_predictive_grid",
     "reconstructions",
+    "rows_of_samples",
     "samples",
 ]
 
@@ -207,6 +208,53 @@ def samples(
     """
     X = matrix("samples", "X", X)
     return picture_grid(X, image_shape, math.ceil(math.sqrt(len(X))), vmax, title)[0]
+
+
+def rows_of_samples(
+    X: ArrayLike,
+    names: Sequence[str],
+    image_shape: Sequence[int] | None,
+    *,
+    title: str = r"Means $E[x\,|\,z,\,y]$ for each $y$, with the same codes $z$",
+    vmax: float | None = None,
+) -> Figure:
+    """Draw data in rows that have names: a class or a condition each.
+
+    Parameters
+    ----------
+    X : (R * n, D)
+        n data for each of R names, row after row.
+    names : R strings
+    image_shape : (height, width) or None
+        None draws a panel of curves for each name.
+    title : str
+    vmax : float, optional
+        The value drawn black; the largest one if not given.
+    """
+    X = matrix("rows_of_samples", "X", X)
+    R = len(names)
+    found, rule = f"X of shape {X.shape}, {R} names", "there must be as many data for each name"
+    require(R > 0 and len(X) % R == 0, "rows_of_samples", found, rule, "Hand in whole rows")
+    n = len(X) // R
+    if image_shape is not None:
+        figure, axes = picture_grid(X, image_shape, n, vmax, title)
+        axes.set_yticks(range(R), names, fontsize=11)
+        return figure
+    across = min(5, R)
+    down = math.ceil(R / across)
+    figure = page(9.0, 1.0 + 1.8 * down)
+    figure.suptitle(title, fontsize=13, color=INK)
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    dots = {"marker": "o"} if X.shape[1] == 1 else {}
+    for i, panel in enumerate(panels):
+        dress(panel, names[i] if i < R else "")
+        panel.xaxis.set_major_locator(FixedLocator([0]) if dots else MaxNLocator(4, integer=True))
+        if i >= R:
+            panel.set_axis_off()
+            continue
+        for row in X[i * n : (i + 1) * n]:
+            panel.plot(row, color=PALETTE[i % len(PALETTE)], linewidth=1, alpha=0.4, **dots)
+    return figure
 
 
 def interpolation(

@@ -203,7 +203,7 @@ class CategoricalVAE(VAE):
         """q(z | x) for each datum, with ``logits`` of shape ``(N, K)``."""
         return super().posterior(X)
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """q(z = k | x), ``(N, K)``."""
         return super().transform(X)
 

@@ -11,7 +11,7 @@ from exact import log_integral, normal_rule
 from minivae import LatentModel, SemiSupervisedVAE, Tensor, datasets, ops, resume
 from minivae.distributions import Categorical, DiagonalGaussian, Gaussian, StandardNormal
 from minivae.errors import CheckpointError, DtypeError, NotFittedError, ShapeError
-from minivae.models.semi_supervised import enumerated_terms
+from minivae.models.enumerated import enumerated_terms
 from minivae.nn import MLP
 
 _digits = datasets.load("optdigits")

@@ -27,13 +27,8 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
-<<<<<<< HEAD
-from minivae.checks import column_names
-from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
-=======
 from minivae.checks import column_names, is_real
-from minivae.distributions import Likelihood, MixturePrior
->>>>>>> 781cd44 (Take nothing from under a mask, out of a word or from a file that holds no numbers)
+from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture

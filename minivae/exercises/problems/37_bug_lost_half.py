@@ -20,6 +20,7 @@ def kl_divergence(mu, log_var):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["KL.4", "VAE.4"]
+SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [
     "Where q is the prior everything is 0, right or wrong. Take mu = 2 and log_var = 0 in one "

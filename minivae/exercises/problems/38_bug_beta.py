@@ -21,6 +21,7 @@ def loss(reconstruction, kl, beta, warmup, progress):
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
 EQUATIONS = ["VAE.4"]
+SECTION = "vae#objective-and-algorithm"
 
 HINTS = [
     "Call it twice, with beta = 1 and with beta = 4, long after the warm-up. What differs?",

@@ -23,6 +23,7 @@ def stratified_weights(M, N):
 from minivae.exercises.judging import Wrong, check_function
 
 EQUATIONS = ["SURG.3"]
+SECTION = "discrete_and_better_priors#elbo-surgery"
 
 HINTS = [
     "Print it for M = 3. Which j is the datum that z_i was drawn from, and where is its weight?",

@@ -30,6 +30,7 @@ def information_gap(information, joint):
 from minivae.exercises.judging import Wrong, check_function, draw
 
 EQUATIONS = ["SURG.2"]
+SECTION = "discrete_and_better_priors#elbo-surgery"
 
 HINTS = [
     "Fill a small array with 0, 1, 2, ... and look at x.reshape(3, 2) beside x.T of one of shape "

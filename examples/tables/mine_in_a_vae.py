@@ -1,8 +1,9 @@
 """A critic's term that keeps x and z informative: what it buys and costs, over seeds, Eq. MI.1.
 
 The loss is -ELBO - weight I, the information by a critic that is the second player of one run. The
-mutual information of held-out digits with their codes, Eq. SURG.2, lies below the logarithm of their
-number; the ELBO is theirs, too, in nats per datum, its change paired by seed with a standard error.
+mutual information of held-out digits with their codes, Eq. SURG.2, lies below the logarithm of
+their number; the ELBO is theirs, too, in nats per datum, its change paired by seed with a standard
+error.
 """
 
 import argparse

@@ -156,21 +156,26 @@ def row_by_row(
                 width = None if columns is None else columns(self)
                 name = method.__name__
                 return _lazily(self, name, operation, arguments, width, np.dtype(dtype(self)))
-            if stored and is_stored(X) and len(X.shape) == 2:
-                step = max(1, _PORTION // X.shape[1])
-                return np.concatenate(
-                    [
-                        _of_block(
-                            method.__name__, self, np.asarray(X[i : i + step]), i, *args, **kwargs
-                        )
-                        for i in range(0, X.shape[0], step)
-                    ]
-                )
+            if stored and is_stored(X) and len(X.shape) == 2 and X.shape[0]:
+                return _by_portions(self, method.__name__, X, args, kwargs)
             return method(self, X, *args, **kwargs)
 
         return cast(_Method, whatever)
 
     return decorate
+
+
+def _by_portions(
+    model: Any, method: str, X: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Array:
+    """What the method says of rows on disk, into one array of that size and no second."""
+    step, out = max(1, _PORTION // X.shape[1]), np.empty(0)
+    for i in range(0, X.shape[0], step):
+        part = _of_block(method, model, np.asarray(X[i : i + step]), i, *args, **kwargs)
+        if not i:
+            out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
+        out[i : i + step] = part
+    return out
 
 
 def _lazily(

@@ -22,16 +22,16 @@ import numpy as np
 
 LIMIT_KB = 1_500_000
 ROWS, FEATURES, COMPONENTS = 10**7, 10, 10
-ITERATIONS = 10
+ITERATIONS = 5
 
 
-def step(rounds: int = 60, steps: int = 25) -> None:
+def step(rounds: int = 30, steps: int = 20) -> None:
     """Pairs of stretches of steps, from a file of bytes and from float32 in memory."""
     from minivae import VAE
     from minivae.datasets import StoredRows
     from minivae.stored import shuffled
 
-    n, batch, rng = 300_000, 128, np.random.default_rng(0)
+    n, batch, rng = 120_000, 128, np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pixels.npy"
         pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 784))
@@ -39,7 +39,7 @@ def step(rounds: int = 60, steps: int = 25) -> None:
             pixels[i : i + 10_000] = rng.integers(0, 256, (10_000, 784), np.uint8)
         pixels.flush()
         on_disk = StoredRows(np.load(path, mmap_mode="r"), scale=255)
-        in_memory = on_disk[:60_000]
+        in_memory = on_disk[:40_000]
         runs = []
         for data in (on_disk, in_memory):
             vae = VAE(
@@ -139,7 +139,7 @@ def cluster(n: int = 10**6, block: int = 10**5) -> None:
 
     def speed(X: object) -> float:
         fit(X, 1)
-        pairs = [(fit(X, 1), fit(X, 1 + ITERATIONS)) for _ in range(3)]
+        pairs = [(fit(X, 1), fit(X, 1 + ITERATIONS)) for _ in range(2)]
         return statistics.median(ITERATIONS / (long - short) for short, long in pairs)
 
     in_memory = np.concatenate([_rows(block, i) for i in range(n // block)])

@@ -39,7 +39,7 @@ from minivae.tensor import Array
 from minivae.trees import mapped
 from minivae_kernels.recording import again
 
-__all__ = ["Program", "Refused", "Step"]
+__all__ = ["Program", "Refused", "Step", "is_on"]
 
 CHECKED = 2  # steps that are done both ways
 ATTEMPTS = 10  # recordings, after which a run's steps stay on the tape
@@ -195,7 +195,7 @@ class Step:
 
     def __init__(self, loss: Callable[..., Any], optimiser: Optimiser, replay: bool) -> None:
         self.loss, self.optimiser = loss, optimiser
-        self.attempts = ATTEMPTS if replay and _is_on() else 0
+        self.attempts = ATTEMPTS if replay and is_on() else 0
         self.program: Program | None = None
         self.replayed = False  # whether the last gradients are in the program only
         self.refusal = ""
@@ -287,7 +287,14 @@ class Step:
             self.optimiser.step()
 
 
-def _is_on() -> bool:
+def is_on() -> bool:
+    """Whether the environment leaves programs on: MINIVAE_REPLAY is not 0.
+
+    Raises
+    ------
+    ValueError
+        If it is neither 0 nor 1.
+    """
     text = os.environ.get("MINIVAE_REPLAY", "").strip()
     if text not in ("", "0", "1"):
         raise ValueError(f"MINIVAE_REPLAY must be 0 or 1, not {text!r}")

@@ -4,6 +4,7 @@
 - ``elementwise``: exp, log, tanh and their kin, and the activations;
 - ``likelihoods``: log-densities and divergences summed over columns, with their gradients;
 - ``optimisers``: Adam and momentum in one pass; ``gather``: picking rows;
+- ``recording``: which loops were run, to run them again without their wrappers;
 - ``threads``: the pool they run on; ``reference``: the same functions in plain NumPy.
 """
 

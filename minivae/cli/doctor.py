@@ -13,6 +13,7 @@ from typing import Any
 
 import minivae
 import minivae_kernels
+from minivae import replay
 from minivae.cli.terminal import add_quiet, table
 from minivae.datasets.published import PUBLISHED, find_published
 from minivae_kernels import _loops, registers, threads
@@ -54,6 +55,8 @@ def slow_because() -> Iterator[tuple[str, str]]:
     cpus, used = threads.available_cpus(), minivae_kernels.get_num_threads()
     if INTERPRETED:
         yield "kernels", "NUMBA_DISABLE_JIT is set: every loop runs in Python; unset it"
+    if not replay.is_on():
+        yield "training steps", "MINIVAE_REPLAY=0 leaves each to the tape; unset it"
     if cpus == 1:
         here = os.cpu_count() or 1
         why = "this machine has one" if here == 1 else f"of {here}, by its affinity or its quota"

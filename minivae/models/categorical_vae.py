@@ -209,13 +209,13 @@ class CategoricalVAE(VAE):
 
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] averaged over q(z | x), ``(N, D)``: each class as far as it is probable."""
-        q = self.transform(X)
+        q = self._codes(X, "reconstruct")
         means: Array = q @ self.decode(np.eye(q.shape[1], dtype=q.dtype))
         return means
 
     def surgery(self, X: Any, n_samples: int = 1) -> Surgery:
         """The mean KL in two parts, Eq. SURG.2, exactly: the sum over z is short."""
-        p = self.transform(X).astype(np.float64)
+        p = self._codes(X, "surgery").astype(np.float64)
         aggregate = p.mean(axis=0)
         log_prior = values(self.prior_.log_prob(np.eye(len(aggregate))))
         own = np.asarray(ops.xlogy(p, p)).sum(axis=1).mean()

@@ -92,10 +92,10 @@ def check_sizes(
         raise ValueError(f"n_features={D!r} and condition={C!r} must be whole numbers")
     heads = D * max(likelihood.outputs(), default=0)
     chains = [[K, *vae.hidden[::-1], heads] if vae.decoder is None else [1, heads]]
-    if vae.encoder is None:
-        seen = [D] if isinstance(vae.likelihood, str) else []
-        chains += [[*seen, *vae.hidden, K]]
+    seen = [D] if isinstance(vae.likelihood, str) else []  # what others show, nobody knows
+    chains += [[*seen, *vae.hidden, K]] if vae.encoder is None else []
     chains += [[vae.prior_components, K]] if vae.prior == "mixture" else []
+    chains += [[vae.prior_components, *seen]] if vae.prior == "vamp" else []
     needed = sum(a * b for chain in chains for a, b in pairwise(chain))
     held = sum(array.size for array in arrays.values())
     if needed > held or max(D, C, K) > max(held, _WIDEST):

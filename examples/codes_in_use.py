@@ -6,12 +6,14 @@ judged on new digits.
 """
 
 # %%
+import warnings
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from minivae import VAE, GaussianMixture, NeuralClassifier, datasets
+from minivae.errors import ConvergenceWarning
 from minivae.metrics import (
     adjusted_rand_index,
     matched_accuracy,
@@ -43,7 +45,10 @@ def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=50, per_class=(1,
             floor = 1.0 if view == "pixels" else 1e-3
             mixture = GaussianMixture(
                 10, covariance_type="tied", reg_covar=floor, n_init=3, random_state=seed
-            ).fit(train)
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # some pixels are always 0
+                mixture.fit(train)
             found = mixture.predict(test)
             clusters[view].append([
                 adjusted_rand_index(y_test, found), normalised_mutual_information(y_test, found),

@@ -51,7 +51,7 @@ def gap(codes, factors):
 
 
 # %%
-def main(folder=Path(__file__).parent, seeds=4, epochs=150, betas=(1.0, 2.0, 4.0)):
+def main(folder=Path(__file__).parent, seeds=3, epochs=120, betas=(1.0, 2.0, 4.0)):
     X, factors = squares()
     print(f"{len(X)} images, {seeds} seeds, mean +- standard deviation")
     print(f"{'beta':>5s}  {'gap: row':>14s}  {'column':>14s}  {'size':>14s}  {'ELBO, nats':>16s}")

@@ -18,7 +18,7 @@ SETTINGS = {"likelihood": "binomial", "n_trials": 16, "hidden": (100,), "activat
 
 
 # %%
-def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=60, most=500):
+def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=40, most=200):
     digits = datasets.load("optdigits")
     X, X_test = digits.model_arrays(counts=True)
     X, y, X_test, y_test = X[:n], digits.y_train[:n], X_test[:most], digits.y_test[:most]

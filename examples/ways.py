@@ -17,7 +17,7 @@ SETTINGS = {"likelihood": "binomial", "n_trials": 16, "hidden": (100,), "activat
 
 
 # %%
-def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=60, pairs=400):
+def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=30, pairs=400):
     digits = datasets.load("optdigits")
     X, X_test = digits.model_arrays(counts=True)
     X, y = X[:n], digits.y_train[:n]

@@ -929,3 +929,21 @@ def test_ticks_are_few_and_an_odd_number_of_steps_has_its_middle(n, inches):
     ticks, names = _ticks(np.linspace(-2, 2, n), inches)
     assert 2 <= len(ticks) == len(names) <= max(2, inches / 0.6)
     assert inches < 1.9 or n % 2 == 0 or "0.00" in names
+
+
+def test_rows_have_their_names():
+    figure = figures.rows_of_samples(np.ones((6, 16)), ["a", "b"], (4, 4))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]
+    assert len(figures.rows_of_samples(np.ones((6, 3)), ["a", "b"], None).axes) == 2
+    with pytest.raises(ShapeError, match="as many data for each name"):
+        figures.rows_of_samples(np.ones((5, 3)), ["a", "b"], None)
+
+
+def test_a_sweep_has_a_line_through_the_means_and_a_dot_a_seed():
+    curve = np.array([[1.0, 3.0], [2.0, 4.0]])
+    figure = figures.sweep([1, 2], {"one": {"a": curve}, "two": {"b": curve}}, "K")
+    line, dots = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), [2, 3])
+    np.testing.assert_array_equal(dots.get_ydata(), [1, 3, 2, 4])
+    with pytest.raises(ShapeError, match="a row for each value"):
+        figures.sweep([1, 2, 3], {"one": {"a": curve}}, "K")

@@ -68,3 +68,8 @@ def main(path, n=40, epochs=30):
     right.bar_label(bars, [f"{mean:.2f}" for mean in means])
     right.set(title="means")
     figure.savefig(path, dpi=150)
+    print({name: round(float(mean), 3) for name, mean in zip(found, means, strict=True)})
+
+
+if __name__ == "__main__":
+    main(Path(__file__).with_suffix(".png"))

@@ -1,9 +1,9 @@
-"""A posterior over parameters, where it is known: one mean, Eq. CHAIN.7, and two weights, Eq. CHAIN.8.
+"""A posterior over parameters, where it is known: one mean, and two weights.
 
-On the left a Gaussian's unknown mean: the posterior narrows as data come. In the middle the two
-weights of a logistic regression: the exact posterior from a grid in grey, draws of HMC, and its
-highest point, the MAP estimate. On the right what the two predict: averaged over the posterior,
-the probability stays away from 0 and 1 where no data were; that of the MAP weights does not.
+On the left a Gaussian's unknown mean, Eq. CHAIN.7: the posterior narrows as data come. In the
+middle the two weights of a logistic regression, Eq. CHAIN.8: the exact posterior from a grid in
+grey, draws of HMC, and its highest point, the MAP estimate. On the right what the two predict:
+averaged over the posterior, the probability goes less far towards 0 and 1.
 """
 
 # %%
@@ -22,7 +22,7 @@ from minivae.tensor import values
 
 # %%
 def normal_posterior(x, m_0, v_0, sigma):
-    """Mean and variance of p(mean | x) for x ~ N(mean, sigma^2), mean ~ N(m_0, v_0), Eq. CHAIN.7."""
+    """Mean and variance of the posterior of a mean with the prior N(m_0, v_0), Eq. CHAIN.7."""
     v = 1.0 / (1.0 / v_0 + len(x) / sigma**2)
     return v * (m_0 / v_0 + np.sum(x) / sigma**2), v
 
@@ -33,7 +33,7 @@ def log_joint(w, x, y, v_0):
     return fit - ops.sum(ops.square(w), -1) / (2 * v_0) - np.log(2 * np.pi * v_0)
 
 
-def data(n=12, seed=2):
+def data(n=12, seed=0):
     """Two columns, 1 and a number, and classes of 1 and -1 drawn with the weights (0.5, 2)."""
     rng = np.random.default_rng(seed)
     x = np.stack([np.ones(n), rng.normal(size=n)], -1)
@@ -41,7 +41,7 @@ def data(n=12, seed=2):
 
 
 def on_grid(x, y, v_0, limit=14.0, n=561):
-    """The weights on a grid ``(n, n, 2)``, and the posterior's masses there, by the trapezoid rule."""
+    """The weights on a grid ``(n, n, 2)``, and the masses of the posterior there."""
     axis = np.linspace(-limit, limit, n)
     w = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)
     height = values(log_joint(w.reshape(-1, 1, 2), x, y, v_0)).reshape(n, n)
@@ -78,7 +78,8 @@ def main(path, v_0=9.0):
     middle.contourf(w[..., 0], w[..., 1], mass, [*levels, 1.0], colors=shades)
     middle.plot(*chain.draws[:, ::2].reshape(-1, 2).T, ".", color="#1b45b4", ms=3, label="HMC")
     middle.plot(*best, "P", color="#e96006", ms=9, label="MAP")
-    middle.set(title="two weights", xlabel="intercept", ylabel="slope", xlim=(-3, 7), ylim=(-1, 11))
+    middle.set(title="two weights", xlabel="intercept", ylabel="slope")
+    middle.set(xlim=(-2.5, 3.5), ylim=(-1, 8))
     middle.legend(frameon=False, loc="upper right")
     at = np.stack([np.ones(200), np.linspace(-5, 5, 200)], -1)
     ours = expit(chain.draws.reshape(-1, 2) @ at.T)

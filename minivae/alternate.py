@@ -4,7 +4,7 @@ A model brings an E-step, which turns the parameters into what the M-step needs,
 turns that into better parameters, and the bound. The sums of an E-step may come from blocks of data
 that lie anywhere, because they can be added.
 
-Where the posterior is not known, variational EM raises one bound F(q, theta) <= log p(x), Eq. ELBO.5,
+Where the posterior is not known, variational EM raises one bound F(q, theta) <= log p(x), Eq. VI.4,
 by turns in q and in theta. Every half-step raises F; the likelihood itself rises for certain only
 where the family of q holds the posterior. Neal and Hinton (1998).
 """
@@ -123,8 +123,8 @@ def variational_em(
 ) -> Trace[tuple[Tree, Tree]]:
     """Climb F(q, theta) in q and in theta by turns, until a turn raises it by less than tol.
 
-    Each half is :func:`ascend`, and so never lowers F. For a bound of expectations hold the noise
-    (fixed eps), or take a rule of quadrature: F must be the same function at each call.
+    Eq. VI.4. Each half is :func:`ascend`, and so never lowers F. For a bound of expectations hold
+    the noise (fixed eps), or take a rule of quadrature: F must be the same function at each call.
 
     Parameters
     ----------
@@ -163,8 +163,7 @@ def ascend(f: Callable[[Tree], Any], start: Tree) -> Tree:
     ValueError
         If the function is not finite at the start.
     """
-
-    from scipy.optimize import minimize  # which takes as long to load as all the rest
+    from scipy.optimize import minimize  # late, for it takes a while to load
 
     def tree_of(flat: Any) -> Tree:
         shapes = [np.shape(leaf) for leaf in leaves(start)]
@@ -180,7 +179,9 @@ def ascend(f: Callable[[Tree], Any], start: Tree) -> Tree:
     begun = _flat(start)
     height = down(begun)[0]
     if not np.isfinite(height):
-        raise ValueError(f"ascend: the function is {-height} at the start; begin where it is finite")
+        raise ValueError(
+            f"ascend: the function is {-height} at the start; begin where it is finite"
+        )
     options = {"gtol": LEVEL, "ftol": 1e-14, "maxiter": 10_000}
     found = minimize(down, begun, jac=True, method="L-BFGS-B", options=options)
     return tree_of(found.x if found.fun <= height else begun)

@@ -76,7 +76,7 @@ def importance_sampling(
         warnings.warn(
             f"importance_sampling: the estimates of {poor.sum()} of {poor.size} data rest on their "
             f"largest weights (effective sample sizes from {found.ess[poor].min():.1f} of {S}) and "
-            "are likely too low; the proposal is narrower than the density, elsewhere, or far wider",
+            "are likely too low; the proposal is narrower, or far wider, than the density",
             EffectiveSampleSizeWarning,
             stacklevel=2,
         )

@@ -176,8 +176,8 @@ def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array
         return np.zeros((n, K)), np.zeros((n, K))
     if not isinstance(start, DiagonalGaussian):
         raise TypeError(
-            f"fit_posterior: start is a {type(start).__name__}; it must be a DiagonalGaussian, such "
-            "as DiagonalGaussian(mu, log_var)"
+            f"fit_posterior: start is a {type(start).__name__}; it must be a DiagonalGaussian, such"
+            " as DiagonalGaussian(mu, log_var)"
         )
     mu, log_var = values(start.mu), values(start.log_var)
     if mu.shape != (n, K):

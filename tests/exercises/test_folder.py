@@ -70,7 +70,7 @@ def test_a_student_goes_from_a_hole_to_a_pass(folder, minivae):  # noqa: F811
     solve(folder, 1)
     assert minivae("exercise", "check", "01_multiply.py")[0] == 0
     assert "g * y, g * x" in minivae("exercise", "solution", "01")[1]
-    assert "1 of 30" in minivae("exercise", "progress")[1]
+    assert "1 of 35" in minivae("exercise", "progress")[1]
     assert "02 The adjoint" in minivae("exercise", "next")[1]
     assert minivae("exercise", "list")[1].startswith("done  01")
 
@@ -318,7 +318,7 @@ def test_all_are_checked_at_once_and_untouched_ones_cost_nothing(folder, minivae
     status, out, err = minivae("exercise", "check")
     assert time.monotonic() - begun < 8
     assert status == 1
-    assert "Checking 30 exercises" in err
+    assert "Checking 35 exercises" in err
     words = [line.split()[0] for line in out.splitlines() if line[8:10].isdigit()]
     assert (words[0], words[12], words[1]) == ("pass", "WRONG", "-")
     assert "1 of 30 pass" in out

@@ -3,15 +3,26 @@
 A model brings an E-step, which turns the parameters into what the M-step needs, an M-step, which
 turns that into better parameters, and the bound. The sums of an E-step may come from blocks of data
 that lie anywhere, because they can be added.
+
+Where the posterior is not known, variational EM raises one bound F(q, theta) <= log p(x), Eq. VI.4,
+by turns in q and in theta. Every half-step raises F; the likelihood itself rises for certain only
+where the family of q holds the posterior. Neal and Hinton (1998).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["Report", "Trace", "alternate"]
+import numpy as np
+
+from minivae.transforms import value_and_grad
+from minivae.trees import Tree, leaves, mapped
+
+__all__ = ["Report", "Trace", "alternate", "ascend", "variational_em"]
+
+LEVEL = 1e-7  # the slope at which an ascent ends
 
 Theta = TypeVar("Theta")
 Sums = TypeVar("Sums")
@@ -101,3 +112,80 @@ def alternate(
         if n_iter:
             bounds.append(value)
     return Trace(theta, bounds, value, bound_before, converged, n_iter, error)
+
+
+def variational_em(
+    bound: Callable[[Tree, Tree], Any],
+    q: Tree,
+    theta: Tree,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+) -> Trace[tuple[Tree, Tree]]:
+    """Climb F(q, theta) in q and in theta by turns, until a turn raises it by less than tol.
+
+    Eq. VI.4. Each half is :func:`ascend`, and so never lowers F. For a bound of expectations hold
+    the noise (fixed eps), or take a rule of quadrature: F must be the same function at each call.
+
+    Parameters
+    ----------
+    bound
+        F(q, theta), one number in nats, computed with operations that can be differentiated.
+    q, theta
+        The parameters of all data's q and of the model to begin with: arrays, or lists, tuples and
+        dicts of them.
+    tol, max_iter
+        The least rise in nats, and the most turns.
+
+    Returns
+    -------
+    Trace
+        ``theta`` is the pair of q and theta, ``bounds`` F after the E-step of each turn but the
+        first, and at the end.
+    """
+
+    def e_step(both: tuple[Tree, Tree]) -> Tree:
+        return ascend(lambda q: bound(q, both[1]), both[0])
+
+    def m_step(q: Tree, both: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+        return q, ascend(lambda theta: bound(q, theta), both[1])
+
+    def value(q: Tree, both: tuple[Tree, Tree]) -> float:
+        return float(bound(q, both[1]))
+
+    return alternate(e_step, m_step, (q, theta), value, tol, max_iter)
+
+
+def ascend(f: Callable[[Tree], Any], start: Tree) -> Tree:
+    """The top of a smooth function of a tree of arrays, by L-BFGS; never lower than the start.
+
+    Raises
+    ------
+    ValueError
+        If the function is not finite at the start.
+    """
+    from scipy.optimize import minimize  # late, for it takes a while to load
+
+    def tree_of(flat: Any) -> Tree:
+        shapes = [np.shape(leaf) for leaf in leaves(start)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+        parts = iter(np.split(flat, ends))
+        places = iter(shapes)
+        return mapped(lambda _: next(parts).reshape(next(places)), start)
+
+    def down(flat: Any) -> tuple[float, Any]:
+        value, slopes = value_and_grad(f)(tree_of(flat))
+        return -float(value), -_flat(slopes)
+
+    begun = _flat(start)
+    height = down(begun)[0]
+    if not np.isfinite(height):
+        raise ValueError(
+            f"ascend: the function is {-height} at the start; begin where it is finite"
+        )
+    options = {"gtol": LEVEL, "ftol": 1e-14, "maxiter": 10_000}
+    found = minimize(down, begun, jac=True, method="L-BFGS-B", options=options)
+    return tree_of(found.x if found.fun <= height else begun)
+
+
+def _flat(tree: Tree) -> Any:
+    return np.concatenate([np.ravel(leaf) for leaf in leaves(tree)]).astype(np.float64)

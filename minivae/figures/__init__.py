@@ -35,7 +35,7 @@ from minivae.figures.images import (
     rows_of_samples,
     samples,
 )
-from minivae.figures.inference import comparison
+from minivae.figures.inference import comparison, trace_and_ranks
 from minivae.figures.latent import MOST_CLASSES, latent_animation, latent_scatter
 from minivae.figures.mixtures import component_images, mixture_animation, mixture_map
 from minivae.figures.page import PALETTE, save_figure
@@ -63,4 +63,5 @@ __all__ = [
     "samples",
     "save_figure",
     "sweep",
+    "trace_and_ranks",
 ]

@@ -1,4 +1,4 @@
-"""What each method makes of one datum's posterior, drawn over the exact one."""
+"""What each method makes of one datum's posterior, and whether chains agree."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 
 from minivae.figures.page import FAINT, INK, PALETTE, Floats, dress, page, require
 
-__all__ = ["comparison"]
+__all__ = ["comparison", "trace_and_ranks"]
 
 _SHARES = (0.95, 0.5)  # of the mass that lies inside the contours
 _MOST_DRAWS = 1000
+_BINS, _MOST_ROWS = 20, 6
 
 
 def comparison(
@@ -129,3 +131,48 @@ def _draw_gaps(pane: Axes, gaps: tuple[float, float]) -> None:
     dress(pane, "log p(x) less the encoder's ELBO", "", "nats")
     pane.title.set_fontsize(11)
     pane.legend(frameon=False, fontsize=10, loc="upper center")
+
+
+def trace_and_ranks(draws: ArrayLike, names: Sequence[str] | None = None) -> Figure:
+    """Draw the chains' paths, and how their ranks among all draws are spread, a row a dimension.
+
+    Chains that draw from one distribution have each rank equally often: flat lines, within the band
+    that 95% of independent draws would keep to. A chain that is lower than the others has too many
+    low ranks, one that moves less than they too many in the middle. Vehtari, Gelman, Simpson,
+    Carpenter and Bürkner (2021).
+
+    Parameters
+    ----------
+    draws
+        Of one datum, ``(C, T, K)``, such as ``chain.draws[:, :, 0]``.
+    names
+        What to call the dimensions.
+    """
+    z = np.asarray(draws, dtype=np.float64)
+    fits = z.ndim == 3 and z.shape[1] >= _BINS and 0 < z.shape[2] <= _MOST_ROWS and len(z) > 0
+    rule = f"they must be (C, T, K), finite, with T from {_BINS} and K up to {_MOST_ROWS}"
+    fits = fits and bool(np.isfinite(z).all())
+    mend = "Of many data take one, as in chain.draws[:, :, 0]"
+    require(fits, "trace_and_ranks", f"draws of shape {z.shape}", rule, mend)
+    C, T, K = z.shape
+    names = [f"$z_{k + 1}$" for k in range(K)] if names is None else list(names)
+    require(len(names) == K, "trace_and_ranks", f"{len(names)} names", f"there are {K}", "Name all")
+    figure = page(10.0, 2.5 * K + 0.6)
+    for k, (left, right) in enumerate(figure.subplots(K, 2, squeeze=False, width_ratios=(3, 2))):
+        ranks = rankdata(z[..., k]).reshape(C, T) / (C * T)
+        edges = np.linspace(0, 1, _BINS + 1)
+        spread = 1.96 * np.sqrt((1 - 1 / _BINS) * _BINS / T)
+        right.axhspan(1 - spread, 1 + spread, color="#dfe5ec", lw=0)
+        for c in range(C):
+            colour = PALETTE[c % len(PALETTE)]
+            left.plot(z[c, :, k], color=colour, lw=0.8, alpha=0.85)
+            share = np.histogram(ranks[c], edges)[0] * _BINS / T
+            right.stairs(share, edges, baseline=None, color=colour, lw=1.4)
+        right.set_xlim(0, 1)
+        right.set_ylim(0, None)
+        left.set_xlim(0, T - 1)
+        last = k == K - 1
+        dress(left, "draws of each chain" if k == 0 else "", "draw" if last else "", names[k])
+        dress(right, "how often each rank" if k == 0 else "",
+              "rank among all draws" if last else "", "share, 1 if flat")  # fmt: skip
+    return figure

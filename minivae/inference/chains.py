@@ -221,13 +221,14 @@ def _run(
     state = _warm_up(_start(name, log_density, z), step, warmup, rng, TARGET[name])
     (C, n, K), dtype = state.z.shape, state.z.dtype
     kept = np.empty((C, draws, n, K), dtype)
-    accepted, diverged = np.zeros((C, n)), np.zeros((C, n), int)
+    accepted, diverged, still = np.zeros((C, n)), np.zeros((C, n), int), np.ones((C, n), bool)
     for t in range(draws):
         state, probability, divergent = step(state, rng)
         kept[:, t] = state.z
+        still &= (state.z == kept[:, 0]).all(axis=-1)
         accepted += probability
         diverged += divergent
-    _warn(name, kept, diverged)
+    _warn(name, draws, still, diverged)
     return Chain(kept, accepted / draws, diverged)
 
 
@@ -237,17 +238,19 @@ def _warm_up(
     """Step sizes by dual averaging, and variances from the draws of the middle of the warm-up."""
     adapt = _DualAveraging(state.scale, target)
     first, last = warmup // 4, 3 * warmup // 4
-    middle: list[Array] = []
     for t in range(warmup):
         state, probability, _ = step(state, rng)
         state = state._replace(scale=adapt.update(probability))
-        if first <= t < last:
-            middle.append(state.z)
-        if t == last - 1 and len(middle) >= 10:
-            z = np.stack(middle).astype(np.float64)
-            m = len(middle) * z.shape[1]
+        if t == first:
+            centre, m, total, squares = state.z.mean(axis=0, dtype=np.float64), 0, 0.0, 0.0
+        if first <= t < last:  # sums, so that no draw of the warm-up is kept
+            away = state.z - centre
+            m, total = m + len(away), total + away.sum(axis=0)
+            squares = squares + np.square(away).sum(axis=0)
+        if t == last - 1 and last - first >= 10:
             # a little of the unit variance, in case the draws have hardly moved
-            state = state._replace(variance=(m * z.var(axis=(0, 1)) + 5e-3) / (m + 5.0))
+            variance = squares - np.square(total) / m
+            state = state._replace(variance=(variance + 5e-3) / (m + 5.0))
             adapt = _DualAveraging(state.scale, target)
     return state._replace(scale=adapt.average) if warmup else state
 
@@ -323,8 +326,7 @@ def _value_and_slope(log_density: LogDensity) -> ValueAndSlope:
     return value_and_slope
 
 
-def _warn(name: str, draws: Array, diverged: Array) -> None:
-    still = (draws == draws[:, :1]).all(axis=(1, 3))
+def _warn(name: str, draws: int, still: Array, diverged: Array) -> None:
     if still.any():
         warnings.warn(
             f"{name}: {still.sum()} of {still.size} chains never moved; their draws say nothing",
@@ -333,7 +335,7 @@ def _warn(name: str, draws: Array, diverged: Array) -> None:
         )
     if diverged.any():
         warnings.warn(
-            f"{name}: {diverged.sum()} of {draws.shape[1] * diverged.size} trajectories diverged; "
+            f"{name}: {diverged.sum()} of {draws * diverged.size} trajectories diverged; "
             "where the density is too steep for them, the draws are missing",
             ConvergenceWarning,
             stacklevel=4,

@@ -133,7 +133,9 @@ def _cell(x: float, width: int, places: int) -> str:
     return f"{x:{width}.{places}f}" if math.isfinite(x) else f"{'-':>{width}}"
 
 
-def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Comparison:
+def compare(
+    model: Any, x: Any, q: Any = None, random_state: Any = 0, c: Any = None
+) -> Comparison:
     """Ask every method for p(z | x) of one datum.
 
     Parameters
@@ -147,6 +149,9 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
         An encoder's answer for it, such as ``DiagonalGaussian(mu, log_var)`` of shape ``(1, K)``.
     random_state
         An int, a ``RandomState``, a ``Generator`` or None.
+    c
+        The condition of a conditional model, ``(1, C)``; of a fitted ``ConditionalVAE`` its y, one
+        class or one row.
 
     Raises
     ------
@@ -157,15 +162,17 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
     if x.ndim != 2 or len(x) != 1:
         raise ShapeError(f"compare: x has shape {x.shape}; it must be one datum, (D,) or (1, D)")
     if hasattr(model, "model_"):
-        q = model.posterior(x) if q is None else q
+        given = () if c is None else (c,)
+        q = model.posterior(x, *given) if q is None else q
+        c = None if c is None else model.conditions(c, 1)
         model = model.model_
-    prior = model.prior_given(None)
+    prior, likelihood = model.prior_given(c), partial(model.log_prob_given, x, c=c)
     K = prior.moments()[0].shape[-1]
     if K not in POINTS:
         raise ShapeError(
             f"compare: z has {K} dimensions; the exact posterior needs a grid, and so 1 or 2"
         )
-    entropy, log_joint = entropy_from(random_state), partial(model.log_joint, x)
+    entropy, log_joint = entropy_from(random_state), partial(model.log_joint, x, c=c)
     densities: list[tuple[str, Any, float]] = []
     others: list[tuple[Draws, float]] = []
     if q is not None:
@@ -182,7 +189,7 @@ def compare(model: Any, x: Any, q: Any = None, random_state: Any = 0) -> Compari
     begins = prior.sample(stream(entropy, 3), CHAINS).reshape(CHAINS, 1, K).astype(np.float64)
     for method in (metropolis, hmc):
         others.append(_timed(_chained, method, log_joint, begins, stream(entropy, 4)))
-    others.append(_timed(_annealed, model, x, K, stream(entropy, 5)))
+    others.append(_timed(_annealed, prior, likelihood, K, stream(entropy, 5)))
     grid = Grid(log_joint, K, [fit.q for _, fit, _ in densities])
     answers = [grid.judge_density(*found) for found in densities]
     answers += [grid.judge_draws(*found) for found in others]
@@ -227,10 +234,10 @@ def _chained(
     return Draws(method.__name__, draws, None, float(np.min(chain.ess_bulk)), nan, nan)
 
 
-def _annealed(model: Any, x: Array, K: int, rng: np.random.Generator) -> Draws:
-    prior = model.prior_given(None)
+def _annealed(
+    prior: Any, likelihood: LogDensity, K: int, rng: np.random.Generator
+) -> Draws:
     z = prior.sample(rng, PATHS).reshape(PATHS, 1, K).astype(np.float64)
-    likelihood = partial(model.log_prob_given, x)
     found = annealed_importance_sampling(prior.log_prob, likelihood, z, random_state=rng)
     ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
     return Draws("annealing", None, None, ess, estimate, error)

@@ -6,7 +6,9 @@ number for each place of the other axes. Vehtari, Gelman, Simpson, Carpenter and
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtri
@@ -15,7 +17,27 @@ from minivae.tensor import Array
 
 __all__ = ["ess", "ess_bulk", "ess_tail", "mcse", "r_hat"]
 
+PORTION = 1 << 20  # draws at a time, so that copies of many are not made at once
 
+
+def _by_columns(statistic: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The statistic of a few data and dimensions at a time."""
+
+    @functools.wraps(statistic)
+    def whole(draws: Array) -> Array:
+        if np.ndim(draws) < 2:
+            return statistic(draws)
+        C, T, *others = np.shape(draws)
+        columns = np.reshape(draws, (C, T, -1))
+        width = max(1, PORTION // max(C * T, 1))
+        starts = range(0, columns.shape[-1], width)
+        found = [statistic(columns[..., i : i + width]) for i in starts]
+        return np.concatenate(found).reshape(others)
+
+    return whole
+
+
+@_by_columns
 def r_hat(draws: Array) -> Array:
     """The rank-normalised split R-hat, Eq. CHAIN.4: near 1 if the chains agree; 1.01 is the bar.
 
@@ -27,11 +49,13 @@ def r_hat(draws: Array) -> Array:
     return np.maximum(_plain_r_hat(_normal_ranks(halves)), _plain_r_hat(_normal_ranks(away)))
 
 
+@_by_columns
 def ess_bulk(draws: Array) -> Array:
     """The effective sample size for the centre: that of the rank-normalised draws."""
     return ess(_normal_ranks(_split(draws)))
 
 
+@_by_columns
 def ess_tail(draws: Array) -> Array:
     """The effective sample size for the tails: the lesser of those of the 5% and 95% quantiles."""
     halves = _split(draws)
@@ -42,6 +66,7 @@ def ess_tail(draws: Array) -> Array:
     return np.minimum(*sizes)
 
 
+@_by_columns
 def mcse(draws: Array) -> Array:
     """The Monte-Carlo standard error of the mean over chains and draws, Eq. CHAIN.6."""
     error: Array = draws.std(axis=(0, 1), ddof=1, dtype=np.float64) / np.sqrt(ess(_split(draws)))

@@ -7,16 +7,22 @@ estimate of p(x) (Eq. IWAE.2). How far to trust it, the effective sample size sa
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minivae.distributions import Distribution
+from minivae.errors import EffectiveSampleSizeWarning
 from minivae.objectives import effective_sample_size, importance_weighted_bound
+from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
 
 __all__ = ["Estimate", "LogDensity", "estimate_from", "importance_sampling"]
+
+PORTION = 100  # draws for each datum at a time
+HEAVY = 0.7  # the tail index from which a mean of weights is not to be trusted
 
 LogDensity = Callable[[Any], Any]
 """From z of shape ``(C, n, K)`` to log p(x, z) of shape ``(C, n)``, for n data."""
@@ -50,10 +56,47 @@ def importance_sampling(
         How many draws for each datum.
     random_state
         An int, a ``RandomState``, a ``Generator`` or None.
+
+    Warns
+    -----
+    EffectiveSampleSizeWarning
+        If few draws carry the weight, or the largest weights fall off so slowly that larger ones
+        are to be expected, as from a proposal that is narrower than the density. Vehtari, Simpson,
+        Gelman, Yao and Gabry (2024).
     """
-    z = proposal.sample(random_state, S)
+    rng, portions = stream(entropy_from(random_state)), []
     with no_grad():
-        return estimate_from(values(log_density(z)) - values(proposal.log_prob(z)))
+        for begun in range(0, S, PORTION):
+            z = proposal.sample(rng, min(PORTION, S - begun))
+            portions.append(values(log_density(z)) - values(proposal.log_prob(z)))
+    log_weights = np.concatenate(portions)
+    found = estimate_from(log_weights)
+    poor = ~(found.ess >= min(10.0, 0.5 * S)) | (_tail_index(log_weights) > HEAVY)
+    if poor.any():
+        warnings.warn(
+            f"importance_sampling: the estimates of {poor.sum()} of {poor.size} data rest on their "
+            f"largest weights (effective sample sizes from {found.ess[poor].min():.1f} of {S}) and "
+            "are likely too low; the proposal is narrower, or far wider, than the density",
+            EffectiveSampleSizeWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _tail_index(log_weights: Array) -> Array:
+    """How slowly the largest weights fall off: from 1/2 on they have no variance, from 1 no mean.
+
+    The moment estimator of Dekkers, Einmahl and de Haan (1989).
+    """
+    S = len(log_weights)
+    largest = min(S // 5, math.ceil(3 * math.sqrt(S)))
+    if largest < 20:
+        return np.zeros(log_weights.shape[1:])
+    top = np.partition(log_weights, S - largest - 1, axis=0)[S - largest - 1 :]
+    first, second = (np.mean((top[1:] - top[0]) ** power, axis=0) for power in (1, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        index: Array = first + 1.0 - 0.5 / (1.0 - np.square(first) / second)
+    return np.where(second > 0, index, 0.0)
 
 
 def estimate_from(log_weights: Array) -> Estimate:

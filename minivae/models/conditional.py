@@ -106,6 +106,10 @@ class ConditionalVAE(VAE):
             )
         return C
 
+    def conditions(self, y: Any, n: int) -> Array:
+        """What the model is given for y, ``(n, C)``: one-hot rows of classes, or y itself."""
+        return self._given(y, "conditions", n)
+
     def _given(self, y: Any, operation: str, n: int) -> Array:
         self._require_fitted(operation, "model_")
         return self._conditions(y, self.classes_, operation, n)

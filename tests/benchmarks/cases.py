@@ -105,6 +105,9 @@ def rows() -> list[Row]:
             "Bernoulli log-density and gradient", ("bernoulli",), ("torch", "jax"), (2,), 0.45, 0.30
         )
     )
+    table.append(
+        Row("gradient of log p(x, z), z (4, 1000, 2)", ("joint",), ("jax",), (2,), 1.2, 0.8)
+    )
     for name, goals in (
         ("step", {"torch": (0.70, 0.55), "compiled torch": (0.80, 0.65), "jax": (0.80, 0.65)}),
         ("small step", {"torch": (0.30, 0.20), "jax": (0.45, 0.30)}),
@@ -187,6 +190,15 @@ def bernoulli_data() -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((128, 784)).astype(np.float32) * 2, (
         rng.random((128, 784)) < 0.4
     ).astype(np.float32)
+
+
+def joint_data() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """z (4, 1000, 2), counts of 16 in (1000, 64), and a decoder 2-64-64: weights and biases."""
+    rng = np.random.default_rng(0)
+    x = rng.binomial(16, rng.random((1000, 64)))
+    layers = [rng.standard_normal(s) * s[0] ** -0.5 for s in ((2, 64), (64,), (64, 64), (64,))]
+    z = rng.standard_normal((4, 1000, 2))
+    return z.astype(np.float32), x.astype(np.float32), [a.astype(np.float32) for a in layers]
 
 
 def step_data(case: str, n: int = 6000) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:

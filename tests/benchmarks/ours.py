@@ -10,8 +10,8 @@ import numpy as np
 
 import minivae
 import minivae_kernels as kernels
-from minivae import VAE, GaussianMixture, ops
-from minivae.distributions import Bernoulli
+from minivae import VAE, GaussianMixture, LatentModel, ops, vjp
+from minivae.distributions import Bernoulli, Binomial, StandardNormal
 from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.models.mixture.data import Data
 from minivae.models.mixture.em import em_statistics, m_step
@@ -40,6 +40,7 @@ def prepare(case: str) -> Any:
         "layer": _layer,
         "function": _function,
         "bernoulli": _bernoulli,
+        "joint": _joint,
         "tape": _tape,
         "em": _iteration,
         "fit": _fit,
@@ -85,6 +86,21 @@ def _bernoulli(case: str) -> Any:
         return log_p
 
     return run, lambda: {"answer": cases.fingerprint(run().data, logits.grad)}
+
+
+def _joint(case: str) -> Any:
+    z, x, (w, b, v, c) = cases.joint_data()
+
+    def decoder(z: Any) -> Any:
+        return (ops.linear(ops.linear(z, w, b, activation="relu"), v, c),)
+
+    model = LatentModel(StandardNormal(2), decoder, Binomial(16))
+    ones = np.ones(z.shape[:2], np.float32)
+
+    def run() -> Any:
+        return vjp(lambda z: model.log_joint(x, z), z)[1](ones)[0]
+
+    return run, lambda: {"answer": cases.fingerprint(run())}
 
 
 def _tape(case: str) -> Any:

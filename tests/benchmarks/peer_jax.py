@@ -26,7 +26,8 @@ def set_threads(n: int) -> None:
 
 def prepare(case: str) -> Any:
     kind = case.split()[0]
-    return {"function": _function, "bernoulli": _bernoulli}.get(kind, _step)(case)
+    makers = {"function": _function, "bernoulli": _bernoulli, "joint": _joint}
+    return makers.get(kind, _step)(case)
 
 
 def _function(case: str) -> Any:
@@ -49,6 +50,24 @@ def _bernoulli(case: str) -> Any:
     return (
         lambda: jax.block_until_ready(run(logits, x)),
         lambda: {"answer": cases.fingerprint(*map(np.asarray, run(logits, x)))},
+    )
+
+
+def _joint(case: str) -> Any:
+    z, x, layers = cases.joint_data()
+    z, x, (w, b, v, c) = jnp.asarray(z), jnp.asarray(x), map(jnp.asarray, layers)
+
+    def log_joint(z: Any, x: Any) -> Any:
+        logits = jax.nn.relu(z @ w + b) @ v + c
+        log_p = jnp.sum(x * logits - 16 * jax.nn.softplus(logits))
+        log_p += jnp.sum(jax.scipy.special.gammaln(17.0) - jax.scipy.special.gammaln(x + 1)
+                         - jax.scipy.special.gammaln(17.0 - x))  # fmt: skip
+        return log_p - 0.5 * jnp.sum(z * z + jnp.log(2 * jnp.pi))
+
+    gradients = jax.jit(jax.vmap(jax.vmap(jax.grad(log_joint)), in_axes=(0, None)))
+    return (
+        lambda: gradients(z, x).block_until_ready(),
+        lambda: {"answer": cases.fingerprint(np.asarray(gradients(z, x)))},
     )
 
 

@@ -176,6 +176,25 @@ def beside_other_pools(rounds: int = 30) -> dict[str, float]:
     theirs = seconds("numpy", ("torch",)), seconds("numpy", ())
     slower, they = ours[0] / ours[1], theirs[0] / theirs[1]
     return {"ratio": slower / they, "ours_slower": slower, "numpy_slower": they}
+def posterior_fit(steps: int = 400) -> dict[str, float]:
+    """Seconds of ``fit_posterior`` on 1,000 digits, and what ten times its steps gain, in nats.
+
+    Both ELBOs are of the same 2,000 draws for each digit.
+    """
+    from functools import partial
+
+    from minivae import VAE, datasets
+    from minivae.inference import fit_posterior
+
+    X = datasets.load("digits").model_arrays(counts=True)[0]
+    vae = VAE(2, hidden=(64,), likelihood="binomial", n_trials=16, epochs=30, random_state=0)
+    log_joint = partial(vae.fit(X).model_.log_joint, X[:1000])
+    fit_posterior(log_joint, 1000, 2, random_state=0, steps=2)
+    start = time.perf_counter()
+    ours = fit_posterior(log_joint, 1000, 2, random_state=0, steps=steps)
+    seconds = time.perf_counter() - start
+    longer = fit_posterior(log_joint, 1000, 2, random_state=0, steps=10 * steps)
+    return {"seconds": seconds, "short": float(np.mean(longer.elbo - ours.elbo))}
 
 
 def growth(rounds: int = 5) -> list[dict[str, float | str]]:

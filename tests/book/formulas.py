@@ -393,7 +393,7 @@ def shifted(env: Env, target: Node, by: float) -> Env:
     """The values with one of them moved."""
     _, name, below, indices = target
     name = f"{name}_{below}" if below and f"{name}_{below}" in env else name
-    value = env[name]
+    value = resolved(env, name)  # of what depends on others, the value, moved by itself
     if indices and isinstance(value, list | np.ndarray):
         i = whole_number(evaluate(indices[0], env)) - 1
         value = value.copy()

@@ -8,10 +8,16 @@ from scipy.stats import norm
 
 from book.formulas import Of, check
 from book.test_formulas_early import column, linear
+from examples import posterior_over_parameters, variational_em
 from minivae import LatentModel, ops
 from minivae.distributions import Categorical, DiagonalGaussian, Gaussian, StandardNormal
 from minivae.inference import annealed_importance_sampling, chains, diagnostics
-from minivae.objectives import relaxed_sample, score_function_elbo
+from minivae.objectives import (
+    doubly_reparameterised_bound,
+    relaxed_sample,
+    score_function_elbo,
+    sticking_the_landing,
+)
 from minivae.tensor import Tensor
 
 
@@ -114,6 +120,58 @@ def test_what_draws_are_worth():
     check("CHAIN.6", bind)
 
 
+@pytest.mark.equation("CHAIN.5", evaluated=True)
+def test_the_effective_sample_size():
+    def bind(rng, trial):
+        C, T = 3, 24
+        draws = np.zeros((C, T))
+        for t in range(T):  # it forgets a little at each step
+            draws[:, t] = 0.5 * draws[:, t - 1] + rng.standard_normal(C)
+        away = draws - draws.mean(axis=1, keepdims=True)
+        W, B = draws.var(axis=1, ddof=1).mean(), draws.mean(axis=1).var(ddof=1)
+        lags = [np.mean((away[:, t:] * away[:, : T - t]).sum(axis=1)) / (T - 1) for t in range(T)]
+        rho = [1.0, *(1 - (W - lag) / ((T - 1) / T * W + B) for lag in lags[1:])]
+        kept, least = [], math.inf  # sums of two neighbours, as long as they are positive, falling
+        for k in range(T // 2):
+            pair = rho[2 * k] + rho[2 * k + 1]
+            if pair <= 0:
+                break
+            scale = min(pair, least) / pair
+            least = min(pair, least)
+            kept += [scale * rho[2 * k], scale * rho[2 * k + 1]]
+        kept[0], kept[1] = 1.0, kept[0] + kept[1] - 1.0
+        return {
+            r"\mathrm{ESS}": diagnostics.ess(draws).item(), "C": C, "T": T,
+            r"\rho": dict(enumerate(kept)), r"\infty": len(kept) - 1,
+        }  # fmt: skip
+
+    check("CHAIN.5", bind)
+
+
+@pytest.mark.equation("CHAIN.7", evaluated=True)
+def test_the_posterior_of_a_mean():
+    def bind(rng, trial):
+        x, m_0, (v_0, sigma) = rng.standard_normal(5), rng.standard_normal(), rng.uniform(0.5, 2, 2)
+        m, v = posterior_over_parameters.normal_posterior(x, m_0, v_0, sigma)
+        return {"m": m, "v": v, "m_0": m_0, "v_0": v_0, r"\sigma": sigma, "N": 5, "x": [*x]}
+
+    check("CHAIN.7", bind)
+
+
+@pytest.mark.equation("CHAIN.8", evaluated=True)
+def test_the_log_density_of_two_weights():
+    def bind(rng, trial):
+        x, w, v_0 = rng.standard_normal((5, 2)), rng.standard_normal(2), rng.uniform(0.5, 4)
+        y = rng.choice([-1.0, 1.0], 5)
+        found = posterior_over_parameters.log_joint(w[None, None], x, y, v_0).item()
+        return {
+            "p(w,y|x)": lambda w, y, x: math.exp(found), "w": column(w), "v_0": v_0, "N": 5,
+            "x": [column(row) for row in x], "y": [*y],
+        }  # fmt: skip
+
+    check("CHAIN.8", bind)
+
+
 @pytest.mark.equation("AIS.1", evaluated=True)
 def test_the_weight_of_a_path():
     def bind(rng, trial):
@@ -159,6 +217,44 @@ def test_the_score_function_gradient_of_the_elbo():
     check("GRAD.2", bind)
 
 
+def along_the_path(surrogate, S):
+    """A binding of a pathwise gradient: z and w follow q's mean phi, and z when it is moved."""
+
+    def bind(rng, trial):
+        x, mean = rng.standard_normal(2)
+        eps = rng.standard_normal((S, 1, 1))
+        mu = Tensor(np.array([[mean]]), requires_grad=True)
+        model = LatentModel(StandardNormal(1), lambda z: (ops.sin(z),), Gaussian(0.7))
+        q = DiagonalGaussian(mu, np.zeros((1, 1)))
+        ops.sum(surrogate(model, q, np.array([[x]]), eps)).backward()
+
+        def joint(x, z):
+            return norm.pdf(z) * norm.pdf(x, math.sin(z), 0.7)
+
+        def weights(z, phi):
+            return [joint(x, each) / norm.pdf(each, phi) for each in z]
+
+        w = weights(mean + eps.ravel(), mean)
+        return {
+            "g": mu.grad.item(), "S": S, "x": x, r"\phi": mean, "p(x,z)": joint,
+            "z": Of(lambda phi: [phi + each for each in eps.ravel()]), "w": Of(weights),
+            "v": [each / sum(w) for each in w],
+            "q(z|x)": Of(lambda phi: lambda z, x: norm.pdf(z, phi)),
+        }  # fmt: skip
+
+    return bind
+
+
+@pytest.mark.equation("GRAD.3", evaluated=True)
+def test_the_gradient_that_sticks_the_landing():
+    check("GRAD.3", along_the_path(sticking_the_landing, 3))
+
+
+@pytest.mark.equation("GRAD.4", evaluated=True)
+def test_the_doubly_reparameterised_gradient():
+    check("GRAD.4", along_the_path(doubly_reparameterised_bound, 3))
+
+
 @pytest.mark.equation("GRAD.5", evaluated=True)
 def test_a_soft_class():
     def bind(rng, trial):
@@ -171,6 +267,62 @@ def test_a_soft_class():
         }  # fmt: skip
 
     check("GRAD.5", bind)
+
+
+@pytest.mark.equation("VI.2", evaluated=True)
+def test_the_best_factor_of_a_mean_field():
+    def bind(rng, trial):
+        P, x = np.array([[1.5, 0.7], [0.7, 1.2]]), rng.standard_normal()
+        mu, z = rng.standard_normal((2, 2))
+
+        def log_joint(z):  # of two latents that hang together, and x
+            return -0.5 * (z @ P @ z) + x * z[0] - 0.5 * x**2
+
+        # one round of the updates of `cavi`: each factor, given the mean of the other
+        means = [(x - P[0, 1] * mu[1]) / P[0, 0], -P[1, 0] * mu[0] / P[1, 1]]
+        factors = [norm(m, P[k, k] ** -0.5).pdf for k, m in enumerate(means)]
+        nodes, weight = np.polynomial.hermite_e.hermegauss(5)
+
+        def others(j, z):
+            other = 2 - j  # counted from 0
+            at = [[*z] for _ in nodes]
+            for place, e in zip(at, nodes, strict=True):
+                place[other] = mu[other] + P[other, other] ** -0.5 * e
+            cases = [({"z": place}, w) for place, w in zip(at, weight / weight.sum(), strict=True)]
+            return cases
+
+        def constant(j):  # what is left at another place
+            place = [0.3, -0.8]
+            mean = sum(w * log_joint(np.array(case["z"])) for case, w in others(j, place))
+            return math.log(factors[int(j) - 1](place[int(j) - 1])) - mean
+
+        return {
+            "q": factors, "z": [*z], "x": x, "c": Of(constant), "ranges": {"j": 2},
+            "p(x,z)": lambda x, z: math.exp(log_joint(np.array(z))),
+            r"\mathbb{E}_-j": Of(others),
+        }  # fmt: skip
+
+    check("VI.2", bind)
+
+
+@pytest.mark.equation("VI.4", evaluated=True)
+def test_the_bound_of_variational_em():
+    def bind(rng, trial):
+        x, sigma, w = variational_em.x, variational_em.sigma, rng.uniform(0.3, 1.5)
+        m, log_var = rng.standard_normal((2, 4))
+        v = sigma**2 / (w**2 + sigma**2)  # of the posterior, whose mean is w x v / sigma^2
+
+        def kl(q, p):
+            return 0.5 * (math.log(p[1] / q[1]) + (q[1] + (q[0] - p[0]) ** 2) / p[1] - 1)
+
+        return {
+            r"\mathcal{F}": lambda q, theta: variational_em.bound((m, log_var), w).item(),
+            "q": [*zip(m, np.exp(log_var), strict=True)], r"\theta": w, "N": 4, "x": [*x], "z": 0.0,
+            "p(x)": lambda x: norm.pdf(x, 0, math.hypot(w, sigma)), r"\mathrm{KL}(q||p)": kl,
+            "p(z|x)": lambda z, x: (w * x * v / sigma**2, v),
+        }  # fmt: skip
+
+    check("VI.4", bind)
 
 
 @pytest.mark.equation("VI.3", evaluated=True)

@@ -1,6 +1,7 @@
 """Metropolis and HMC against exact answers, and twins with a mistake that must be seen."""
 
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import stats
 
 from minivae import ops, vjp
 from minivae.errors import ConvergenceWarning, ShapeError
-from minivae.inference import chains, hmc, metropolis
+from minivae.inference import chains, diagnostics, hmc, metropolis
 
 # Two data, each with a Gaussian posterior in two dimensions
 MEANS = np.array([[1.0, -2.0], [0.0, 3.0]])
@@ -94,6 +95,15 @@ def twin(monkeypatch, mistake):
             return leapfrog(against, state._replace(slope=-state.slope), p, size, steps)
 
         monkeypatch.setattr(chains, "leapfrog", uphill)
+    elif mistake == "an integrator that does not keep volume":
+        leapfrog = chains.leapfrog
+
+        def damped(value_and_slope, state, p, size, steps):
+            there, p = leapfrog(value_and_slope, state, p, size, steps)
+            height, slope = value_and_slope(0.8 * there.z)
+            return there._replace(z=0.8 * there.z, height=height, slope=slope), p
+
+        monkeypatch.setattr(chains, "leapfrog", damped)
     else:  # a step that depends on where it begins is not undone by the step back
         leapfrog = chains.leapfrog
 
@@ -110,6 +120,7 @@ def twin(monkeypatch, mistake):
         "acceptance without the kinetic energy",
         "the momentum moves the wrong way",
         "a step that is not reversible",
+        "an integrator that does not keep volume",
     ],
 )
 @pytest.mark.filterwarnings("ignore::minivae.errors.ConvergenceWarning")
@@ -118,6 +129,101 @@ def test_a_twin_with_a_mistake_is_seen(monkeypatch, mistake):
     chain = hmc(log_density, starts(), draws=150, warmup=60, random_state=0)
     scores = np.abs(z_scores(chain))
     assert np.nanmax(scores) > 8 or np.nanmax(chain.r_hat) > 1.1
+
+
+def accept_the_lower(here, there, log_ratio, rng):
+    return ACCEPT(here, there, -log_ratio, rng)
+
+
+def accept_always(here, there, log_ratio, rng):
+    return ACCEPT(here, there, np.zeros_like(log_ratio), rng)
+
+
+def accept_twice_as_readily(here, there, log_ratio, rng):
+    return ACCEPT(here, there, 0.5 * log_ratio, rng)
+
+
+ACCEPT = chains._accept
+
+
+def stretched(state, z, value):
+    """A proposal by a factor, z' = z exp(s e), which is not symmetric."""
+    factor = np.exp(np.clip(z - state.z, -2.0, 2.0))
+    height, slope = value(state.z * factor)
+    return state._replace(z=state.z * factor, height=height, slope=slope)
+
+
+def seen(chain):
+    return np.nanmax(np.abs(z_scores(chain))) > 8 or np.nanmax(chain.r_hat) > 1.1
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        ("_accept", accept_the_lower),
+        ("_accept", accept_always),
+        ("_accept", accept_twice_as_readily),
+        ("_moved", stretched),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_twin_of_metropolis_with_a_mistake_is_seen(monkeypatch, place, wrong):
+    monkeypatch.setattr(chains, place, wrong)
+    assert seen(metropolis(log_density, starts(), draws=600, warmup=120, random_state=0))
+
+
+def test_the_accepted_moves_alone_are_not_draws(monkeypatch):
+    monkeypatch.setitem(chains.TARGET, "metropolis", 0.15)  # by long steps
+    chain = metropolis(log_density, starts(), draws=2000, warmup=120, random_state=0)
+    assert not seen(chain)
+    moved = (np.diff(chain.draws[:, :, 0], axis=1) != 0).any(axis=-1)
+    alone = np.concatenate([row[1:][m] for row, m in zip(chain.draws[:, :, 0], moved, strict=True)])
+    variance = alone.var(axis=0)
+    assert (variance > 1.15 * np.diag(COVARIANCES[0])).all()  # they are too wide
+
+
+def test_a_factor_for_a_step_needs_its_jacobian():
+    # on a gamma density the same proposal with the Jacobian draws rightly, without it wrongly
+    def gamma(z):  # shape 3, mean 3
+        return ops.sum(2.0 * ops.log(ops.abs(z)) - ops.abs(z), -1)
+
+    def mean(moved):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chains, "_moved", moved)
+            z = np.full((16, 1, 1), 3.0)
+            chain = metropolis(gamma, z, draws=600, warmup=120, random_state=0)
+        return (chain.mean - 3.0).item() / chain.mcse.item()
+
+    assert mean(stretched) < -8
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::minivae.errors.ConvergenceWarning")
+@pytest.mark.parametrize("sampler", [hmc, metropolis])
+def test_memory_grows_by_the_draws_kept_alone(sampler):
+    def peak(draws, warmup):
+        tracemalloc.start()
+        sampler(lambda z: -0.5 * ops.sum(z * z, -1), np.zeros((8, 50, 2)), draws, warmup, 0)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(4, 10)
+    one = 8 * 50 * 2 * 8  # a draw of all chains, in bytes
+    few = peak(4, 10)
+    assert peak(204, 10) - few < 1.15 * 200 * one
+    assert peak(4, 90) - few < 10 * one  # the warm-up is not kept
+
+
+def test_diagnostics_take_some_columns_at_a_time(monkeypatch):
+    draws = np.random.default_rng(0).normal(size=(4, 50, 3, 5)).cumsum(axis=1)
+    names = ("r_hat", "ess_bulk", "ess_tail", "mcse")
+    whole = [getattr(diagnostics, name)(draws) for name in names]
+    monkeypatch.setattr(diagnostics, "PORTION", 4 * 50 * 2)
+    for name, value in zip(names, whole, strict=True):
+        np.testing.assert_allclose(getattr(diagnostics, name)(draws), value, rtol=1e-12)
 
 
 # The leapfrog -------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """All methods on one datum: against closed forms, on two peaks, and what is refused."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,42 @@ def test_the_picture_has_a_pane_for_each_answer_and_the_gaps(linear, hills):
     assert heights == [0.25, 1.5]
     with pytest.raises(ShapeError, match=r"posterior of shape \(3,\) for axes of lengths \(4,\)"):
         figures.comparison([np.arange(4)], np.ones(3), [("q", np.ones(3))])
+
+
+def test_a_condition_is_given_to_prior_and_decoder(monkeypatch):
+    for name, few in (("DRAWS", 40), ("PATHS", 10), ("WEIGHED", 200)):
+        monkeypatch.setattr(sys.modules["minivae.inference.compare"], name, few)
+    c = np.array([[0.5, -1.0, 0.25]])
+
+    def prior(c):
+        return DiagonalGaussian(c[:, :1], np.zeros((1, 1)))
+
+    def decoder(z, c):
+        return (z * c[:, 1:2] + 0.0 * z,)
+
+    model = LatentModel(prior, decoder, Gaussian(0.7))
+    found = inference.compare(model, np.array([1.0]), c=c)
+    # x = -z + noise with z ~ N(0.5, 1)
+    variance = 1.0 + 0.7**2
+    exact = -0.5 * (np.log(2 * np.pi * variance) + (1.0 + 0.5) ** 2 / variance)
+    assert found.log_p == pytest.approx(exact, abs=1e-8)
+    assert found["diagonal"].kl < 1e-3
+
+
+def test_traces_and_ranks_of_chains():
+    draws = np.random.default_rng(0).normal(size=(3, 40, 2))
+    draws[2, :, 1] += 10.0  # one chain elsewhere has all the high ranks
+    figure = figures.trace_and_ranks(draws, ["a", "b"])
+    assert len(figure.axes) == 4
+    assert [len(pane.lines) for pane in figure.axes[::2]] == [3, 3]
+    shares = [patch.get_data().values for patch in figure.axes[3].patches[1:]]
+    np.testing.assert_allclose([share.mean() for share in shares], 1.0)
+    assert shares[2][: 13].sum() == 0
+    for wrong in (draws[0], draws[:, :5], draws * np.nan):
+        with pytest.raises(ShapeError, match="trace_and_ranks: got draws of shape"):
+            figures.trace_and_ranks(wrong)
+    with pytest.raises(ShapeError, match="got 1 names; there are 2"):
+        figures.trace_and_ranks(draws, ["a"])
 
 
 def test_what_has_no_grid_is_refused():

@@ -1,20 +1,26 @@
 """Each datum's own q, coordinate ascent, annealing and importance sampling, on solvable models."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from minivae import LatentModel, ops
+from minivae.alternate import ascend
 from minivae.distributions import DiagonalGaussian, FullGaussian, Gaussian, StandardNormal
-from minivae.errors import ShapeError
+from minivae.errors import EffectiveSampleSizeWarning, ShapeError
 from minivae.inference import (
     annealed_importance_sampling,
     cavi,
     estimate_from,
     fit_posterior,
     importance_sampling,
+    variational_em,
 )
+from minivae.inference.variational import measured
+from minivae.randomness import stream
+from minivae.tensor import Tensor
 
 W, SIGMA, N = np.array([[1.5, -0.7, 0.4], [0.3, 1.1, -0.8]]), 0.4, 6
 MODEL = LatentModel(StandardNormal(2), lambda z: (ops.matmul(z, W),), Gaussian(SIGMA))
@@ -48,7 +54,7 @@ def test_the_best_q_of_a_family_is_the_known_one(family, gap):
     # how far it is from the posterior, against the least that the family allows
     posterior = FullGaussian(MEANS, np.broadcast_to(np.linalg.cholesky(COVARIANCE), (N, 2, 2)))
     distance = fit.q.kl_to(posterior)
-    np.testing.assert_allclose(distance, gap, atol=3e-4)
+    np.testing.assert_allclose(distance, gap, atol=1e-3)
     assert (distance > gap - 1e-12).all()
     assert (np.abs(LOG_P - gap - fit.elbo) < 4.5 * fit.standard_error + 1e-4).all()
 
@@ -57,7 +63,7 @@ def test_the_best_q_of_a_family_is_the_known_one(family, gap):
 def test_a_flow_comes_nearer_than_its_base():
     fit = fit_posterior(log_joint, N, 2, "flow", random_state=0, steps=300)
     assert (LOG_P - fit.elbo < 0.1 * GAP + 4.5 * fit.standard_error).all()
-    with pytest.raises(ValueError, match="latent_dim=1 must be at least 2"):
+    with pytest.raises(ValueError, match="latent_dim=1 must be a whole number from 2"):
         fit_posterior(lambda z: log_joint(z), N, 1, "flow")
 
 
@@ -66,12 +72,102 @@ def test_a_start_is_where_it_begins_and_nonsense_is_refused():
     near = DiagonalGaussian(q.mu, np.full((N, 2), math.log(0.1)))
     fit = fit_posterior(log_joint, N, 2, start=near, random_state=0, steps=1, learning_rate=1e-9)
     np.testing.assert_allclose(fit.q.mu, MEANS, atol=1e-6)
+    with pytest.raises(TypeError, match="start is a FullGaussian; it must be a DiagonalGaussian"):
+        fit_posterior(log_joint, N, 2, start=q)
     with pytest.raises(ValueError, match="family='round' is unknown"):
         fit_posterior(log_joint, N, 2, "round")
     with pytest.raises(ShapeError, match=r"start has shape \(6, 2\); it must be \(6, 3\)"):
         fit_posterior(log_joint, N, 3, start=near)
     with pytest.raises(ValueError, match="at the start the ELBO of datum 0 is"):
         fit_posterior(lambda z: ops.sum(z, -1) * np.nan, N, 2)
+
+
+def test_an_encoders_answer_is_refined_and_never_lost():
+    best = DiagonalGaussian(MEANS, -np.log(np.broadcast_to(np.diag(PRECISION), (N, 2))))
+    free = fit_posterior(log_joint, N, 2, random_state=0)
+    bad = DiagonalGaussian(MEANS + np.array([1.0, -1.5]), np.full((N, 2), -1.0))
+    refined = fit_posterior(log_joint, N, 2, start=bad, random_state=0)
+    np.testing.assert_allclose(refined.elbo, free.elbo, atol=1e-3)  # of the same draws
+    # a search that goes astray ends far below where it began
+    for start in (best, bad):
+        for family in ("diagonal", "full", "flow"):
+            held = fit_posterior(log_joint, N, 2, family, start, 0, steps=2, learning_rate=3.0)
+            unmoved = measured(log_joint, start, stream(0, 1), N, 2)
+            assert (held.elbo >= unmoved.elbo - 1e-12).all()
+            again = measured(log_joint, held.q, stream(0, 1), N, 2)
+            np.testing.assert_allclose(again.elbo, held.elbo, rtol=1e-10)
+    lost = fit_posterior(log_joint, N, 2, start=best, random_state=0, steps=2, learning_rate=3.0)
+    np.testing.assert_array_equal(lost.q.mu, best.mu)
+
+
+def test_a_fit_is_in_the_densitys_precision_and_leaves_the_models_gradients_alone():
+    w = Tensor(W.astype(np.float32), requires_grad=True)
+    model = LatentModel(StandardNormal(2), lambda z: (ops.matmul(z, w),), Gaussian(SIGMA))
+    x = X.astype(np.float32)
+    fit = fit_posterior(lambda z: model.log_joint(x, z), N, 2, random_state=0, steps=100)
+    assert fit.q.mu.dtype == np.float32
+    assert fit.elbo.dtype == np.float64
+    assert w.grad is None
+    double = fit_posterior(log_joint, N, 2, random_state=0, steps=100)
+    assert double.q.mu.dtype == np.float64
+    np.testing.assert_allclose(fit.elbo, double.elbo, atol=1e-3)
+
+
+# Variational EM: PPCA of one latent, whose expectations two noises of 1 and -1 make exact
+
+EM_X = np.random.default_rng(4).normal(size=(12, 3)) * [2.0, 1.0, 0.9] @ np.linalg.qr(
+    np.random.default_rng(5).normal(size=(3, 3))
+)[0]
+EM_X -= EM_X.mean(axis=0)
+EM_START = (
+    {"mu": np.zeros((12, 1)), "log_var": np.zeros((12, 1))},
+    {"w": np.full((1, 3), 0.3), "log_sigma": np.zeros(1)},
+)
+
+
+def free_energy(q, theta):
+    """The sum over data of the ELBO, Eq. VI.4."""
+    own = DiagonalGaussian(q["mu"], q["log_var"])
+    z = own.rsample(np.array([1.0, -1.0]).reshape(2, 1, 1) * np.ones((12, 1)))
+    away = ops.square(EM_X - z * theta["w"]) / ops.exp(2.0 * theta["log_sigma"])
+    log_p = -0.5 * (away + math.log(2 * math.pi)) - theta["log_sigma"]
+    return ops.sum(ops.mean(ops.sum(log_p, -1), 0) - own.kl_to(StandardNormal(1), z))
+
+
+@pytest.mark.equation("VI.4")
+def test_every_half_step_of_variational_em_raises_the_bound():
+    q, theta = EM_START
+    heights = [free_energy(q, theta)]
+    for _ in range(4):
+        better, new = variational_em(free_energy, q, theta, 0.0, 1).theta
+        heights += [free_energy(better, theta), free_energy(better, new)]
+        # the E-step alone is at the top: the posterior of the linear model
+        precision = 1.0 + (theta["w"] ** 2).sum() / np.exp(2 * theta["log_sigma"])
+        np.testing.assert_allclose(better["log_var"], -np.log(precision).item(), atol=1e-5)
+        q, theta = better, new
+    assert (np.diff(heights) > 0).all()
+
+
+@pytest.mark.equation("VI.4")
+def test_variational_em_and_joint_ascent_reach_the_optimum_of_ppca():
+    trace = variational_em(free_energy, *EM_START, tol=1e-9, max_iter=200)
+    at_once = ascend(lambda both: free_energy(*both), EM_START)
+    values = np.sort(np.linalg.eigvalsh(EM_X.T @ EM_X / 12))
+    log_p = -6 * (3 * np.log(2 * np.pi) + np.log(values[2]) + 2 * np.log(values[:2].mean()) + 3)
+    assert trace.converged
+    assert (np.diff(trace.bounds) > 0).all()
+    assert trace.bound == pytest.approx(log_p, abs=1e-6)
+    assert free_energy(*at_once) == pytest.approx(log_p, abs=1e-8)
+    np.testing.assert_allclose(trace.theta[1]["w"], at_once[1]["w"], atol=1e-3)
+
+
+def test_an_ascent_refuses_what_is_not_finite_and_never_goes_down():
+    with pytest.raises(ValueError, match="ascend: the function is nan at the start"):
+        ascend(lambda x: ops.sum(ops.log(x)), np.array([-1.0]))
+    top = ascend(lambda x: -sum(ops.sum(ops.square(part)) for part in x),
+                 [np.zeros(2), np.zeros((1, 3))])  # fmt: skip
+    assert [part.shape for part in top] == [(2,), (1, 3)]
+    assert all((part == 0).all() for part in top)
 
 
 def bivariate(r, flipped=False):
@@ -221,6 +317,7 @@ def test_temperatures_must_rise_from_0_to_1():
 
 
 @pytest.mark.equation("IWAE.2")
+@pytest.mark.filterwarnings("ignore::minivae.errors.EffectiveSampleSizeWarning")
 def test_importance_sampling_and_its_error():
     exact = FullGaussian(MEANS, np.broadcast_to(np.linalg.cholesky(COVARIANCE), (N, 2, 2)))
     found = importance_sampling(log_joint, exact, 10, random_state=0)
@@ -234,3 +331,32 @@ def test_importance_sampling_and_its_error():
     spread = np.std([r.estimate for r in repeated], axis=0, ddof=1)
     stated = np.mean([r.standard_error for r in repeated], axis=0)
     np.testing.assert_allclose(stated, spread, rtol=0.4)
+
+
+def test_a_proposal_that_is_too_narrow_is_told():
+    def density(z):  # of 20 data, each N(0, I)
+        return StandardNormal(2).log_prob(z)
+
+    def sampled(sd, S):
+        proposal = DiagonalGaussian(np.zeros((20, 2)), np.full((20, 2), 2 * math.log(sd)))
+        return importance_sampling(density, proposal, S, 0)
+
+    with pytest.warns(EffectiveSampleSizeWarning, match=r"sizes from .* of 2000.*narrower"):
+        sampled(0.3, 2000)
+    for wide in (0.9, 1.5, 4.0):  # errors are raised by warnings here
+        sampled(wide, 2000)
+
+
+@pytest.mark.filterwarnings("ignore::minivae.errors.EffectiveSampleSizeWarning")
+def test_the_memory_of_importance_sampling_is_that_of_its_weights():
+    def peak(S):
+        tracemalloc.start()
+        wide = DiagonalGaussian(MEANS, np.zeros((N, 2)))
+        importance_sampling(lambda z: log_joint(z), wide, S, 0)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(100)
+    grown = peak(4000) - peak(1000)
+    assert grown < 6 * 3000 * N * 8  # several copies of one weight a draw, and no z

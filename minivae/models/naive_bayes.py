@@ -99,7 +99,14 @@ class NaiveBayes(Estimator, _State):
             raise ValueError(f"{operation}: y[{i}] = {given[i]} is not one of the classes {known}")
         weight = _weights(sample_weight, operation, len(X))
         r = weight[:, None] * np.eye(len(known))[place]  # responsibilities that are known
-        state = self._with(X, r, weight, None if first else vars(self))
+        with np.errstate(all="ignore"):  # what is not finite then is refused here
+            state = self._with(X, r, weight, None if first else vars(self))
+        for name, value in state.items():
+            if not name.startswith("_") and not (np.asarray(value) < np.inf).all():
+                raise ValueError(
+                    f"{operation}: {name} is not finite: the data, the weights or a "
+                    "hyper-parameter are too large for float64; divide them by their scale"
+                )
         vars(self).update(state, classes_=known, n_features_in_=X.shape[1])
         if first:
             self._take_columns(names)
@@ -121,15 +128,27 @@ class NaiveBayes(Estimator, _State):
         self._require_fitted(operation, "classes_")
         self._check_columns(X, operation)
         X = check_data(X, operation, dtype=np.float64, n_features=self.n_features_in_)
-        return self._log_joint(X, operation)
+        with np.errstate(all="ignore"):
+            return self._log_joint(X, operation)
+
+    def _possible(self, X: Any, operation: str) -> Array:
+        """log p(x, y), where x has a density under some class."""
+        joint = self._joint(X, operation)
+        some = np.isfinite(joint).any(axis=1)
+        if not some.all():
+            raise ValueError(
+                f"{operation}: X[{int(np.argmin(some))}] has the density 0 under every class: it "
+                "is too far from the data of fit, or alpha=0 makes it impossible"
+            )
+        return joint
 
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
-        return np.asarray(ops.log_softmax(self._joint(X, "predict_log_proba"), 1))
+        return np.asarray(ops.log_softmax(self._possible(X, "predict_log_proba"), 1))
 
     def predict_proba(self, X: Any) -> Array:
         """p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
-        return np.asarray(ops.softmax(self._joint(X, "predict_proba"), 1))
+        return np.asarray(ops.softmax(self._possible(X, "predict_proba"), 1))
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``; the first, if there are several."""
@@ -372,8 +391,14 @@ def _weights(sample_weight: Any, operation: str, n: int) -> Array:
             f"{operation}: sample_weight, of shape {weight.shape}, must be ({n},) finite numbers "
             "from 0"
         )
-    if weight.sum() == 0:
+    if not weight.any():
         raise ValueError(f"{operation}: all sample weights are zero; some datum must count")
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"{operation}: sample_weight adds up to infinity; divide the weights by their largest"
+        )
     return weight
 
 
@@ -382,7 +407,7 @@ def _prior(given: Any, name: str, counts: Array) -> Array:
     if given is None:
         return np.asarray(counts / counts.sum())
     prior = as_float64(given, name)
-    if prior.shape != counts.shape or (prior < 0).any() or abs(prior.sum() - 1) > 1e-8:
+    if prior.shape != counts.shape or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-8:
         raise ValueError(
             f"fit: {name}={given!r} must be {len(counts)} numbers from 0, one a class, of sum 1"
         )

@@ -254,6 +254,22 @@ def test_classes_may_be_objects():
         GaussianNB().fit(X[:2], np.array(["a", 1], object))
 
 
+def test_naive_bayes_returns_no_nan():
+    data = X + np.random.default_rng(2).normal(size=X.shape)
+    for fit, why in (
+        (lambda: GaussianNB().fit(data * 1e200, y), r"fit: \w+ is not finite"),
+        (lambda: GaussianNB().fit(data, y, np.full(40, 1e308)), "adds up to infinity"),
+        (lambda: GaussianNB(priors=[np.nan, 1.0]).fit(data, y), "2 numbers from 0"),
+        (lambda: GaussianNB().fit(data, y).predict_proba([[1e160] * 3]), r"X\[0\] has the dens"),
+        (lambda: BernoulliNB(alpha=1e308).fit(X, y).predict_proba(X), "has the density 0"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            fit()
+    with np.errstate(all="raise"):
+        p = GaussianNB().fit(data, y, np.full(40, 1e-310)).predict_proba(data * 100)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0)
+
+
 def test_a_score_needs_a_class_for_each_datum():
     model = GaussianNB().fit(X + RNG.normal(size=X.shape), y)
     with pytest.raises(ShapeError, match=r"score: y has shape \(40, 1\)"):
@@ -302,7 +318,7 @@ def test_names_that_are_none_are_refused(names, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"latent_dim": 10**12}, "latent_dim=1000000000000 .* need more weights than"),
+        ({"latent_dim": 10**12}, "latent_dim=1000000000000, .* need more weights than"),
         ({"hidden": [10**9, 10**9]}, "need more weights than"),
         ({"hidden": [2, 10**10]}, "need more weights than"),
         ({"likelihood": "categorical", "n_classes": 10**9}, "need more weights than"),

@@ -29,9 +29,9 @@ def read_pages():
 
 def sections(text):
     """The text of each section by its heading's anchor, fences and all."""
-    blank = prose(text).splitlines()
+    blank = prose(text).split("\n")
     found, anchor = {}, ""
-    for line, written in zip(blank, text.splitlines(), strict=True):
+    for line, written in zip(blank, text.splitlines(), strict=False):
         if line.startswith("## "):
             anchor = slug(line[3:])
         found[anchor] = found.get(anchor, "") + written + "\n"

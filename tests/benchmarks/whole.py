@@ -176,6 +176,8 @@ def beside_other_pools(rounds: int = 30) -> dict[str, float]:
     theirs = seconds("numpy", ("torch",)), seconds("numpy", ())
     slower, they = ours[0] / ours[1], theirs[0] / theirs[1]
     return {"ratio": slower / they, "ours_slower": slower, "numpy_slower": they}
+
+
 def posterior_fit(steps: int = 400) -> dict[str, float]:
     """Seconds of ``fit_posterior`` on 1,000 digits, and what ten times its steps gain, in nats.
 

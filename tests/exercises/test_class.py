@@ -105,4 +105,4 @@ def test_exercises_of_ones_own(tmp_path, minivae, monkeypatch):  # noqa: F811
     status, out, _ = minivae("exercise", "check", "07_mine.py")
     assert status == 0
     assert out.startswith("PASS  07  My VJP of multiply")
-    assert len(catalogue()) == 30
+    assert len(catalogue()) >= 30

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from minivae.models.bayes_net import BayesNet, Node
     from minivae.models.categorical_vae import CategoricalVAE
     from minivae.models.conditional import ConditionalVAE
-    from minivae.models.mixture import BernoulliMixture, GaussianMixture
+    from minivae.models.mixture import (
+        BayesianGaussianMixture,
+        BernoulliMixture,
+        GaussianMixture,
+    )
     from minivae.models.naive_bayes import BernoulliNB, GaussianNB
     from minivae.models.predictors import NeuralClassifier, NeuralRegressor
     from minivae.models.recipes import recipe
@@ -51,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "BayesNet",
+    "BayesianGaussianMixture",
     "BernoulliMixture",
     "BernoulliNB",
     "CategoricalVAE",
@@ -98,7 +103,7 @@ _HOMES = {
     "minivae.models.bayes_net": ("BayesNet", "Node"),
     "minivae.models.categorical_vae": ("CategoricalVAE",),
     "minivae.models.conditional": ("ConditionalVAE",),
-    "minivae.models.mixture": ("BernoulliMixture", "GaussianMixture"),
+    "minivae.models.mixture": ("BayesianGaussianMixture", "BernoulliMixture", "GaussianMixture"),
     "minivae.models.naive_bayes": ("BernoulliNB", "GaussianNB"),
     "minivae.models.predictors": ("NeuralClassifier", "NeuralRegressor"),
     "minivae.models.recipes": ("recipe",),

@@ -12,7 +12,7 @@ where the family of q holds the posterior. Neal and Hinton (1998).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from minivae.transforms import value_and_grad
 from minivae.trees import Tree, leaves, mapped
 
-__all__ = ["Report", "Trace", "alternate", "ascend", "variational_em"]
+__all__ = ["Report", "Trace", "alternate", "ascend", "race", "variational_em"]
 
 LEVEL = 1e-7  # the slope at which an ascent ends
 
@@ -112,6 +112,64 @@ def alternate(
         if n_iter:
             bounds.append(value)
     return Trace(theta, bounds, value, bound_before, converged, n_iter, error)
+
+
+def race(
+    starts: Sequence[Theta],
+    climb: Callable[[int, Trace[Theta], int], Trace[Theta]],
+    max_iter: int,
+    *,
+    bound_before: float = -math.inf,
+    first: int = 8,
+) -> tuple[int, Trace[Theta]]:
+    """Ascend from several starts at once, and give up those that have no prospect of being best.
+
+    The looks are after ``first`` iterations, twice as many, and so on. A start is given up if its
+    rises are falling, and one like its last in all iterations that are left would not bring it to
+    the bound that another has already. A start that wins has gone the way that it would have gone
+    alone.
+
+    Parameters
+    ----------
+    starts
+        The parameters to begin with.
+    climb
+        From the number of a start, where its ascent is, and how many iterations it may have more,
+        to where it then is: :func:`alternate`, handed the parameters and ``bound_before``.
+    max_iter, bound_before
+        As for :func:`alternate`.
+    first
+        How many iterations there are before the first look.
+
+    Returns
+    -------
+    The number of the best start, and its ascent.
+    """
+    begin = Trace(starts[0], [], math.nan, bound_before, False, 0, None)
+    live = {i: begin._replace(theta=theta) for i, theta in enumerate(starts)}
+    look = first if len(starts) > 1 else max_iter
+    while True:
+        until = min(look, max_iter)
+        for i, so_far in live.items():
+            if not (so_far.converged or so_far.error or so_far.n_iter == max_iter > 0):
+                more = climb(i, so_far, until - so_far.n_iter)
+                bounds, n_iter = so_far.bounds + more.bounds, so_far.n_iter + more.n_iter
+                live[i] = more._replace(bounds=bounds, n_iter=n_iter)
+        best = max(live, key=lambda i: live[i].bound)
+        if until == max_iter:
+            return best, live[best]
+        goal = live[best].bound
+        live = {i: t for i, t in live.items() if i == best or _may_reach(goal, t, max_iter)}
+        look = 2 * look if len(live) > 1 else max_iter
+
+
+def _may_reach(goal: float, trace: Trace[Theta], max_iter: int) -> bool:
+    """Whether an ascent that is below a bound may still be above it in the end."""
+    if trace.converged or trace.error:
+        return trace.bound > goal
+    rise = trace.bound - trace.bound_before
+    gathers = len(trace.bounds) > 2 and rise > trace.bounds[-2] - trace.bounds[-3]
+    return gathers or trace.bound + rise * (max_iter - trace.n_iter) > goal
 
 
 def variational_em(

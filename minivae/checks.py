@@ -84,7 +84,13 @@ def as_float64(values: Any, name: str) -> Array:
 
 
 def check_data(
-    X: Any, operation: str, *, dtype: Any, n_features: int | None = None, name: str = "X"
+    X: Any,
+    operation: str,
+    *,
+    dtype: Any,
+    n_features: int | None = None,
+    name: str = "X",
+    missing: str | None = None,
 ) -> Array:
     """Data as a contiguous array of shape ``(N, D)``, or a word about what is wrong with them.
 
@@ -98,6 +104,9 @@ def check_data(
         float32 or float64, of the result.
     n_features
         D, if it is known already.
+    missing
+        ``"marginalise"`` where NaN stands for a missing value, ``"refuse"`` where it might, None
+        where it cannot.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def check_data(
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f":
-        _check_finite(array, numbers, operation, name)
+        _check_finite(array, numbers, operation, name, missing)
     return numbers
 
 
@@ -220,12 +229,14 @@ def _mend_axes(X: Any, array: Array) -> str:
     return mend
 
 
-def _check_finite(given: Array, numbers: Array, operation: str, name: str) -> None:
+def _check_finite(
+    given: Array, numbers: Array, operation: str, name: str, missing: str | None
+) -> None:
     # A sum tells without a temporary as large as the data; if it overflows, the rows are looked at.
     with np.errstate(all="ignore"):
         if np.isfinite(numbers.sum(dtype=np.float64)):
             return
-    bad = ~np.isfinite(numbers)
+    bad = np.isinf(numbers) if missing == "marginalise" else ~np.isfinite(numbers)
     if not bad.any():
         return
     row, column = np.argwhere(bad)[0]
@@ -234,9 +245,14 @@ def _check_finite(given: Array, numbers: Array, operation: str, name: str) -> No
         raise ValueError(
             f"{place} is too large for {numbers.dtype}; divide the data by their scale"
         )
+    mend = "drop such rows, or fill the gaps"
+    if missing == "refuse" and np.isnan(given[row, column]):
+        mend = (
+            "drop such rows, fill the gaps, or, if NaN stands for a missing value, set "
+            "missing='marginalise'"
+        )
     raise ValueError(
-        f"{place}, one of {bad.any(axis=1).sum()} rows that hold NaN or infinity; drop such "
-        "rows, or fill the gaps"
+        f"{place}, one of {bad.any(axis=1).sum()} rows that hold NaN or infinity; {mend}"
     )
 
 

@@ -110,6 +110,7 @@ class StoredRows:
         self.shape: tuple[int, int] = (int(source.shape[0]), math.prod(source.shape[1:]))
         self._selected: Array | None = None
         self._check: Callable[[Array], object] | None = None
+        self._missing: str | None = None
         self._operation = "StoredRows"
         self._draw: Callable[[], Any] | None = None
         self._taken: Callable[[Array, Any], Array] | None = None
@@ -121,10 +122,15 @@ class StoredRows:
     # ---- views ----
 
     def at_door(
-        self, operation: str, dtype: Any, check: Callable[[Array], object] | None = None
+        self,
+        operation: str,
+        dtype: Any,
+        check: Callable[[Array], object] | None = None,
+        missing: str | None = None,
     ) -> Self:
         """The same rows in another dtype; each slice is checked when it is read."""
         view = copy.copy(self)
+        view._missing = missing
         view.dtype, view._check, view._operation = np.dtype(dtype), check, operation
         return view
 
@@ -185,7 +191,9 @@ class StoredRows:
         else:
             with counted_from(start):
                 given = raw if self.scale is None else self._cast(raw)
-                rows = check_data(given, self._operation, dtype=self.dtype)
+                rows = check_data(
+                    given, self._operation, dtype=self.dtype, missing=self._missing
+                )
                 self._check(rows)
         if start == 0 and self._draw is not None:
             self._rng = self._draw()
@@ -251,6 +259,7 @@ def data_at_door(
     dtype: Any,
     n_features: int | None = None,
     check: Callable[[Array], object],
+    missing: str | None = None,
 ) -> Array | StoredRows:
     """Data of shape ``(N, D)``, checked: at once in memory, and on disk as they are read.
 
@@ -260,7 +269,7 @@ def data_at_door(
         As ``minivae.checks.check_data`` does, and what ``check`` of rows raises.
     """
     if not is_stored(X):
-        data = check_data(X, operation, dtype=dtype, n_features=n_features)
+        data = check_data(X, operation, dtype=dtype, n_features=n_features, missing=missing)
         check(data)
         return data
     if not isinstance(X, StoredRows):
@@ -275,7 +284,7 @@ def data_at_door(
     if n_features is not None:
         require_width(operation, X.shape[1], n_features)
     rows: StoredRows = X
-    return rows.at_door(operation, dtype, check)
+    return rows.at_door(operation, dtype, check, missing)
 
 
 def shuffled(

@@ -28,6 +28,7 @@ from minivae.distributions.likelihoods import (
     ContinuousBernoulli,
     Gaussian,
     Likelihood,
+    Masked,
     Poisson,
 )
 from minivae.distributions.mixture import MixtureOfGaussians
@@ -37,7 +38,7 @@ from minivae.distributions.vamp import VampPrior
 __all__ = [
     "LIKELIHOODS", "AffineCoupling", "Bernoulli", "Binomial", "Categorical",
     "CategoricalLikelihood", "ContinuousBernoulli", "DiagonalGaussian", "Distribution", "Flow",
-    "FullGaussian", "Gaussian", "Implicit", "Likelihood", "MixtureOfGaussians", "MixturePrior",
-    "Poisson", "StandardNormal", "VampPrior", "gaussian_entropy", "kl_divergence",
+    "FullGaussian", "Gaussian", "Implicit", "Likelihood", "Masked", "MixtureOfGaussians",
+    "MixturePrior", "Poisson", "StandardNormal", "VampPrior", "gaussian_entropy", "kl_divergence",
     "mixture_log_joint", "mixture_log_prob", "standard_normal_log_prob",
 ]  # fmt: skip

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -154,6 +155,94 @@ class MixtureOfGaussians:
         away = (self.means - mean)[..., None]
         between = away @ away.swapaxes(1, 2)
         return mean, np.tensordot(self.weights, self.matrices + between, axes=1)
+
+    # ---- some of its columns ----
+
+    def marginal(self, columns: Any) -> MixtureOfGaussians:
+        """The distribution of some columns, in the order given, Eq. MISS.1."""
+        columns, others = self._columns(columns, "marginal")
+        return self.split(columns, others)[0]
+
+    def condition(self, columns: Any, values: Any) -> MixtureOfGaussians:
+        """The distribution of the other columns, given values of some, Eq. MISS.5.
+
+        Raises
+        ------
+        ShapeError, ValueError
+            If a column is not there or is there twice, no other is left, or the values are not as
+            many finite numbers.
+        """
+        columns, others = self._columns(columns, "condition")
+        x = as_float64(values, "condition: values")
+        if x.shape != columns.shape or not len(others):
+            raise ShapeError(
+                f"condition: values have shape {x.shape} for {len(columns)} of "
+                f"{self.means.shape[1]} columns; there must be a value for each column, and a "
+                "column left"
+            )
+        if not np.isfinite(x).all():
+            raise ValueError(f"condition: values={values!r} must be finite")
+        marginal, slopes, rest = self.split(columns, others)
+        means, away = rest.means, x - marginal.means
+        if self.covariance_type in ("full", "tied"):
+            means = means + (slopes @ away[..., None])[..., 0]
+        r = marginal.responsibilities(x[None])[0]
+        if not np.isfinite(r).all():
+            raise ValueError("condition: the values are too far from every component to compare")
+        return replace(rest, weights=r, means=means)
+
+    def split(
+        self, columns: Array, others: Array
+    ) -> tuple[MixtureOfGaussians, Array, MixtureOfGaussians]:
+        """The marginal of some columns, and what the others are given them, Eq. MISS.2.
+
+        Returns
+        -------
+        The marginal; the slopes B of E[x_m | x_o] = mu_m + B (x_o - mu_o), ``(K, M, O)`` for full,
+        ``(M, O)`` for tied and 0 else; and the others with their means mu_m and their covariances
+        given x_o.
+        """
+        kind, S, U = self.covariance_type, self.covariances, self.precisions_cholesky
+        pairs = [(S, U)] * 2
+        slopes = np.zeros(())
+        if kind == "diag":
+            pairs = [(S[:, c], U[:, c]) for c in (columns, others)]
+        elif kind in ("full", "tied"):
+            # S = L L^T, and so R^T R for the R of L^T = Q R: no square of its condition on the way
+            order, p = np.concatenate([columns, others]), len(columns)
+            L = self._lower[..., order, :]
+            R: Array = np.linalg.qr(np.swapaxes(L, -1, -2))[1]
+            R = R * np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None]
+            inner, across, outer = R[..., :p, :p], R[..., :p, p:], R[..., p:, p:]
+            factor = np.linalg.inv(inner)
+            slopes = np.swapaxes(factor @ across, -1, -2)
+            pairs = [
+                (S[..., columns[:, None], columns], factor),
+                (np.swapaxes(outer, -1, -2) @ outer, np.linalg.inv(outer)),
+            ]
+        marginal, rest = (
+            MixtureOfGaussians(self.weights, self.means[:, c], *pair, kind)
+            for c, pair in zip((columns, others), pairs, strict=True)
+        )
+        return marginal, slopes, rest
+
+    @cached_property
+    def _lower(self) -> Array:
+        """L with Sigma = L L^T, in the shape of the factors."""
+        return np.swapaxes(np.linalg.inv(self.precisions_cholesky), -1, -2)
+
+    def _columns(self, columns: Any, operation: str) -> tuple[Array, Array]:
+        """Some columns by their numbers, and the others."""
+        D, given = self.means.shape[1], np.atleast_1d(np.asarray(columns))
+        numbers = given.dtype.kind in "iu" and given.ndim == 1 and len(given) > 0
+        if not (numbers and (given >= -D).all() and (given < D).all()):
+            raise ValueError(
+                f"{operation}: columns={columns!r} must be numbers of columns, from 0 to {D - 1}"
+            )
+        given = given % D
+        if len(np.unique(given)) < len(given):
+            raise ValueError(f"{operation}: columns={columns!r} hold a column twice")
+        return given, np.setdiff1d(np.arange(D), given)
 
     # ---- as a distribution ----
 

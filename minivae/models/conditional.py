@@ -185,6 +185,12 @@ class ConditionalVAE(VAE):
         """``fit(X, y)``, and then ``transform(X, y)``."""
         return self.fit(X, y, **fit_params).transform(X, y)
 
+    def impute(  # type: ignore[override]
+        self, X: Any, y: Any, n_samples: int = 100
+    ) -> Array:
+        """The data, each missing value replaced by an estimate of E[x_m | x_o, y], Eq. MISS.8."""
+        return self._impute(X, n_samples, self._given(y, "impute", len(X)))
+
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any, threshold: float = 0.01
     ) -> Array:

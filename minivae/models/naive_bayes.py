@@ -20,7 +20,7 @@ import numpy as np
 from minivae import ops
 from minivae.checks import as_classes, as_float64, check_data, column_names, is_real
 from minivae.errors import DtypeError, ShapeError
-from minivae.estimator import Estimator, Rule, anything, boolean, number, parameter
+from minivae.estimator import Estimator, Rule, anything, boolean, choice, number, parameter
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
@@ -43,10 +43,18 @@ class _State:
     class_log_prior_: Array
     feature_count_: Array
     feature_log_prob_: Array
+    _seen_: Array
 
 
 class NaiveBayes(Estimator, _State):
     """What both have in common: the classes, and Bayes' rule over them."""
+
+    missing: str = parameter(
+        default="refuse",
+        rule=choice("refuse", "marginalise"),
+        sentence="What NaN in the data is: refused, or a missing value, which is integrated out.",
+        kw_only=True,
+    )
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Count, from nothing: data ``(N, D)``, their classes ``(N,)``, and weights ``(N,)``."""
@@ -72,9 +80,8 @@ class NaiveBayes(Estimator, _State):
         names = column_names(X, operation)
         if not first:
             self._check_columns(X, operation)
-        X = check_data(
-            X, operation, dtype=np.float64, n_features=None if first else self.n_features_in_
-        )
+        D = None if first else self.n_features_in_
+        X = check_data(X, operation, dtype=np.float64, n_features=D, missing=self.missing)
         given = _classes(y, operation, len(X))
         if first:
             if classes is None and not afresh:
@@ -127,7 +134,8 @@ class NaiveBayes(Estimator, _State):
     def _joint(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "classes_")
         self._check_columns(X, operation)
-        X = check_data(X, operation, dtype=np.float64, n_features=self.n_features_in_)
+        D = self.n_features_in_
+        X = check_data(X, operation, dtype=np.float64, n_features=D, missing=self.missing)
         with np.errstate(all="ignore"):
             return self._log_joint(X, operation)
 
@@ -220,9 +228,17 @@ class GaussianNB(NaiveBayes):
         if before is not None:
             classes = _together(before["_of_classes_"], classes)
             whole = _together(before["_of_all_"], whole)
-        (counts, theta, scatter), (n, _, spread) = classes, whole
-        epsilon = self.var_smoothing * float((spread / n[:, None]).max())
-        var = scatter / np.maximum(counts, np.finfo(float).tiny)[:, None] + epsilon
+        (seen, theta, scatter), (n, _, spread) = classes, whole
+        counts = r.sum(axis=0) if before is None else before["class_count_"] + r.sum(axis=0)
+        without = np.argwhere((seen == 0) & (counts > 0)[:, None])
+        if len(without) and before is None:
+            k, d = without[0]
+            raise ValueError(
+                f"fit: feature {d} has no value in any datum of class number {k}; drop the "
+                "feature, or fill the gaps"
+            )
+        epsilon = self.var_smoothing * float((spread / np.maximum(n, np.finfo(float).tiny)).max())
+        var = scatter / np.maximum(seen, np.finfo(float).tiny) + epsilon
         flat = np.argwhere((var == 0) & (counts > 0)[:, None])
         if len(flat) and before is None:
             k, d = flat[0]
@@ -245,8 +261,11 @@ class GaussianNB(NaiveBayes):
             if np.isneginf(log_p_y[k]):
                 joint[:, k] = -np.inf
                 continue
-            height = log_p_y[k] - 0.5 * (np.log(var) + _LOG_2PI).sum()
-            joint[:, k] = height - 0.5 * (np.square(X - mean) / var).sum(axis=1)
+            logs, squares = np.log(var) + _LOG_2PI, np.square(X - mean) / var
+            height, gaps = log_p_y[k] - 0.5 * logs.sum(), np.isnan(squares)
+            if gaps.any():  # the missing factors integrate to 1, Eq. MISS.6
+                squares = np.where(gaps, -logs, squares)
+            joint[:, k] = height - 0.5 * squares.sum(axis=1)
         return joint
 
     def sample(self, y: Any, random_state: Any = None) -> Array:
@@ -301,8 +320,8 @@ class BernoulliNB(NaiveBayes):
 
     def _on(self, X: Array, operation: str) -> Array:
         if self.binarize is not None:
-            return (self.binarize < X).astype(np.float64)
-        wrong = (X != 0) & (X != 1)
+            return np.where(np.isnan(X), np.nan, self.binarize < X)
+        wrong = (X != 0) & (X != 1) & ~np.isnan(X)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise ValueError(
@@ -312,28 +331,35 @@ class BernoulliNB(NaiveBayes):
         return X
 
     def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
-        on, counts = r.T @ self._on(X, "fit"), r.sum(axis=0)
+        X, counts = self._on(X, "fit"), r.sum(axis=0)
+        gaps, seen = np.isnan(X), counts[:, None]
+        if gaps.any():
+            X, seen = np.where(gaps, 0.0, X), r.T @ ~gaps
+        on = r.T @ X
         if before is not None:
             on, counts = on + before["feature_count_"], counts + before["class_count_"]
+            seen = seen + before["_seen_"]
         shares = None if self.fit_prior else np.full(len(counts), 1.0 / len(counts))
         given = shares if self.class_prior is None else self.class_prior
         with np.errstate(divide="ignore", invalid="ignore"):
-            log_on = np.log(on + self.alpha) - np.log(counts + 2 * self.alpha)[:, None]
+            log_on = np.log(on + self.alpha) - np.log(seen + 2 * self.alpha)
             log_prior = np.log(_prior(given, "class_prior", counts))
         return {
             "feature_count_": on, "class_count_": counts, "feature_log_prob_": log_on,
-            "class_log_prior_": log_prior,
+            "class_log_prior_": log_prior, "_seen_": seen,
         }  # fmt: skip
 
     def _log_joint(self, X: Array, operation: str) -> Array:
         X = self._on(X, operation)
-        off_count = self.class_count_[:, None] - self.feature_count_
+        off_count = self._seen_ - self.feature_count_
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.log(self.class_count_ + 2 * self.alpha)[:, None]
+            scale = np.log(self._seen_ + 2 * self.alpha)
             log_off = np.log(off_count + self.alpha) - scale
         # 0 times minus infinity is 0 here: what never happened costs only where it happens
         joint = self.class_log_prior_ + np.zeros((len(X), 1))
-        for x, log_p in ((X, self.feature_log_prob_), (1 - X, log_off)):
+        gaps = np.isnan(X)  # neither on nor off: the missing factors sum to 1, Eq. MISS.6
+        on, off = np.where(gaps, 0.0, X), np.where(gaps, 0.0, 1 - X)
+        for x, log_p in ((on, self.feature_log_prob_), (off, log_off)):
             impossible = ~np.isfinite(log_p)
             joint = joint + x @ np.where(impossible, 0.0, log_p).T
             joint = np.where(x @ impossible.T.astype(float) > 0, -np.inf, joint)
@@ -349,20 +375,25 @@ Moments = tuple[Array, Array, Array]
 
 
 def _moments(X: Array, r: Array) -> Moments:
-    """Counts ``(C,)``, means and sums of squares about them ``(C, D)``; of no data, zeros."""
-    counts = r.sum(axis=0)
-    at_least = np.maximum(counts, np.finfo(float).tiny)
-    means = (r.T @ X) / at_least[:, None]
-    squares = np.stack([r[:, k] @ np.square(X - means[k]) for k in range(len(means))])
+    """Counts ``(C, 1)``, means and sums of squares about them ``(C, D)``; of no data, zeros.
+
+    Where values are missing, the counts are of those that there are, ``(C, D)``.
+    """
+    counts, gaps = r.sum(axis=0)[:, None], np.isnan(X)
+    if gaps.any():
+        X, counts = np.where(gaps, 0.0, X), r.T @ ~gaps
+    means = (r.T @ X) / np.maximum(counts, np.finfo(float).tiny)
+    away = (np.where(gaps, 0.0, X - mean) for mean in means)
+    squares = np.stack([r[:, k] @ np.square(a) for k, a in enumerate(away)])
     return counts, means, squares
 
 
 def _together(a: Moments, b: Moments) -> Moments:
     """The moments of two portions. Chan, Golub and LeVeque (1983)."""
     n = a[0] + b[0]
-    share = (b[0] / np.maximum(n, np.finfo(float).tiny))[:, None]
+    share = b[0] / np.maximum(n, np.finfo(float).tiny)
     away = b[1] - a[1]
-    return n, a[1] + share * away, a[2] + b[2] + a[0][:, None] * share * np.square(away)
+    return n, a[1] + share * away, a[2] + b[2] + a[0] * share * np.square(away)
 
 
 def _classes(y: Any, operation: str, n: int) -> Array:

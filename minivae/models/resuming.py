@@ -99,7 +99,9 @@ def resume(
         data = datasets.load(source)
         X, y = data.model_arrays(counts=vae.likelihood_.takes_counts)[0], data.y_train
     vae._check_columns(X, "resume")
-    X = data_at_door(X, "resume", dtype=vae.dtype, check=lambda rows: None)
+    X = data_at_door(
+        X, "resume", dtype=vae.dtype, check=lambda rows: None, missing=vae.missing
+    )
     C = vae._training_conditions(y, len(X))
     if data_checksum(X, C) != checksum:
         raise CheckpointError(

@@ -132,7 +132,7 @@ def test_the_m_step_is_the_weighted_mean_within_the_floor():
 def test_no_mean_within_the_floor_does_better(seed, floor):
     rng = np.random.default_rng(seed)
     m, N = rng.beta(0.3, 0.3, (1, 6)).clip(1e-12, 1 - 1e-12), 7.0
-    sums = BernoulliSums(0.0, np.array([N]), N * m)
+    sums = BernoulliSums(0.0, np.array([N]), N * m, np.array([[N]]))
     best = m_step(sums, theta_of(1, 6), floor).means
 
     def part(mu):
@@ -241,7 +241,8 @@ def test_more_starts_are_never_worse_and_a_component_without_data_keeps_its_mean
     one, five = (fit(X, 6, n_init=n, random_state=0) for n in (1, 5))
     assert five.lower_bound_ >= one.lower_bound_
     theta = theta_of(2, 6)
-    sums = BernoulliSums(0.0, np.array([5.0, 0]), np.array([np.ones(6), np.zeros(6)]))
+    counts = np.array([5.0, 0])
+    sums = BernoulliSums(0.0, counts, np.array([np.ones(6), np.zeros(6)]), counts[:, None])
     new = m_step(sums, theta, 1e-3)
     np.testing.assert_array_equal(new.means[1], theta.means[1])
     assert new.weights.tolist() == [1, 0]

@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from minivae import ops
-from minivae.alternate import alternate
+from minivae.alternate import Trace, alternate, race
 from minivae.checks import as_float64, is_real
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.estimator import Rule, parameter
@@ -26,6 +26,7 @@ from minivae.models.mixture.dask_data import data_of
 from minivae.models.mixture.data import Data, Piece
 from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
 from minivae.models.mixture.initialise import LIMIT, k_means
+from minivae.models.mixture.missing import require_values
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus
@@ -48,13 +49,26 @@ class MixtureOfBernoullis:
         """How many numbers are free, for BIC and AIC."""
         return self.means.size + len(self.weights) - 1
 
+    def marginal(self, columns: Array) -> MixtureOfBernoullis:
+        """The distribution of some columns."""
+        return replace(self, means=self.means[:, columns])
+
     def log_joint(self, X: Array) -> Array:
-        """log pi_k + log p(x | z = k) of each row, in nats, ``(N, K)``."""
+        """log pi_k + log p(x | z = k) of each row, in nats, ``(N, K)``.
+
+        Where x is NaN it is missing, and its factor sums to 1, Eq. MISS.6.
+        """
         # x log mu + (1 - x) log(1 - mu) = x log(mu / (1 - mu)) + log(1 - mu)
         absent = np.log1p(-self.means)
         with np.errstate(divide="ignore"):  # a component without weight
-            constant = np.log(self.weights) + absent.sum(axis=1)
-        return np.asarray(ops.matmul(X, (np.log(self.means) - absent).T) + constant)
+            log_pi = np.log(self.weights)
+        logits = (np.log(self.means) - absent).T
+        seen = _seen(X)
+        if seen is None:
+            return np.asarray(ops.matmul(X, logits) + (log_pi + absent.sum(axis=1)))
+        on = np.where(seen, X, 0.0)
+        off = ops.matmul(seen.astype(float), absent.T)  # of all that is seen, before it is on
+        return np.asarray(ops.matmul(on, logits) + off + log_pi)
 
     def log_prob(self, X: Array) -> Array:
         """log p(x) of each row, in nats, ``(N,)``, Eq. GMM.11."""
@@ -86,7 +100,10 @@ class BernoulliSums(NamedTuple):
     """N_k = sum_n w_n r_nk, of shape ``(K,)``."""
 
     first: Array
-    """sum_n w_n r_nk x_n, of shape ``(K, D)``."""
+    """sum_n w_n r_nk x_n over those that are observed, of shape ``(K, D)``."""
+
+    observed: Array
+    """sum_n w_n r_nk over the rows that have the feature, ``(K, D)``, or ``(K, 1)`` if all do."""
 
 
 def e_step(data: Iterable[Piece], theta: MixtureOfBernoullis) -> BernoulliSums:
@@ -98,12 +115,16 @@ def e_step(data: Iterable[Piece], theta: MixtureOfBernoullis) -> BernoulliSums:
         r, w = np.exp(joint - log_p), piece.weight
         if w is not None:
             r, log_p = w[:, None] * r, w[:, None] * log_p
-        first = np.asarray(ops.matmul(r.T, piece.X))
-        return BernoulliSums(math.fsum(log_p[:, 0]), r.sum(axis=0), first)
+        counts, seen, X = r.sum(axis=0), _seen(piece.X), piece.X
+        observed = counts[:, None]
+        if seen is not None:
+            X, observed = np.where(seen, X, 0.0), r.T @ seen
+        first = np.asarray(ops.matmul(r.T, X))
+        return BernoulliSums(math.fsum(log_p[:, 0]), counts, first, observed)
 
     sums = data.map(sums_of) if isinstance(data, Data) else map(sums_of, data)
-    likelihoods, counts, first = zip(*sums, strict=True)
-    return BernoulliSums(math.fsum(likelihoods), sum(counts), sum(first))
+    likelihoods, counts, first, observed = zip(*sums, strict=True)
+    return BernoulliSums(math.fsum(likelihoods), sum(counts), sum(first), sum(observed))
 
 
 def m_step(sums: BernoulliSums, before: MixtureOfBernoullis, floor: float) -> MixtureOfBernoullis:
@@ -112,12 +133,13 @@ def m_step(sums: BernoulliSums, before: MixtureOfBernoullis, floor: float) -> Mi
     The part of the bound in mu_ki is N_k (m log mu_ki + (1 - m) log(1 - mu_ki)), where m is the
     weighted mean. It is concave, so where m is out of bounds the nearest bound is best, Eq. GMM.12:
     an exact step of a constrained problem, which never lowers the log-likelihood. A component
-    without data keeps its means, of which none would be better.
+    without data keeps its means, of which none would be better. With missing values m is the mean
+    of those that are observed, Eq. MISS.6.
     """
     weights = sums.counts / sums.counts.sum()  # Eq. GMM.4
-    some = sums.counts > 0
-    means = before.means.copy()
-    means[some] = np.clip(sums.first[some] / sums.counts[some, None], floor, 1 - floor)
+    some = np.broadcast_to(sums.observed > 0, sums.first.shape)
+    share = sums.first / np.where(sums.observed > 0, sums.observed, 1.0)
+    means = np.where(some, np.clip(share, floor, 1 - floor), before.means)
     return MixtureOfBernoullis(weights, means)
 
 
@@ -187,25 +209,31 @@ class BernoulliMixture(Mixture):
             If EM did not converge.
         """
         self.check_params()
-        data = data_of("fit", X, client=client, sample_weight=sample_weight)
+        data = data_of(
+            "fit", X, client=client, sample_weight=sample_weight, missing=self.missing
+        )
         start = 0
         for n, grey in data.map(_grey_value):
             _refuse_grey(grey, "fit", start)
             start += n
         self._check_enough(data)
         entropy = entropy_from(self.random_state)
-        traces = [
-            alternate(
+        starts = [self._start(data, stream(entropy, i)) for i in range(self.n_init)]
+
+        def go_on(
+            i: int, so_far: Trace[MixtureOfBernoullis], more: int
+        ) -> Trace[MixtureOfBernoullis]:
+            return alternate(
                 lambda theta: e_step(data, theta),
                 lambda sums, theta: m_step(sums, theta, self.floor),
-                self._start(data, stream(entropy, i)),
+                so_far.theta,
                 lambda sums, theta: sums.log_likelihood / data.total_weight,
                 self.tol,
-                self.max_iter,
+                more,
+                bound_before=so_far.bound_before,
             )
-            for i in range(self.n_init)
-        ]
-        best = max(traces, key=lambda trace: trace.bound)
+
+        _, best = race(starts, go_on, self.max_iter)
         self._take(best.theta)
         self._take_columns(data.column_names)
         self.converged_, self.n_iter_ = best.converged, best.n_iter
@@ -217,6 +245,12 @@ class BernoulliMixture(Mixture):
     def _start(self, data: Data, rng: np.random.Generator) -> MixtureOfBernoullis:
         """The M-step on the clusters of k-means."""
         K, rows = self.n_components, data.sample(LIMIT, rng)
+        seen = _seen(rows.X)
+        if seen is not None:  # gaps are filled at random, by the features' shares
+            require_values("fit", seen, rows.weight)
+            shares = np.nanmean(rows.X, axis=0)
+            drawn = (rng.random(rows.X.shape) < shares).astype(rows.X.dtype)
+            rows = rows._replace(X=np.where(seen, rows.X, drawn), patterns=None)
         weight = np.ones(len(rows.X)) if rows.weight is None else rows.weight
         draws = rng.random((K, 2 + int(np.log(K))))
         seeds = kmeans_plus_plus(rows.X, draws, sample_weight=weight)
@@ -225,7 +259,9 @@ class BernoulliMixture(Mixture):
             seeds = np.append(seeds, more)
         centres, labels = k_means(rows, rows.X[seeds].astype(np.float64))
         r = weight[:, None] * np.eye(K)[labels]
-        sums = BernoulliSums(math.nan, r.sum(axis=0), np.asarray(ops.matmul(r.T, rows.X)))
+        counts = r.sum(axis=0)
+        first = np.asarray(ops.matmul(r.T, rows.X))
+        sums = BernoulliSums(math.nan, counts, first, counts[:, None])
         means = np.clip(centres, self.floor, 1 - self.floor)
         return m_step(sums, MixtureOfBernoullis(np.full(K, 1 / K), means), self.floor)
 
@@ -291,13 +327,18 @@ def _checked(operation: str, weights: Any, means: Any) -> MixtureOfBernoullis:
     return MixtureOfBernoullis(pi, mu)
 
 
+def _seen(X: Array) -> Array | None:
+    """Where X is not NaN; None if it is nowhere."""
+    return ~np.isnan(X) if np.isnan(X.sum()) else None
+
+
 _Grey = tuple[int, int, float] | None
 
 
 def _grey_value(piece: Piece) -> tuple[int, _Grey]:
     """How many rows a piece has, and where the first value that is not 0 or 1 is, if any."""
     X = piece.X
-    grey = (X != 0) & (X != 1)
+    grey = (X != 0) & (X != 1) & ~np.isnan(X)
     if not grey.any():
         return len(X), None
     row, column = np.argwhere(grey)[0].tolist()

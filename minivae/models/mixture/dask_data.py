@@ -86,7 +86,7 @@ class DaskData(Data):
         import dask
 
         self.operation, self._client = operation, client or _active_client()
-        self.has_labels = labels is not None
+        self.has_labels, self.missing = labels is not None, how.get("missing", "refuse")
         beside = {"sample_weight": sample_weight, "labels": labels}
         make = dask.delayed(_piece, pure=False)
         pieces = [

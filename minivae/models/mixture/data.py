@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from minivae.checks import as_classes, as_float64, check_data, column_names
 from minivae.errors import ShapeError
+from minivae.models.mixture.missing import Pattern, patterns_of
 from minivae.reading import shown
 from minivae.stored import counted_from, is_stored
 from minivae.tensor import Array, Tensor
 
-__all__ = ["Data", "Piece", "as_rows", "joined", "most_sampled", "select"]
+__all__ = ["Data", "Piece", "as_rows", "joined", "largest", "most_sampled", "select"]
 
 Labels = npt.NDArray[np.int64]
 
@@ -34,10 +35,20 @@ class Piece(NamedTuple):
     X: Array
     weight: Array | None
     labels: Labels | None
+    patterns: list[Pattern] | None = None
+    """The rows by what they miss; None if nothing is missing."""
 
 
-def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "X") -> Array:
+def as_rows(
+    X: Any,
+    operation: str,
+    n_features: int | None = None,
+    name: str = "X",
+    missing: str | None = None,
+) -> Array:
     """Finite data of shape ``(N, D)``, in float32 if that is what they are, else in float64.
+
+    With ``missing="marginalise"`` NaN stands for what is missing.
 
     Raises
     ------
@@ -46,14 +57,24 @@ def as_rows(X: Any, operation: str, n_features: int | None = None, name: str = "
     """
     given = getattr(X, "dtype", None)
     dtype = np.float32 if given == np.float32 else np.float64
-    rows = check_data(X, operation, dtype=dtype, n_features=n_features, name=name)
-    if dtype is np.float64 and max(rows.max(), -rows.min()) > LARGEST:
+    rows = check_data(
+        X, operation, dtype=dtype, n_features=n_features, name=name, missing=missing
+    )
+    if dtype is np.float64 and largest(rows) > LARGEST:
         row, column = np.argwhere(np.abs(rows) > LARGEST)[0]
         raise ValueError(
             f"{operation}: {name}[{row}, {column}] = {rows[row, column]} is too large: its square "
             "is not a number of float64; divide the data by their scale"
         )
     return rows
+
+
+def largest(rows: Array) -> float:
+    """The largest absolute value of those that are not missing."""
+    high, low = rows.max(), rows.min()
+    if np.isnan(high):
+        high, low = np.fmax.reduce(rows, axis=None), np.fmin.reduce(rows, axis=None)
+    return float(max(high, -low))
 
 
 class Data:
@@ -72,6 +93,8 @@ class Data:
         The components of the rows where they are known, -1 where not, ``(N,)``; None for unknown.
     K
         The number of components, for checking labels.
+    missing
+        ``"marginalise"`` if NaN stands for a missing value, else it is refused.
 
     Raises
     ------
@@ -89,8 +112,11 @@ class Data:
         sample_weight: Any = None,
         labels: Any = None,
         K: int = 1,
+        missing: str = "refuse",
     ) -> None:
         self.operation, self.column_names = operation, column_names(X, operation)
+        self.missing = missing
+        self._patterns: dict[int, list[Pattern] | None] = {}  # of the parts of an array in memory
         self._chunks: Iterable[Any] | None = _chunks(X, operation)
         self._array: Any = None
         self._ends: list[int] = []  # of the chunks
@@ -101,9 +127,9 @@ class Data:
             self.n_rows, self.n_features = X.shape
             for start, part in self._parts(X):
                 with counted_from(start):
-                    as_rows(np.asarray(part), operation)
+                    as_rows(np.asarray(part), operation, missing=missing)
         else:
-            self._array = as_rows(X, operation)
+            self._array = as_rows(X, operation, missing=missing)
             self.n_rows, self.n_features = self._array.shape
         self._weight = self._check_weight(sample_weight)
         self._labels = self._check_labels(labels, K)
@@ -140,6 +166,10 @@ class Data:
         """function(piece) of each piece, in their order."""
         return map(function, self)
 
+    def has_gaps(self) -> bool:
+        """Whether a value is missing."""
+        return self.missing == "marginalise" and any(self.map(_has_gaps))
+
     def as_one_piece(self) -> Piece:
         """All rows of an array in memory."""
         return self._piece(0, self._array)
@@ -150,7 +180,15 @@ class Data:
             X,
             None if self._weight is None else self._weight[part],
             None if self._labels is None else self._labels[part],
+            self._patterns_of(start, X) if self.missing == "marginalise" else None,
         )
+
+    def _patterns_of(self, start: int, X: Array) -> list[Pattern] | None:
+        if not isinstance(self._array, np.ndarray) or isinstance(self._array, np.memmap):
+            return patterns_of(X)
+        if start not in self._patterns:
+            self._patterns[start] = patterns_of(X)
+        return self._patterns[start]
 
     def _parts(self, X: Array) -> Iterator[tuple[int, Array]]:
         step = max(1, _NUMBERS // X.shape[1])
@@ -159,7 +197,7 @@ class Data:
     def _checked_chunks(self) -> Iterator[tuple[int, Array]]:
         start, width = 0, getattr(self, "n_features", 0)
         for i, chunk in enumerate(self._chunks or ()):
-            rows = as_rows(chunk, self.operation, name=f"chunk {i}")
+            rows = as_rows(chunk, self.operation, name=f"chunk {i}", missing=self.missing)
             names = column_names(chunk, self.operation, f"chunk {i}")
             if not width:
                 self.column_names = names
@@ -261,6 +299,10 @@ class Data:
         return known, means[known]
 
 
+def _has_gaps(piece: Piece) -> bool:
+    return piece.patterns is not None
+
+
 def _labelled_means(piece: Piece, K: int) -> tuple[Array, Array]:
     """How much weight the labelled rows of each component have, ``(K,)``, and their means."""
     counts, means = np.zeros(K), np.zeros((K, piece.X.shape[1]))
@@ -285,7 +327,7 @@ def most_sampled(limit: int, D: int) -> int:
 
 def select(piece: Piece, index: Labels) -> Piece:
     """Some rows of a piece, by their numbers."""
-    X, weight, labels = piece
+    X, weight, labels, _ = piece
     return Piece(
         X[index],
         None if weight is None else weight[index],

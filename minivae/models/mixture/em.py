@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minivae.alternate import Report, Trace, alternate
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, constrained
 from minivae.models.mixture.data import Data, Piece
+from minivae.models.mixture.missing import observed_statistics
 from minivae.tensor import Array
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["Step", "add", "climb", "e_step", "em_statistics", "m_step", "stepwise"]
+__all__ = [
+    "Step", "add", "climb", "e_step", "em_statistics", "m_step", "moments", "stepwise",
+]  # fmt: skip
 
 _LEAST_SHARE = 1e-200  # a component with less than this share of the data has none
 TOO_FAR = (
@@ -75,13 +78,11 @@ def e_step(
         If a row is so far from every component that no density is left to compare.
     """
     def of_piece(piece: Piece) -> MixtureStatistics:
-        return mixture_statistics(
-            piece.X,
-            *theta.mixture,
-            centres=centres,
-            sample_weight=piece.weight,
-            labels=piece.labels,
-        )
+        X, weight, labels, patterns = piece
+        more: dict[str, Any] = {"centres": centres, "sample_weight": weight, "labels": labels}
+        if patterns is None:
+            return mixture_statistics(X, *theta.mixture, **more)
+        return observed_statistics(X, patterns, theta, **more)
 
     statistics = add(data.map(of_piece) if isinstance(data, Data) else map(of_piece, data))
     if not np.isfinite(statistics.counts).all():
@@ -113,12 +114,21 @@ def m_step(
     SingularError
         If the floor is 0 and a component has collapsed: the likelihood has no maximum.
     """
+    weights = statistics.counts / statistics.counts.sum()  # Eq. GMM.4: pi_k = N_k / sum_j N_j
+    means, scatter = moments(statistics, centres, before)
+    kind = before.covariance_type
+    covariances, factors, raised = constrained(scatter, kind, floor)  # Eq. GMM.7
+    return Step(MixtureOfGaussians(weights, means, covariances, factors, kind), scatter, raised)
+
+
+def moments(
+    statistics: MixtureStatistics, centres: Array, before: MixtureOfGaussians
+) -> tuple[Array, Array]:
+    """The weighted means ``(K, D)``, and the scatter about them in the covariances' shape."""
     _, N, first, second = statistics  # N_k = sum_n w_n r_nk
     kind, D = before.covariance_type, first.shape[1]
     some = _with_data(N)
     safe = np.where(some, N, 1.0)
-
-    weights = N / N.sum()  # Eq. GMM.4: pi_k = N_k / sum_j N_j
     shift = np.where(some[:, None], first / safe[:, None], 0.0)
     means = np.where(some[:, None], centres + shift, before.means)  # Eq. GMM.5: the weighted mean
 
@@ -133,9 +143,7 @@ def m_step(
         scatter = (second / safe - (shift**2).sum(axis=1)) / D
     if kind != "tied":
         scatter[~some] = before.covariances[~some]
-
-    covariances, factors, raised = constrained(scatter, kind, floor)  # Eq. GMM.7
-    return Step(MixtureOfGaussians(weights, means, covariances, factors, kind), scatter, raised)
+    return means, scatter
 
 
 def em_statistics(

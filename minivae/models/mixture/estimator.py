@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 from minivae.checkpoint import load_checkpoint, save_checkpoint
 from minivae.checks import is_real, is_whole
 from minivae.errors import CheckpointError
-from minivae.estimator import Estimator, Rule, boolean, parameter, whole
+from minivae.estimator import Estimator, Rule, boolean, choice, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
+from minivae.models.mixture.missing import patterns_of
 from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.reading import refused
@@ -21,6 +22,11 @@ from minivae.tensor import Array
 
 __all__ = ["NOT_CONVERGED", "NUMBER", "Mixture", "MixtureDistribution"]
 
+_OF_NOTHING: dict[str, Callable[[Array], Any]] = {  # of a row of which nothing is observed
+    "log_prob": lambda pi: np.log(pi.sum()),
+    "responsibilities": lambda pi: pi / pi.sum(),
+    "labels": np.argmax,
+}
 _SAMPLES = 2**20  # the random stream of `sample`; that of the i-th start is number i
 
 # scikit-learn's words, which programs and people look for.
@@ -61,6 +67,9 @@ class MixtureDistribution(Protocol):
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """n draws, ``(n, D)``, and their components, ``(n,)``."""
 
+    def marginal(self, columns: Any) -> MixtureDistribution:
+        """The distribution of some columns."""
+
 
 class Mixture(Estimator):
     """A mixture of K components that can be fitted: what does not depend on their family."""
@@ -85,8 +94,15 @@ class Mixture(Estimator):
     n_init: int = parameter(
         default=1,
         rule=whole(1),
-        sentence="How many starts there are, of which the best is kept.",
+        sentence="How many starts there are, of which the best is kept. They race: one that cannot "
+        "reach the best any more, by how it rises, is given up after 8, 16, 32 ... iterations.",
         metavar="N",
+        kw_only=True,
+    )
+    missing: str = parameter(
+        default="refuse",
+        rule=choice("refuse", "marginalise"),
+        sentence="What NaN in the data is: refused, or a missing value, which is integrated out.",
         kw_only=True,
     )
     random_state: Any = parameter(
@@ -116,6 +132,27 @@ class Mixture(Estimator):
         """The mixture as fitted, as a distribution."""
         raise NotImplementedError
 
+    @property
+    def _judge(self) -> MixtureDistribution:
+        """What rows are looked at with."""
+        return self.distribution_
+
+    def _of_rows(self, what: str, X: Array) -> Array:
+        """A method of the mixture for each row, by the marginal of what is observed of it."""
+        theta = self._judge
+        patterns = patterns_of(X) if self.missing == "marginalise" else None
+        if patterns is None:
+            return np.asarray(getattr(theta, what)(X))
+        K = len(theta.weights)
+        out = np.empty((len(X), K) if what == "responsibilities" else len(X))
+        for rows, observed, _ in patterns:
+            if len(observed):
+                seen = np.ascontiguousarray(X[np.ix_(rows, observed)])
+                out[rows] = getattr(theta.marginal(observed), what)(seen)
+            else:
+                out[rows] = _OF_NOTHING[what](theta.weights)
+        return out.astype(np.int64) if what == "labels" else out
+
     # ---- looking at data through the model ----
 
     def score_samples(self, X: Any) -> Array:
@@ -124,8 +161,7 @@ class Mixture(Estimator):
 
     @row_by_row(fitted="means_", stored=True)
     def _log_prob(self, X: Any, operation: str) -> Array:
-        X = self._rows(X, operation)
-        return self.distribution_.log_prob(X)
+        return self._of_rows("log_prob", self._rows(X, operation))
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of log p(x), in nats per datum."""
@@ -134,14 +170,12 @@ class Mixture(Estimator):
     @row_by_row(fitted="means_", columns=lambda m: len(m.weights_), stored=True)
     def predict_proba(self, X: Any) -> Array:
         """The responsibilities p(z = k | x), of shape ``(N, K)``."""
-        X = self._rows(X, "predict_proba")
-        return self.distribution_.responsibilities(X)
+        return self._of_rows("responsibilities", self._rows(X, "predict_proba"))
 
     @row_by_row(fitted="means_", dtype=lambda m: np.int64, stored=True)
     def predict(self, X: Any) -> Array:
         """The most probable component of each row, of shape ``(N,)``."""
-        X = self._rows(X, "predict")
-        return self.distribution_.labels(X)
+        return self._of_rows("labels", self._rows(X, "predict"))
 
     @row_by_row(fitted="means_", columns=lambda m: m.means_.shape[1], stored=True)
     def reconstruct(self, X: Any) -> Array:
@@ -149,8 +183,7 @@ class Mixture(Estimator):
 
         It is the mean of a new datum from the component that x came from.
         """
-        X = self._rows(X, "reconstruct")
-        r = self.distribution_.responsibilities(X)
+        r = self._of_rows("responsibilities", self._rows(X, "reconstruct"))
         return r @ self.distribution_.means
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
@@ -246,7 +279,8 @@ class Mixture(Estimator):
     def _rows(self, X: Any, operation: str) -> Array:
         self._require_fitted(operation, "means_")
         self._check_columns(X, operation)
-        return as_rows(X, operation, n_features=self.distribution_.means.shape[1])
+        D = self.distribution_.means.shape[1]
+        return as_rows(X, operation, n_features=D, missing=self.missing)
 
     def _check_enough(self, data: Data) -> None:
         if data.n_weighted < self.n_components:
@@ -259,4 +293,5 @@ class Mixture(Estimator):
         """What scikit-learn asks of an estimator."""
         tags = super().__sklearn_tags__()
         tags.estimator_type = "density_estimator"
+        tags.input_tags.allow_nan = self.missing == "marginalise"
         return tags

@@ -10,33 +10,29 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minivae.alternate import Report, Trace
-from minivae.checks import as_float64, column_names, is_whole, require_width
+from minivae.checks import as_float64
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
 from minivae.errors import ConvergenceWarning, ShapeError
-from minivae.estimator import Rule, anything, choice, number, parameter, whole
-from minivae.models.mixture.dask_data import data_of
-from minivae.models.mixture.data import LARGEST, Data, as_rows
-from minivae.models.mixture.em import TOO_FAR, Step, climb, e_step, stepwise
+from minivae.estimator import anything, choice, parameter
+from minivae.models.mixture.components import GaussianComponents
+from minivae.models.mixture.data import Data
+from minivae.models.mixture.em import Step, climb, e_step, stepwise
 from minivae.models.mixture.estimator import NOT_CONVERGED, NUMBER, Mixture
 from minivae.models.mixture.initial_values import Given, check_initial
-from minivae.models.mixture.initialise import METHODS, Start, initialise
-from minivae.models.on_dask import is_dask
+from minivae.models.mixture.initialise import Start, initialise
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.mixture import COVARIANCE_TYPES
 
 __all__ = ["GaussianMixture"]
 
-_LARGEST_ROOT = 1e153  # its square is finite, and so is a sum of such
 _EMPTY = 1e-6  # expected number of data, below which a component is empty
 
 # scikit-learn's words, which programs and people look for; what follows them is ours.
@@ -47,7 +43,7 @@ _ILL_DEFINED = (
 )
 
 
-class GaussianMixture(Mixture):
+class GaussianMixture(GaussianComponents):
     """A mixture of K Gaussians, p(x) = sum_k pi_k N(x; mu_k, Sigma_k), fitted by EM, Eq. GMM.1.
 
     Parameters, attributes and methods are those of scikit-learn's class of this name. What differs:
@@ -99,27 +95,6 @@ class GaussianMixture(Mixture):
     Dempster, Laird and Rubin (1977); Bishop (2006), chapter 9.
     """
 
-    covariance_type: str = parameter(
-        default="full",
-        rule=choice(*COVARIANCE_TYPES),
-        sentence="The covariances: full, tied (one for all), diag or spherical.",
-        metavar="NAME",
-        kw_only=True,
-    )
-    reg_covar: float = parameter(
-        default=1e-6,
-        rule=number(),
-        sentence="The least eigenvalue of a covariance, in the data's units squared.",
-        metavar="V",
-        kw_only=True,
-    )
-    init_params: str = parameter(
-        default="kmeans",
-        rule=choice(*METHODS),
-        sentence="Where EM begins: kmeans, k-means++, random or random_from_data.",
-        metavar="NAME",
-        kw_only=True,
-    )
     weights_init: Any = parameter(
         default=None,
         rule=anything(),
@@ -138,25 +113,6 @@ class GaussianMixture(Mixture):
         sentence="Sigma^-1 to begin with in place of what is found, shaped as ``precisions_``.",
         kw_only=True,
     )
-    warm_start: bool = parameter(
-        default=False,
-        rule=anything(),
-        sentence="Whether ``fit`` goes on from the last fit.",
-        kw_only=True,
-    )
-    verbose: int = parameter(
-        default=0,
-        rule=Rule(lambda v: isinstance(v, bool) or (is_whole(v) and v >= 0), "0, 1 or 2", int),
-        sentence="1 to write on standard output how EM goes, 2 for bounds and times as well.",
-        kw_only=True,
-    )
-    verbose_interval: int = parameter(
-        default=10,
-        rule=whole(1),
-        sentence="Iterations from one line to the next.",
-        kw_only=True,
-    )
-
     _kind = "gmm"
     _saved_arrays = (
         "weights_", "means_", "covariances_", "precisions_cholesky_", "collapsed_", "empty_",
@@ -217,14 +173,6 @@ class GaussianMixture(Mixture):
         self._fit("fit", X, sample_weight, labels, client)
         return self
 
-    def fit_predict(
-        self, X: Any, y: Any = None, *, sample_weight: Any = None, labels: Any = None
-    ) -> Array:
-        """`fit`, and then the most probable component of each row, of shape ``(N,)``."""
-        rows = X if is_dask(X) else as_rows(X, "fit_predict")
-        self._fit("fit_predict", X, sample_weight, labels)
-        return self.predict(X) if is_dask(X) else self.distribution_.labels(rows)
-
     def _fit(
         self, operation: str, X: Any, sample_weight: Any, labels: Any, client: Any = None
     ) -> None:
@@ -238,29 +186,26 @@ class GaussianMixture(Mixture):
             self._check_enough(data)
         entropy = entropy_from(self.random_state)
         all_given = all(value is not None for value in given)
-        best: tuple[Trace[Step], Start] | None = None
-        for i in range(1 if go_on or all_given else self.n_init):
-            begin, report, end = self._reports(i)
-            begin()
-            if go_on:
-                start, bound_before = Start(self._step(), None), self._bound_before
-            else:
-                start, bound_before = self._start(operation, data, given, entropy, i), -math.inf
-            result = climb(
+        if go_on:
+            starts, bound_before = [Start(self._step(), None)], self._bound_before
+        else:
+            n_init = 1 if all_given else self.n_init
+            starts = [self._start(operation, data, given, entropy, i) for i in range(n_init)]
+            bound_before = -math.inf
+
+        def climb_on(step: Step, bound_before: float, max_iter: int, report: Report) -> Trace[Step]:
+            return climb(
                 data,
-                start.step,
+                step,
                 floor=self.reg_covar,
                 tol=self.tol,
-                max_iter=self.max_iter,
+                max_iter=max_iter,
                 bound_before=bound_before,
                 report=report,
             )
-            end(result)
-            if best is None or result.bound > best[0].bound:
-                best = result, start
-        if best is None:
-            return
-        result, start = best
+
+        i, result = self._race([start.step for start in starts], climb_on, bound_before)
+        start = starts[i]
         self._take(result.theta)
         if not go_on:
             self._take_columns(data.column_names)
@@ -317,26 +262,6 @@ class GaussianMixture(Mixture):
         self._bound_before = -math.inf
         return self
 
-    def _data(
-        self,
-        operation: str,
-        X: Any,
-        sample_weight: Any,
-        labels: Any,
-        go_on: bool,
-        client: Any = None,
-    ) -> Data:
-        named = column_names(X, operation) is not None
-        if go_on and named:
-            self._check_columns(X, operation)
-        data = data_of(
-            operation, X, client=client, sample_weight=sample_weight, labels=labels,
-            K=self.n_components,
-        )  # fmt: skip
-        if go_on and not named:  # chunks may have names
-            self._check_columns(data, operation)
-        return data
-
     def _given(self, D: int) -> Given:
         return check_initial(
             self.weights_init,
@@ -376,37 +301,6 @@ class GaussianMixture(Mixture):
         flat = _raised_of_all(step, self.reg_covar)
         collapsed = np.flatnonzero(np.broadcast_to(step.raised > flat, theta.weights.shape))
         self.collapsed_ = np.setdiff1d(collapsed, self.empty_)
-
-    @property
-    def covariance_type_(self) -> str:
-        """The covariances' type: that of the fit, whatever the hyper-parameter says by now."""
-        return getattr(self, "_fitted_type", self.covariance_type)
-
-    @property
-    def distribution_(self) -> MixtureOfGaussians:
-        """The mixture as fitted, as a distribution."""
-        self._require_fitted("distribution_", "means_")
-        return MixtureOfGaussians(
-            np.asarray(self.weights_, np.float64),
-            np.asarray(self.means_, np.float64),
-            np.asarray(self.covariances_, np.float64),
-            np.asarray(self.precisions_cholesky_, np.float64),
-            self.covariance_type_,
-        )
-
-    def _rows(self, X: Any, operation: str) -> Array:
-        rows = super()._rows(X, operation)
-        steepest = np.abs(self.precisions_cholesky_).max() * self.n_features_in_
-        farthest = np.abs(self.means_).max()
-
-        def overflows(size: float) -> bool:
-            return bool(steepest * (size + farthest) > _LARGEST_ROOT)
-
-        if overflows(LARGEST) and overflows(float(max(rows.max(), -rows.min()))):
-            bad = ~np.isfinite(self.distribution_.log_prob(rows))
-            if bad.any():
-                raise ValueError(f"{operation}: X[{int(bad.argmax())}] {TOO_FAR}")
-        return rows
 
     def _step(self) -> Step:
         theta = self.distribution_
@@ -472,16 +366,6 @@ class GaussianMixture(Mixture):
 
     # ---- checks, warnings and progress ----
 
-    def _check_same(self, operation: str, D: int) -> None:
-        K, features = self.means_.shape
-        require_width(operation, D, features)
-        if (K, features, self.covariance_type_) != (self.n_components, D, self.covariance_type):
-            raise ValueError(
-                f"{operation}: the model was fitted with {K} {self.covariance_type_} components to "
-                f"{features} features, and cannot go on with {self.n_components} "
-                f"{self.covariance_type} components and {D} features; fit a new one"
-            )
-
     def _warn(self, operation: str, result: Trace[Step], start: Start, data: Data) -> None:
         messages = []
         if not result.converged and self.max_iter > 0:
@@ -515,30 +399,6 @@ class GaussianMixture(Mixture):
             )
         for message in messages:
             warnings.warn(f"{operation}: {message}", ConvergenceWarning, stacklevel=4)
-
-    def _reports(self, i: int) -> tuple[Callable[[], None], Report, Callable[[Trace[Step]], None]]:
-        """What to do at the beginning of a climb, after each of its iterations, and at its end."""
-        times = [time.perf_counter()] * 2  # of the beginning, and of the last line
-
-        def say(text: str) -> None:
-            if self.verbose:
-                sys.stdout.write(f"{text}\n")
-
-        def iteration(n: int, bound: float, change: float) -> None:
-            if n % self.verbose_interval == 0:
-                now = time.perf_counter()
-                more = f": bound {bound:.5f}, risen by {change:.5f}, {now - times[1]:.3f} s"
-                say(f"  iteration {n}{more if self.verbose >= 2 else ''}")
-                times[1] = now
-
-        def end(result: Trace[Step]) -> None:
-            seconds = time.perf_counter() - times[0]
-            more = f", bound {result.bound:.5f}, {seconds:.3f} s" if self.verbose >= 2 else ""
-            ending = "converged" if result.converged else "did not converge"
-            say(f"  {ending} after {result.n_iter} iterations{more}")
-
-        return lambda: say(f"Start {i + 1}"), iteration, end
-
 
 def _ill_defined(operation: str, error: SingularError) -> ValueError:
     return ValueError(f"{operation}: {_ILL_DEFINED} {name_components(error.components)}")

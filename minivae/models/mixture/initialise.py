@@ -11,6 +11,7 @@ Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,17 +24,20 @@ from minivae.distributions.mixture import (
 from minivae.models.mixture.data import Data, Labels, Piece
 from minivae.models.mixture.em import Step, add, e_step, m_step
 from minivae.models.mixture.initial_values import Given
+from minivae.models.mixture.missing import patterns_of, require_values
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus, lloyd_step
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["LIMIT", "METHODS", "Start", "initialise", "k_means"]
+__all__ = ["LIMIT", "METHODS", "Start", "filled", "initialise", "k_means", "scatter_of_all"]
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 LIMIT = 2**17
 
 _LLOYD_STEPS = 100
 _STILL = 1e-4  # squared shift of all centres, in mean variances of a feature, that ends k-means
+_FILLING_STEPS = 10  # of EM, of the one Gaussian that gaps are filled from
+_LEAST_FILLING = 1e-6  # its least variance, in those of the columns
 _TABLE = 2**20  # numbers in a table of random responsibilities
 
 
@@ -79,6 +83,8 @@ def initialise(
     if weights is not None and means is not None and precisions is not None:
         theta = MixtureOfGaussians.from_precisions(weights, means, precisions, kind)
         return Start(Step(theta, theta.covariances, np.zeros(1, np.int64)), None)
+    if data.has_gaps():
+        data = filled(data, K, kind, rng)
     sample = data.sample(LIMIT, rng)
     known, centres_known = data.labelled_means(K)
     too_few = None
@@ -103,6 +109,38 @@ def initialise(
         else:
             step = _around_centres(sample, centres, kind, floor)
     return Start(_replace_given(step, kind, given), too_few)
+
+
+def filled(data: Data, K: int, kind: str, rng: np.random.Generator) -> Data:
+    """The rows, or a sample of them, each gap filled by a draw from one Gaussian for all.
+
+    Draws and not means: these would lie in a point or on a line, and be taken for a cluster.
+    """
+    X, weight, labels, _ = data.sample(LIMIT, rng)
+    X = X.astype(np.float64)
+    w = np.ones(len(X)) if weight is None else weight
+    seen = ~np.isnan(X)
+    require_values(data.operation, seen, weight)
+    counts = w @ seen
+    shift = X[np.argmax(seen & (w > 0)[:, None], axis=0), np.arange(X.shape[1])]
+    shift = shift + w @ np.where(seen, X - shift, 0) / counts
+    scale = np.sqrt(w @ np.where(seen, X - shift, 0) ** 2 / counts)
+    scale[scale == 0] = 1.0
+    Z = (X - shift) / scale
+    one = "full" if kind in ("full", "tied") else "diag"
+    D, patterns = X.shape[1], patterns_of(Z)
+    unit = np.eye(D)[None] if one == "full" else np.ones((1, D))
+    theta = MixtureOfGaussians(np.ones(1), np.zeros((1, D)), unit, unit, one)
+    for _ in range(_FILLING_STEPS):
+        sums = e_step([Piece(Z, weight, None, patterns)], theta)
+        theta = m_step(sums, theta.means, theta, _LEAST_FILLING).parameters
+    for rows, o, m in patterns or []:
+        _, slopes, rest = theta.split(o, m)
+        drawn = rest.means[0] + rng.standard_normal((len(rows), len(m))) @ rest.factors[0].T
+        if one == "full":
+            drawn += (Z[np.ix_(rows, o)] - theta.means[0, o]) @ slopes[0].T
+        X[np.ix_(rows, m)] = shift[m] + scale[m] * drawn
+    return Data(data.operation, X, sample_weight=weight, labels=labels, K=K)
 
 
 def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
@@ -223,22 +261,34 @@ def _around_centres(rows: Piece, centres: Array, kind: str, floor: float) -> Ste
     return _with_one_covariance(scatter, centres, sums.counts / total, kind, floor)
 
 
-def _identical_components(rows: Piece, K: int, kind: str, floor: float) -> MixtureOfGaussians:
-    """K components with the mean and the covariance of all rows."""
-    D = rows.X.shape[1]
-    centre = rows.X[:1].astype(np.float64)
+def scatter_of_all(data: Data | list[Piece], kind: str) -> tuple[Array, Array]:
+    """The mean ``(1, D)`` and the scatter of all rows, this as one covariance of that type."""
+    of_each = data.map if isinstance(data, Data) else lambda f: map(f, data)
+    first: Array = next(iter(of_each(_first_row)))
+    D, centre = first.shape[1], first.astype(np.float64)
     one = "full" if kind == "tied" else kind
     shape = {"full": (1, D, D), "diag": (1, D), "spherical": (1,)}[one]
     unit = np.broadcast_to(np.eye(D) if one == "full" else 1.0, shape)
     theta = MixtureOfGaussians(np.ones(1), centre, unit, unit, one)
-    everything = [rows._replace(labels=None)]
     for _ in range(2):  # about the first row, and then about the mean
-        sums = e_step(everything, theta)
+        sums = add(of_each(partial(_sums_of_all, theta)))
         centre = theta.means + sums.first / sums.counts
         theta = replace(theta, means=centre)
     scatter = (sums.second / sums.counts.sum())[0]
-    if one == "spherical":
-        scatter = scatter / D
+    return centre, scatter / D if one == "spherical" else scatter
+
+
+def _first_row(piece: Piece) -> Array:
+    return piece.X[:1]
+
+
+def _sums_of_all(theta: MixtureOfGaussians, piece: Piece) -> MixtureStatistics:
+    return mixture_statistics(piece.X, *theta.mixture, sample_weight=piece.weight)
+
+
+def _identical_components(rows: Piece, K: int, kind: str, floor: float) -> MixtureOfGaussians:
+    """K components with the mean and the covariance of all rows."""
+    centre, scatter = scatter_of_all([rows], kind)
     weights, means = np.full(K, 1 / K), np.repeat(centre, K, axis=0)
     try:
         return _with_one_covariance(scatter, means, weights, kind, floor).parameters

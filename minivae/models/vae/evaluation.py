@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from minivae import ops
+from minivae.distributions.base import numbers
 from minivae.inference import laplace_proposal
 from minivae.inference.laplace import PEAKS
 from minivae.latent_model import LatentModel
@@ -114,6 +116,19 @@ class Evaluation:
                     for some in self.portions(S, len(x))
                 ]
             yield part, np.concatenate(log_weights)
+
+    def posterior_means(self, X: Array, S: int, C: Array | None = None) -> Array:
+        """E[x | z] averaged over z ~ q(z | x), weighted by p(x, z) / q(z | x), Eq. MISS.8."""
+        means = np.empty(X.shape, self.dtype)
+        for part, x, c, q, noise in self.encoded(X, S, None, C):
+            with no_grad():
+                z, log_q = q.rsample_and_log_prob(noise)
+                w = numbers(ops.softmax(self.model.log_joint(x, z, c) - log_q, 0))
+                shape = (*w.shape, X.shape[1])
+                conditions = None if c is None else np.tile(c, (S, 1))
+                decoded = self.model.decode(numbers(z).reshape(-1, z.shape[-1]), conditions)
+            means[part] = np.einsum("sn,snd->nd", w, decoded.reshape(shape))
+        return means
 
     def weights_from_peaks(
         self, X: Array, S: int, C: Array | None = None

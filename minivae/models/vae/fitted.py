@@ -107,7 +107,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         return self._as_taken(
             data_at_door(
                 X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
-                check=self.likelihood_.check,
+                check=self.likelihood_.check, missing=self._settings_.missing,
             )
         )  # fmt: skip
 
@@ -339,6 +339,29 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the posterior mean of each datum, of shape ``(N, D)``."""
         return self._decode(self._codes(X, "reconstruct"))
+
+    def impute(self, X: Any, n_samples: int = 100) -> Array:
+        """The data, each missing value replaced by an estimate of E[x_m | x_o], Eq. MISS.8.
+
+        Draws of z from q(z | x_o) are weighted as in :meth:`log_likelihood`, and what they decode
+        to is averaged. With ``missing="refuse"`` there is nothing to replace.
+
+        Parameters
+        ----------
+        X
+            Data of shape ``(N, D)``, in which NaN is missing.
+        n_samples
+            How many z are drawn for each datum.
+        """
+        return self._impute(X, n_samples, None)
+
+    def _impute(self, X: Any, n_samples: int, C: Array | None) -> Array:
+        require_whole("impute", "n_samples", n_samples, least=1)
+        X = self._checked(X, "impute")
+        means = self._evaluation().posterior_means(X, n_samples, C)
+        X = X[:] if isinstance(X, StoredRows) else X
+        filled: Array = np.where(np.isnan(X), means, X)
+        return filled
 
     def interpolate(self, a: Any, b: Any, n: int = 10) -> Array:
         """E[x | z] at ``n`` points on the line between the codes of two data, ``(n, D)``."""

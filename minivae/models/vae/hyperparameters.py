@@ -15,6 +15,7 @@ from minivae.distributions import (
     LIKELIHOODS,
     Distribution,
     Likelihood,
+    Masked,
     MixturePrior,
     StandardNormal,
     VampPrior,
@@ -142,6 +143,13 @@ class HyperParameters(Estimator):
             "data's units."
         ),
         metavar="YES|NO",
+    )
+    missing: str = parameter(
+        default="refuse",
+        rule=choice("refuse", "marginalise"),
+        sentence=(
+            "What NaN in the data is: refused, or a missing value, which the likelihood leaves out."
+        ),
     )
     grey: str | None = parameter(
         default=None,
@@ -380,6 +388,11 @@ def make_likelihood(vae: Any) -> Likelihood:
     ValueError
         If one that it needs is missing.
     """
+    own = _likelihood_asked_for(vae)
+    return Masked(own) if vae.missing == "marginalise" else own
+
+
+def _likelihood_asked_for(vae: Any) -> Likelihood:
     if isinstance(vae.likelihood, Likelihood):
         return vae.likelihood
     kind = LIKELIHOODS[vae.likelihood]

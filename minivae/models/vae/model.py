@@ -177,7 +177,9 @@ class VAE(FittedVAE):
             )
         settings, likelihood = self._settings(), rules.make_likelihood(self)
         names = column_names(X, "fit")
-        X = data_at_door(X, "fit", dtype=self.dtype, check=likelihood.check)
+        X = data_at_door(
+            X, "fit", dtype=self.dtype, check=likelihood.check, missing=self.missing
+        )
         if isinstance(X, StoredRows):
             X.check()
         rules.check_mixture(settings, len(X) - n_held_out(len(X), self.validation))

@@ -1,0 +1,111 @@
+"""Likelihoods that leave missing values out, and a VAE with them: against sums over the rest."""
+
+import numpy as np
+import pytest
+
+from minivae import VAE, ConditionalVAE, gradcheck
+from minivae.distributions import (
+    Bernoulli,
+    Binomial,
+    CategoricalLikelihood,
+    ContinuousBernoulli,
+    Gaussian,
+    Masked,
+    Poisson,
+)
+from minivae.tensor import Tensor
+
+LIKELIHOODS = [
+    Bernoulli(), Binomial(5), ContinuousBernoulli(), Gaussian(), Gaussian("shared"), Gaussian(0.7),
+    Poisson(),
+]  # fmt: skip
+
+
+def parameters_of(likelihood, rows, D, rng):
+    each = tuple(Tensor(rng.normal(size=(rows, D))) for _ in likelihood.head_names)
+    shared = getattr(likelihood, "sigma", None) == "shared"
+    return (*each, Tensor(rng.normal(size=(1, 1)))) if shared else each
+
+
+@pytest.mark.equation("MISS.7")
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_the_values_that_are_there_are_summed(likelihood):
+    rng, (S, N, D) = np.random.default_rng(0), (2, 3, 3)
+    masked = Masked(likelihood)
+    x = rng.integers(0, 2, (N, D)).astype(float)
+    gaps = rng.random((N, D)) < 0.4
+    gaps[0], gaps[1] = True, False
+    parameters = parameters_of(likelihood, S * N, D, rng)
+    found = masked.log_prob(parameters, np.where(gaps, np.nan, x))
+    expected = np.zeros(S * N)
+    for row in range(S * N):
+        for d in np.flatnonzero(~gaps[row % N]):
+            one = tuple(q[row : row + 1, d : d + 1] if q.shape[0] > 1 else q for q in parameters)
+            value = likelihood.log_prob(one, x[row % N : row % N + 1, d : d + 1])
+            expected[row] += getattr(value, "data", value).item()
+    np.testing.assert_allclose(found.data, expected, rtol=1e-11, atol=1e-11)
+    report = gradcheck(lambda *p: masked.log_prob(p, np.where(gaps, np.nan, x)),
+                       *(p.data for p in parameters))  # fmt: skip
+    assert report, str(report)
+    whole = masked.log_prob(parameters, x)
+    np.testing.assert_array_equal(whole.data, likelihood.log_prob(parameters, x).data)
+
+
+def test_classes_of_pixels_cannot_be_left_out():
+    with pytest.raises(ValueError, match="cannot leave values out"):
+        Masked(CategoricalLikelihood(3))
+
+
+def images(N=60, D=12, seed=0):
+    """Two kinds of image, each pixel of one on where the other's is off."""
+    rng = np.random.default_rng(seed)
+    z = np.arange(N) % 2
+    p = np.where((np.arange(D) % 2 == z[:, None]), 0.95, 0.05)
+    return (rng.random((N, D)) < p).astype(float), z
+
+
+@pytest.mark.equation("MISS.8")
+def test_a_vae_learns_from_what_is_there_and_imputes(tmp_path):
+    X, _ = images(200)
+    G = X.copy()
+    G[np.random.default_rng(1).random(X.shape) < 0.4] = np.nan
+    options = {"latent_dim": 1, "hidden": (16,), "epochs": 40, "batch_size": 40, "random_state": 0}
+    options |= {"learning_rate": 2e-2}
+    with pytest.raises(ValueError, match="set missing='marginalise'"):
+        VAE(**options).fit(G)
+    vae = VAE(missing="marginalise", **options).fit(G)
+    filled, gaps = vae.impute(G), np.isnan(G)
+    np.testing.assert_array_equal(filled[~gaps], G[~gaps].astype(filled.dtype))
+    assert ((filled[gaps] > 0.5) == X[gaps]).mean() > 0.85
+    assert np.isfinite(vae.elbo(G)).all()
+    assert np.isfinite(vae.log_likelihood(G[:2], 50)).all()
+    vae.save(tmp_path / "v.npz")
+    same = VAE.load(tmp_path / "v.npz")
+    np.testing.assert_array_equal(same.impute(G), filled)
+    # The weighted average over a grid of z: the exact E[x_m | x_o] in one dimension.
+    grid = np.linspace(-6, 6, 801).reshape(-1, 1).astype(np.float32)
+    rows = G[:6].astype(np.float32)
+    log_p = vae.model_.log_joint(rows, np.repeat(grid[:, None], 6, axis=1)).data
+    w = np.exp(log_p - log_p.max(axis=0))
+    exact = (w / w.sum(axis=0)).T @ vae.decode(grid)
+    many = vae.impute(G[:6], n_samples=4000)
+    np.testing.assert_allclose(many[gaps[:6]], exact[gaps[:6]], atol=0.03)
+
+
+def test_without_gaps_it_is_the_plain_vae_and_conditions_come_along():
+    X, z = images()
+    options = {"latent_dim": 2, "hidden": (8,), "epochs": 2, "batch_size": 20, "random_state": 0}
+    plain = VAE(**options).fit(X)
+    masked = VAE(missing="marginalise", **options).fit(X)
+    assert plain.history_["elbo"] == masked.history_["elbo"]
+    G = X.copy()
+    G[::3, 4] = np.nan
+    conditional = ConditionalVAE(missing="marginalise", **options).fit(G, z)
+    assert np.isfinite(conditional.impute(G, z)).all()
+    counts = VAE(missing="marginalise", likelihood="binomial", n_trials=3, **options).fit(3 * G)
+    assert np.isfinite(counts.impute(3 * G)).all()
+    grey = VAE(missing="marginalise", grey="sample", **options).fit(0.9 * G)
+    assert np.isfinite(grey.impute(0.9 * G)).all()
+    G[0, 0] = 2.0
+    with pytest.raises(ValueError, match=r"X\[0, 0\] = 2.0 is outside its support"):
+        VAE(missing="marginalise", **options).fit(G)

@@ -28,8 +28,8 @@ from playwright.sync_api import Browser, Page, Route, TimeoutError, sync_playwri
 BOOK = Path(__file__).parents[1] / "build" / "book"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = (1280, 390)
-DRAGGED = "06_kl_and_elbo.html"  # the page with a picture to drag
-GLARE = 96  # the mean of a picture's grey levels, of 255, above which it is no picture for the dark
+DRAGGED = "02_kl_and_elbo.html"  # the page with a picture to drag
+GLARE = 96  # of 255: a picture whose mean grey level is above this is not one for the dark
 
 LOOK = """
 async () => {

@@ -166,7 +166,7 @@ class Doors:
     """What Python and NumPy find on a tensor, by name; what it is stands in :mod:`minivae.tensor`.
 
     Comparisons give plain boolean arrays, element by element. So ``t in tensors`` asks whether one
-    *equals* t, and fails where that is no single answer; ``any(t is u for u in tensors)`` asks
+    *equals* t, and fails where that is not a single answer; ``any(t is u for u in tensors)`` asks
     whether t itself is there.
     """
 

@@ -83,7 +83,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     OSError, ValueError
-        If it cannot be read, is no such text, or has more than 16 MB.
+        If it cannot be read, is not such a text, or has more than 16 MB.
     """
     with opened(path) as (file, size):
         if size > MOST_TEXT:

@@ -226,7 +226,7 @@ class Recorder:
             self._note(np.array, (plain(x),), {"dtype": copy.dtype}, [copy])
 
     def _note(self, function: Any, inputs: Any, params: Any, parts: Sequence[Any]) -> None:
-        """Write a call down, if it has results that are no views of its inputs."""
+        """Write a call down, if it has results that are not views of its inputs."""
         given = {id(owner(x)) for x in _arrays((inputs, params))}
         results = []
         for i, x in enumerate(parts):

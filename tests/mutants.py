@@ -127,7 +127,7 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self.add(node, ast.Pass(), parentheses=False)  # what a message says is no mistake
+        self.add(node, ast.Pass(), parentheses=False)  # what a message says is not a mistake
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         pass

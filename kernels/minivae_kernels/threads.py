@@ -74,6 +74,6 @@ def _quotas(root: Path) -> list[float]:
                     period = (place / "cpu.cfs_period_us").read_text()
                 else:
                     quota, period = (place / "cpu.max").read_text().split()
-                if float(quota) > 0:  # "max", or -1, is no limit
+                if float(quota) > 0:  # "max", or -1, means no limit
                     found.append(float(quota) / float(period))
     return found

@@ -304,7 +304,7 @@ def in_units(saved: SavedRun, data: Dataset, x: Array) -> Array:
     """Return rows of other data in the units that a run was trained in.
 
     Whole numbers are divided by what those of the run were: a file that is dark all over has its
-    largest pixel below 255, and is no brighter for it.
+    largest pixel below 255, and is not brighter for it.
     """
     if data.max_value is None or saved.vae.likelihood_.takes_counts:
         return x.astype(np.result_type(x, np.float32))

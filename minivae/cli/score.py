@@ -24,7 +24,7 @@ DESCRIPTION = """\
 Write a line for each row of FILE: its score, which is -log p(x) in nats, high for what
 the model finds strange; p_value, the share of the run's own held-out data that are at
 least as strange; and log p(x), the ELBO and the reconstruction term. A low p_value is
-a reason to look, and a high one is no proof of health: simple data may score as
+a reason to look, and a high one does not prove health: simple data may score as
 likely under a model that has never seen their kind."""
 N_SAMPLES = 500
 MOST_COMPARED = 500  # of the run's own data
@@ -116,7 +116,7 @@ def _columns(saved: SavedRun, data: Dataset, x: Array, y: Array | None) -> dict[
             n = N_SAMPLES // 5 if isinstance(vae, SemiSupervisedVAE) else N_SAMPLES
             log_p: Any = vae.log_likelihood(X, *given, n_samples=n)  # type: ignore[misc]
             return {"log_likelihood": log_p, **found}
-    complain("warning: grey='cross-entropy' is no likelihood; the score is minus its bound")
+    complain("warning: grey='cross-entropy' is not a likelihood; the score is minus its bound")
     return found
 
 

@@ -229,7 +229,7 @@ def _as_conditions(
     rows = array.reshape(-1, 1) if array.ndim == 1 else array
     where = f"{name}: {key} of shape {array.shape} and dtype {array.dtype}"
     if rows.ndim != 2 or len(rows) != n_rows or rows.dtype.kind not in "buif":
-        raise DatasetError(f"{where} are no conditions of {n_rows} rows: those are numbers (N, C)")
+        raise DatasetError(f"{where} are not conditions of {n_rows} rows: those are numbers (N, C)")
     found = rows.astype(np.float64)
     bad = ~np.isfinite(found).all(axis=1)
     if bad.any():

@@ -61,7 +61,7 @@ def parse_table(
     content, name
         The file's bytes, and what messages call it.
     conditions
-        Columns, by name or counted from 1, that are no data but what data are given; there are
+        Columns, by name or counted from 1, that are not data but what data are given; there are
         no labels then.
 
     Returns
@@ -196,7 +196,7 @@ def _columns(table: _Table, name: str, conditions: Sequence[str]) -> dict[str, n
     """Read the numbers; tell features, labels, conditions and an index apart."""
     lines, separator, names = table
     width = len(_cells(lines[0].text, separator)) if lines else len(names)
-    # what may be no feature is kept as it is written until that is known
+    # what may not be a feature is kept as it is written until that is known
     written: dict[int, list[str]] = {}
     if width > 1:
         called = [column.lower() for column in names]

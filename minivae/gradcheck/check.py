@@ -301,7 +301,7 @@ def _differentiate(problem: Problem, run: _Run, random: np.random.Generator) -> 
         for jitter, near, here in zip(run.jitter, nearby, run.analytic, strict=True):
             with np.errstate(all="ignore"):
                 change = np.abs(near - here)
-                # A larger change is no rounding: the VJP jumps, and a jump excuses nothing.
+                # A larger change is not rounding: the VJP jumps, and a jump excuses nothing.
                 rounding = np.maximum(1e-2 * np.abs(here), 1e-13 * np.max(np.abs(here), initial=0))
                 change = np.where(change <= rounding, change, 0.0)
             np.maximum(jitter, change, out=jitter)

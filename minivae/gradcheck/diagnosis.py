@@ -132,7 +132,7 @@ def _factor_out(case: Case) -> str | None:
 
 
 def _factor_of_many(case: Case) -> str | None:
-    """A constant factor that is no accident: one or two elements always have one."""
+    """A constant factor that is not an accident: one or two elements always have one."""
     if np.count_nonzero(case.expected[case.known]) <= 2:
         return None
     return _factor_out(case) or shared.constant_factor(case)

@@ -181,8 +181,8 @@ def _steps(x: float, ratio: float) -> list[float]:
 def _depends(outputs: Callable[[float], Array], here: Array) -> Array:
     """Which outputs depend on the element at all: those that a NaN in its place reaches.
 
-    Rounding in the others is no noise here. Why not look which outputs move? Some move by less than
-    a rounding error, and that error is then all that can be said of them.
+    Rounding in the others is not noise here. Why not look which outputs move? Some move by less
+    than a rounding error, and that error is then all that can be said of them.
     """
     return np.asarray(outputs(np.nan) != here)
 

@@ -313,7 +313,7 @@ class BernoulliNB(NaiveBayes):
     )
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks: its checks' data are no sets of things that are on or off."""
+        """What scikit-learn asks: its checks' data are not sets of things that are on or off."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.poor_score = True
         return tags

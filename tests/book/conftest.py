@@ -68,7 +68,7 @@ GLOSSARY = r"""# Glossary
 
 FILES = {
     "derivations/01_sums.md": CHAPTER,
-    "derivations/13_glossary.md": GLOSSARY,
+    "derivations/22_glossary.md": GLOSSARY,
     "derivations/api/all.md": ".. automodule:: minivae.sums\n",
     "minivae/sums.py": '"""Sums."""\n\n\ndef mean(x):\n'
     '    """The mean, Eq. SUM.2.\n\n    Of numbers.\n    """\n    return sum(x) / len(x)\n',

@@ -22,7 +22,7 @@ from minivae.equations import (
 )
 
 ENDINGS = ["What the code does", "How it is checked", "Questions"]
-GLOSSARY = "13_glossary.md"
+GLOSSARY = "22_glossary.md"
 
 INLINE_MATH = re.compile(r"(?<![\\$\w])\$(?!\s)((?:[^$\n]|\n(?!\s*\n))+?)(?<!\s)\$(?![\d$])")
 INLINE_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
@@ -104,7 +104,7 @@ def uncited_labels(book: Book) -> Iterator[str]:
 
 
 def tags(book: Book) -> Iterator[str]:
-    """Tags that are no labels, that repeat, or that share a fence."""
+    """Tags that are not labels, that repeat, or that share a fence."""
     seen: set[str] = set()
     for path in book.chapters:
         for fence in fences(text_of(path)):
@@ -114,7 +114,7 @@ def tags(book: Book) -> Iterator[str]:
             for label in found:
                 where = f"{path.name}:{fence.line}: {label}"
                 if not re.fullmatch(LABEL, label):
-                    yield f"{where} is no label"
+                    yield f"{where} is not a label"
                 if label in seen:
                     yield f"{where} is there twice"
                 seen.add(label)
@@ -299,7 +299,7 @@ def form(book: Book) -> Iterator[str]:
     for path in book.chapters:
         text = text_of(path)
         if not text.startswith("# "):
-            yield f"{path.name}:1: the first line is no title"
+            yield f"{path.name}:1: the first line is not a title"
         sections = re.findall(r"^## +(.*)$", prose(text), re.MULTILINE)
         if path.name != GLOSSARY and sections[-3:] != ENDINGS:
             yield f"{path.name}: the last sections are {sections[-3:]}, not {ENDINGS}"
@@ -335,7 +335,7 @@ def tex_for_github(book: Book) -> Iterator[str]:
         rest = INLINE_MATH.sub("", plain).replace(r"\$", "")
         if "$" in rest:
             around = rest[max(0, rest.index("$") - 30) : rest.index("$") + 30].strip()
-            yield f"{path.name}: a dollar that is no formula: {around!r}"
+            yield f"{path.name}: a dollar that is not part of a formula: {around!r}"
 
 
 # Numbers -----------------------------------------------------------------------------------------

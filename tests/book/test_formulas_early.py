@@ -1,4 +1,4 @@
-"""The computed equations of chapters 1 to 7, read from their pages and evaluated on numbers."""
+"""Equations of the engine, networks, the bound and minibatches, evaluated as they are printed."""
 
 import math
 from itertools import combinations, product

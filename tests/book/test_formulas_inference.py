@@ -22,7 +22,7 @@ from minivae.tensor import Tensor
 
 
 def well(z):
-    """A log-density that is no parabola, and its slope."""
+    """A log-density that is not a parabola, and its slope."""
     return -0.25 * z**4 + 0.3 * z, -(z**3) + 0.3
 
 

@@ -1,4 +1,4 @@
-"""The computed equations of chapters 8 to 11, read from their pages and evaluated on numbers."""
+"""Equations of samples, families, VAEs and mixtures, evaluated as they are printed."""
 
 import math
 from itertools import product

@@ -9,7 +9,7 @@ from engine.test_conventions import CONVENTIONS, EDGES
 from minivae.cli import main
 from minivae.equations import find, find_sources, read_registry, read_terms
 
-PAGE = find_sources().book / "13_glossary.md"
+PAGE = find_sources().book / "22_glossary.md"
 
 
 def show(value):

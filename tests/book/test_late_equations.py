@@ -1,4 +1,4 @@
-"""The equations of chapters 8 to 11 that no other test holds against an independent answer."""
+"""Equations of samples, families, VAEs and mixtures, held against other answers."""
 
 import math
 
@@ -39,7 +39,7 @@ def moments(gradient, weight):
     return mean, weight @ (gradient - mean) ** 2
 
 
-# Chapter 8: reparameterisation -------------------------------------------------------------------
+# Reparameterisation -------------------------------------------------------------------------------
 
 
 @pytest.mark.equation("SCORE.1")
@@ -133,7 +133,7 @@ def test_no_baseline_beats_the_best(mu, log_var):
         assert moments((f - other) * s, weight)[1] >= least * (1 - 1e-10)
 
 
-# Chapter 9: families -----------------------------------------------------------------------------
+# Families -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.equation("GAUSS.1")
@@ -171,7 +171,7 @@ def test_the_mean_grey_value_is_the_slope_of_the_log_normaliser(logit):
     assert mean == pytest.approx(exact, rel=1e-10)
 
 
-# Chapter 10: the linear VAE ----------------------------------------------------------------------
+# The linear VAE -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

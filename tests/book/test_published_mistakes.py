@@ -1,4 +1,4 @@
-"""Chapter 12: each formula as printed, ours, and the truth from elsewhere.
+"""Published mistakes: each formula as printed, ours, and the truth from elsewhere.
 
 A case gives three numbers for one quantity: what the printed formula says, what the library or the
 right formula says, and the truth by another way: enumeration, an integral, differences. Ours must
@@ -29,7 +29,7 @@ from minivae.distributions import (
 )
 from minivae.objectives import elbo_terms, minibatch_estimate
 
-PAGE = Path(__file__).parents[2] / "derivations" / "12_published_mistakes.md"
+PAGE = Path(__file__).parents[2] / "derivations" / "21_published_mistakes.md"
 CASES = []
 
 

@@ -19,7 +19,7 @@ def test_the_book_keeps_the_rule(book, rule):
 
 
 CHAPTER = "derivations/01_sums.md"
-GLOSSARY = "derivations/13_glossary.md"
+GLOSSARY = "derivations/22_glossary.md"
 CODE = "minivae/sums.py"
 TEST = "tests/test_sums.py"
 DEFINED = "% definition\n"
@@ -40,7 +40,7 @@ BROKEN = [
     (rules.dead_citations, "examples/bars.py", "SUM.2", "SUM.4", "there is no equation SUM.4"),
     (rules.uncited_labels, CHAPTER, "Eq. SUM.2", "(SUM.2)", "SUM.2 without"),
     (rules.tags, CHAPTER, "SUM.1", "SUM.2", "SUM.2 is there twice"),
-    (rules.tags, CHAPTER, r"\tag{SUM.2}", r"\tag{sum:2}", "sum:2 is no label"),
+    (rules.tags, CHAPTER, r"\tag{SUM.2}", r"\tag{sum:2}", "sum:2 is not a label"),
     (rules.tags, CHAPTER, r"\tag{SUM.2}", r"\tag{SUM.2}\tag{SUM.3}", "in one fence"),
     (rules.unknown_symbols, CHAPTER, r"\frac{s}{N}", r"\frac{s}{M}", "M is not in the table"),
     (rules.unknown_symbols, CHAPTER, r"\bar{x}", r"\hat{x}", r"\hat{x} is not in the table"),
@@ -58,14 +58,14 @@ BROKEN = [
     (rules.without_reference, CHAPTER, "- C. F. Gauss", "- Gauss", "Gauss 1809 has no reference"),
     (rules.without_reference, CHAPTER, "*Theoria", "Theoria", "Gauss 1809 has no reference"),
     (rules.numbered_chapters, CHAPTER, "[above](#sums)", "chapter 3", "'chapter 3' instead"),
-    (rules.form, CHAPTER, "# Sums", "Sums", "no title"),
+    (rules.form, CHAPTER, "# Sums", "Sums", "not a title"),
     (rules.form, CHAPTER, "## Questions", "## More", "the last sections are"),
     (rules.form, CHAPTER, "```python", "```py", "of language 'py'"),
     (rules.form, CHAPTER, "```python", "```console", "does not begin with '$ '"),
     (rules.tex_for_github, CHAPTER, r"\quad", r"\operatorname{a}", r"\operatorname"),
     (rules.tex_for_github, CHAPTER, "$x_n$", r"$\{x_n\}$", "backslash before punctuation"),
     (rules.tex_for_github, CHAPTER, "$x_n$", "$$x_n$$", "$$ in the text"),
-    (rules.tex_for_github, CHAPTER, "$x_n$", "$x_n $", "a dollar that is no formula"),
+    (rules.tex_for_github, CHAPTER, "$x_n$", "$x_n $", "a dollar that is not part of a formula"),
     (rules.unprinted_numbers, CHAPTER, "is 2.333", "is 2.334", "2.334 is not printed"),
     (rules.unprinted_numbers, CHAPTER, "1.25 s", "1.25 m", "1.25 is not printed"),
     (rules.undocumented_modules, "derivations/api/all.md", "minivae.sums", "minivae.x", "no page"),

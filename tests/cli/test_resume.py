@@ -62,7 +62,7 @@ def test_ctrl_c_and_resume(minivae, undisturbed, start_training, tmp_path, small
     status, out, _ = minivae("info", run)
     assert status == 0
     assert "not finished" in out
-    # What is said again is no conflict.
+    # What is said again is not a conflict.
     status, out, err = minivae("train", "--resume", run, *EPOCHS, *small)
     assert (status, err) == (0, "")
     assert re.search(r"^\d\d epochs in ", out, re.M)

@@ -131,9 +131,9 @@ def test_an_index_and_labels_at_once():
     "text",
     [
         "x,y\n0,1\n1,5\n2,7\n",  # y is a coordinate
-        "id,a\n3,1\n3,5\n2,7\n",  # twice the same number is no index
+        "id,a\n3,1\n3,5\n2,7\n",  # twice the same number is not an index
         "id,a\n0.5,1\n3,5\n2,7\n",
-        "a,target\n3,1.5\n3,5\n2,7\n",  # what is not a whole number is no label
+        "a,target\n3,1.5\n3,5\n2,7\n",  # what is not a whole number is not a label
         "label,class\n3,1\n3,5\n2,7\n",  # who knows which
         "1,2\n3,5\n2,7\n",  # whole numbers in a row, and a datum all the same
         "2,3,4\n3,5,2\n2,7,2\n",

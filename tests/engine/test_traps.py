@@ -1383,7 +1383,7 @@ class Scale:
 
     def __init__(self, factor):
         self.factor = factor
-        self.vjp = None  # an attribute of its own, which is no business of the operation
+        self.vjp = None  # an attribute of its own, which is not the business of the operation
 
     def __call__(self, x, /):
         return x * self.factor

@@ -75,7 +75,7 @@ SUSPECTS = {
     "the logits are taken for probabilities: the sigmoid is missing": lambda x, logits: from_p(
         x, np.clip(logits, 1e-7, 1 - 1e-7)
     ),
-    "the squared error of the probabilities, which is no log-likelihood": lambda x, logits: (
+    "the squared error of the probabilities, which is not a log-likelihood": lambda x, logits: (
         -np.sum((x - sigmoid(logits)) ** 2, axis=1)
     ),
     "only the pixels that are 1 count: the term of those that are 0 is missing": (

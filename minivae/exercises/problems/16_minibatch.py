@@ -30,7 +30,7 @@ HINTS = [
 ]
 
 SUSPECTS = {
-    "the prior is multiplied by N/M too: it is no sum over data, and counts once": lambda a, p, n: (
+    "the prior is multiplied by N/M too: not a sum over data, it counts once": lambda a, p, n: (
         n / len(a) * (a.sum() + p)
     ),
     "the factor N/M is missing: M data cannot stand for N without it": lambda a, p, n: a.sum() + p,

@@ -3,7 +3,7 @@
 The bound of equation IWAE.2 from the three log-densities at S samples of
 z ~ q(z | x) for each of N data. The weights are those of equation IWAE.1. The
 lines run, the logarithms are safe, and the result even looks good: it is higher
-than that of colleagues. It is no bound. Mend it.
+than that of colleagues. It is not a bound. Mend it.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ SUSPECTS = {
     "the log q is added, where the weights divide by q": lambda a, p, q: bound(a + p + q),
     "the prior is divided by, where it belongs above the line": lambda a, p, q: bound(a - p - q),
     "the weights are upside down, q over p": lambda a, p, q: bound(q - a - p),
-    "the density q is missing: these are no weights but joint densities": lambda a, p, q: bound(
+    "the density q is missing: these are joint densities, not weights": lambda a, p, q: bound(
         a + p
     ),
     "the prior is missing: w has the joint p(x | z) p(z) above": lambda a, p, q: bound(a - q),

@@ -75,7 +75,7 @@ SUSPECTS = {
     "the term too many is now subtracted; it should not be there at all": lambda a, m, v, z: (
         elbo(a, m, v, z) - excess(m, v, z)
     ),
-    "the wrong divergence is left: the one from the average q is no part of the bound, the KL from "
+    "the wrong divergence is left: that from the average q is not part of the bound, the KL from "
     "the prior is": lambda a, m, v, z: a - excess(m, v, z),
     "the log q(z | x) is still added: it is in the KL already": lambda a, m, v, z: (
         elbo(a, m, v, z) + log_normal(z, m, v)
@@ -83,7 +83,7 @@ SUSPECTS = {
     "the log q(z | x) is subtracted besides the KL: it is in the KL already": lambda a, m, v, z: (
         elbo(a, m, v, z) - log_normal(z, m, v)
     ),
-    "the log of the average q is still there: it is no part of the bound": lambda a, m, v, z: (
+    "the log of the average q is still there: it is not part of the bound": lambda a, m, v, z: (
         elbo(a, m, v, z) - aggregate(m, v, z)
     ),
     "the prior is missing: log q(z | x) alone is subtracted": lambda a, m, v, z: (

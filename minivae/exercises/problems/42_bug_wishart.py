@@ -1,4 +1,4 @@
-"""42 Find the bug: a bound that is no bound
+"""42 Find the bug: a bound that is not one
 
 What the bound of a Bayesian mixture charges for each component: the divergence
 of its mean and precision from their prior, equation VBM.6. A prior that is q

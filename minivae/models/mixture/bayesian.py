@@ -253,7 +253,7 @@ class BayesianGaussianMixture(GaussianComponents):
                 except SingularError as error:
                     raise ValueError(
                         f"{data.operation}: the data do not vary in some direction, and their "
-                        "covariance is no prior; give covariance_prior, or a reg_covar above 0"
+                        "covariance is not a prior; give covariance_prior, or a reg_covar above 0"
                     ) from error
         return (1.0 / K if gamma is None else gamma, 1.0 if beta is None else beta, m, nu, S)
 

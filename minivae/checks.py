@@ -125,7 +125,7 @@ def check_data(
             f"(shape={array.shape}) while a minimum of 1 is required."
         )
     if n_features is not None:
-        require_width(operation, array.shape[1], n_features, name)
+        require_width(operation, array.shape, n_features, name)
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f":
@@ -133,7 +133,9 @@ def check_data(
     return numbers
 
 
-def require_width(operation: str, width: int, fitted: int, name: str = "X") -> None:
+def require_width(
+    operation: str, shape: tuple[Any, ...], fitted: int, name: str = "X"
+) -> None:
     """Refuse data that have another number of columns than those of ``fit``.
 
     Raises
@@ -141,10 +143,11 @@ def require_width(operation: str, width: int, fitted: int, name: str = "X") -> N
     ShapeError
         In scikit-learn's words.
     """
+    width = shape[1]
     if width != fitted:
-        raise ShapeError(
-            f"{operation}: {name} has shape (N, {width}): {name} has {width} features, but "
-            f"{operation} is expecting {fitted} features as input"
+        raise ShapeError(  # what follows the colon are scikit-learn's words
+            f"{operation}: {name} has shape {shape}; it must have rows of {fitted}: {name} has "
+            f"{width} features, but {operation} is expecting {fitted} features as input"
         )
 
 

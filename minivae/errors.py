@@ -6,6 +6,7 @@ catches ``ValueError`` keeps working.
 """
 
 import sys
+import warnings
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "NotFittedError",
     "ShapeError",
     "not_fitted",
+    "warn",
 ]
 
 
@@ -76,3 +78,11 @@ class EffectiveSampleSizeWarning(UserWarning):
 
 class LikelihoodWarning(UserWarning):
     """A number that looks like a likelihood and is not one."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called the library, however many of its own lie between."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").partition(".")[0] == "minivae" and frame.f_back:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

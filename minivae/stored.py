@@ -282,7 +282,7 @@ def data_at_door(
             check_data(np.empty([min(n, 1) for n in X.shape], X.dtype), operation, dtype=dtype)
         X = StoredRows(X)
     if n_features is not None:
-        require_width(operation, X.shape[1], n_features)
+        require_width(operation, X.shape, n_features)
     rows: StoredRows = X
     return rows.at_door(operation, dtype, check, missing)
 

@@ -190,7 +190,7 @@ def _lazily(
         raise ValueError(f"{operation}: {refused[0]} does not go with a Dask array")
     X = given[list(given)[1]]
     if getattr(X, "ndim", 0) == 2:
-        require_width(operation, X.shape[1], model.n_features_in_)
+        require_width(operation, X.shape, model.n_features_in_)
     beside = {"y": given["y"]} if given.get("y") is not None else {}
     others = {name: given[name] for name in names if name not in beside}
     held = dask.delayed(copy.deepcopy(model), pure=False)

@@ -112,6 +112,7 @@ def test_each_model_is_what_it_was_asked_to_be(runs):
 
 
 @pytest.mark.parametrize("name", ["half", "real"])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(minivae, runs, tmp_path, name):
     record = json.loads((runs / f"run-{name}" / "run.json").read_text())
     command = shlex.split(record["command"])[1:-1]
@@ -252,6 +253,7 @@ def test_a_sweep_over_mixtures_and_its_resumption(minivae, tmp_path):
     assert (out / "n_components-2-seed-0.json").stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_a_sweep_over_latent_dimensions(minivae, tmp_path, few_digits):
     out = tmp_path / "sweep"
     flags = ("--data", few_digits, "--hidden", "8", "--epochs", "1", "--out", out)
@@ -267,6 +269,7 @@ def test_a_sweep_over_latent_dimensions(minivae, tmp_path, few_digits):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of another process is POSIX's")
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_leaves_no_process_and_goes_on(minivae, tmp_path, few_digits):
     out = tmp_path / "sweep"
     flags = ("--data", few_digits, "--hidden", "8", "--epochs", "30", "--jobs", "2", "--out", out)

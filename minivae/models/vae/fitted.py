@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minivae.checks import check_data, refuse_masked, require_whole
-from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError
+from minivae.errors import EffectiveSampleSizeWarning, LikelihoodWarning, ShapeError, warn
 from minivae.estimator import Transformer
 from minivae.inference import estimate_from
 from minivae.information import Surgery, elbo_surgery
@@ -171,24 +170,22 @@ class FittedVAE(HyperParameters, Transformer, _State):
         X = self._checked(X, operation)
         eps = self._check_eps(eps, len(X), operation)
         if not self.likelihood_.is_density:
-            warnings.warn(
+            warn(
                 f"{operation}: with grey='cross-entropy' this is not a bound on a log-likelihood, "
                 "for the Bernoulli density does not integrate to 1 over grey values; "
                 "likelihood='continuous-bernoulli' is one that does",
                 LikelihoodWarning,
-                stacklevel=3,
             )
         self.check_params(("n_samples", "kl"))
         terms = self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps, C)
         bad = ~np.isfinite(terms.elbo)
         if bad.any():
             i = int(np.argmax(bad))
-            warnings.warn(
+            warn(
                 f"{operation}: the ELBO of {bad.sum()} of {len(X)} data is not finite (that of "
                 f"X[{i}] is {terms.elbo[i]}); they are too far from the data of fit, or training "
                 "has diverged",
                 LikelihoodWarning,
-                stacklevel=3,
             )
         return terms
 
@@ -266,12 +263,11 @@ class FittedVAE(HyperParameters, Transformer, _State):
             log_p[part], _, ess[part] = estimate_from(log_weights)
         few = ~(ess >= min(10.0, 0.5 * S))  # an effective sample size that is NaN among them
         if few.any():
-            warnings.warn(
+            warn(
                 f"log_likelihood: {few.sum()} of {len(X)} estimates rest on fewer than 10 "
                 f"effective samples (the least on {ess.min():.1f} of {S}) and are likely too low; "
                 "raise n_samples",
                 EffectiveSampleSizeWarning,
-                stacklevel=3,
             )
         return (log_p, ess) if return_ess else log_p
 

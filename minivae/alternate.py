@@ -181,7 +181,7 @@ def variational_em(
 ) -> Trace[tuple[Tree, Tree]]:
     """Climb F(q, theta) in q and in theta by turns, until a turn raises it by less than tol.
 
-    Eq. VI.4. Each half is :func:`ascend`, and so never lowers F. For a bound of expectations hold
+    Eq. VI.4. Each half is ``ascend``, and so never lowers F. For a bound of expectations hold
     the noise (fixed eps), or take a rule of quadrature: F must be the same function at each call.
 
     Parameters

@@ -2,7 +2,7 @@
 
 Every operation and every VJP, with the arrays that it reads and those that its results lie in; or,
 where its compiled loops are all that it does, these. What a step does beside its operations is done
-by NumPy or by Python. Its arrays are :class:`Seen`, so that NumPy's functions of them are written
+by NumPy or by Python. Its arrays are ``Seen``, so that NumPy's functions of them are written
 down as well; and where one of their numbers leaves for Python, which may decide by it, the step is
 refused.
 """

@@ -124,7 +124,7 @@ class _Objective:
 class CategoricalVAE(VAE):
     """A variational autoencoder whose z is one of ``latent_dim`` classes, a one-hot row.
 
-    The sum over z is exact, and so are :meth:`elbo` and :meth:`log_likelihood`, whatever it was
+    The sum over z is exact, and so are ``elbo`` and :meth:`log_likelihood`, whatever it was
     trained with. p(z) is learnt.
 
     %parameters%

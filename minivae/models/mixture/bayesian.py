@@ -58,17 +58,18 @@ class BayesianGaussianMixture(GaussianComponents):
 
     Attributes
     ----------
-    weights_, means_
-        E[pi], ``(K,)``, and E[mu], ``(K, D)``.
+    weights_
+        E[pi], ``(K,)``.
+    means_
+        E[mu], ``(K, D)``.
     covariances_, precisions_, precisions_cholesky_
         The inverse of E[Lambda], E[Lambda], and its factor, in the shapes of a GaussianMixture.
     weight_concentration_
         alpha, ``(K,)``; of a Dirichlet process both parameters of the sticks' Betas.
     mean_precision_, degrees_of_freedom_
         beta and nu, ``(K,)``; one nu for tied.
-    weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_,
-    covariance_prior_
-        The prior, as given or as found.
+    weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_
+        The prior, as given or as found; and ``covariance_prior_``.
     lower_bound_, lower_bounds_
         The bound on log p(X), in nats per datum: of this q, and after each iteration.
     converged_, n_iter_, n_features_in_, distribution_
@@ -153,7 +154,7 @@ class BayesianGaussianMixture(GaussianComponents):
         Parameters
         ----------
         X, y, sample_weight, labels, client
-            As for :meth:`minivae.GaussianMixture.fit`.
+            As for ``GaussianMixture.fit``.
 
         Raises
         ------

@@ -70,7 +70,7 @@ notebooks: $(VENV)/.notebooks ## make a notebook of every example, in build/note
 	@$(PY) derivations/_ext/notebooks.py $(ARGS)
 
 torch: $(VENV)/.bench $(VENV)/.test ## hold exported models against PyTorch
-	@$(PY) -m pytest -q tests/models/test_exporting.py -k pytorch $(ARGS)
+	@$(PY) -m pytest tests/other_engines/pytorch.py $(ARGS)
 
 bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
 	@$(PY) tests/benchmarks/run.py $(ARGS)

@@ -87,7 +87,7 @@ def test_data_that_are_right_already_are_not_copied():
         (np.zeros((4, 0)), ShapeError, r"X has shape \(4, 0\).*one feature"),
         ([], ShapeError, r"X has shape \(0,\)"),
         ([[1.0], [2.0, 3.0]], ShapeError, "all its rows must have one length"),
-        (np.zeros((2, 3)), ShapeError, r"X has shape \(N, 3\): X has 3 features, but fit is .* 2"),
+        (np.zeros((2, 3)), ShapeError, r"shape \(2, 3\); .* X has 3 features, but fit is .* 2"),
         (np.zeros((2, 2), complex), DtypeError, "complex128 data; it must be an array of real"),
         ([["a", "b"]], DtypeError, "real numbers"),
         (None, DtypeError, "X is a NoneType"),

@@ -1,9 +1,7 @@
 """An exported model is the same in PyTorch, and comes back; where there is no PyTorch, in NumPy."""
 
-import subprocess
 import sys
 import types
-from importlib.util import find_spec
 from unittest import mock
 
 import numpy as np
@@ -134,16 +132,3 @@ def test_a_run_is_exported_and_read_back(small_run, tmp_path, minivae, monkeypat
     status, _, said = minivae("export", small_run, "--from", "pickle.pt", "--out", "b.npz")
     assert status == 2
     assert "torch.save makes a pickle" in said
-
-
-@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
-@pytest.mark.parametrize("kind", KINDS)
-def test_in_pytorch_itself(kind, tmp_path):
-    vae, _ = fitted(kind)
-    script, arrays = to_torch(vae)
-    np.savez(tmp_path / "weights.npz", **arrays)
-    (tmp_path / "model.py").write_text(script, encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "model.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stdout + result.stderr

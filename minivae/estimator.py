@@ -242,7 +242,7 @@ class Estimator:
         if not hasattr(self, attribute):
             raise not_fitted(  # in scikit-learn's words, which programs look for
                 f"{operation}: This {type(self).__name__} instance is not fitted yet. Call 'fit' "
-                "with appropriate arguments, or 'load', before using this estimator."
+                "with appropriate arguments before using this estimator, or 'load' one."
             )
 
     # ---- the names of columns ----

@@ -42,8 +42,8 @@ def main(folder=Path(__file__).parent):
         weights = np.array(rows)
         used = (weights > 0.01).sum(axis=1)
         print(f"{name}: {used[0]} components at {grid[0]:g}, {used[-1]} at {grid[-1]:g}")
-        axes.stackplot(grid, weights.T, colors=[f"C{k}" for k in range(10)], edgecolor="white",
-                       linewidth=0.5)  # fmt: skip
+        colours = [f"C{k}" for k in range(10)]
+        axes.stackplot(grid, weights.T, colors=colours, alpha=0.7, edgecolor="white", linewidth=0.5)
         axes.set(xscale="log", xlabel="weight_concentration_prior", title=name,
                  xlim=(grid[0], grid[-1]), ylim=(0, 1))  # fmt: skip
         for share in (0.5, 0.5 + 1 / 3):

@@ -9,13 +9,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minivae.errors import DtypeError, ShapeError
+from minivae.errors import DtypeError, ShapeError, warn
 from minivae.tensor import Array, Tensor
 
 __all__ = [
@@ -315,7 +314,7 @@ def require_columns(
             has = f"does not have valid feature names, but {model} was fitted with feature names"
         else:
             return
-        warnings.warn(f"{name} {has}", UserWarning, stacklevel=5)
+        warn(f"{name} {has}", UserWarning)
         return
     if list(names) == list(fitted):
         return

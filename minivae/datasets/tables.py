@@ -4,14 +4,13 @@ import csv
 import itertools
 import math
 import re
-import warnings
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from minivae.errors import DatasetError, DatasetWarning
+from minivae.errors import DatasetError, DatasetWarning, warn
 from minivae.reading import refused, shown
 
 __all__ = ["parse_table"]
@@ -88,7 +87,7 @@ def _fault(name: str, line: _Line, what: str) -> DatasetError:
 
 
 def _say(message: str) -> None:
-    warnings.warn(message, DatasetWarning, stacklevel=2)
+    warn(message, DatasetWarning)
 
 
 # ---- the first lines ----

@@ -8,7 +8,6 @@ runs does not draw from the target.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae.checks import require_whole
-from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference import diagnostics
 from minivae.inference.importance import LogDensity
 from minivae.randomness import entropy_from, stream
@@ -328,15 +327,13 @@ def _value_and_slope(log_density: LogDensity) -> ValueAndSlope:
 
 def _warn(name: str, draws: int, still: Array, diverged: Array) -> None:
     if still.any():
-        warnings.warn(
+        warn(
             f"{name}: {still.sum()} of {still.size} chains never moved; their draws say nothing",
             ConvergenceWarning,
-            stacklevel=4,
         )
     if diverged.any():
-        warnings.warn(
+        warn(
             f"{name}: {diverged.sum()} of {draws * diverged.size} trajectories diverged; "
             "where the density is too steep for them, the draws are missing",
             ConvergenceWarning,
-            stacklevel=4,
         )

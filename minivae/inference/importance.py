@@ -7,14 +7,13 @@ estimate of p(x) (Eq. IWAE.2). How far to trust it, the effective sample size sa
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minivae.distributions import Distribution
-from minivae.errors import EffectiveSampleSizeWarning
+from minivae.errors import EffectiveSampleSizeWarning, warn
 from minivae.objectives import effective_sample_size, importance_weighted_bound
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
@@ -73,12 +72,11 @@ def importance_sampling(
     found = estimate_from(log_weights)
     poor = ~(found.ess >= min(10.0, 0.5 * S)) | (_tail_index(log_weights) > HEAVY)
     if poor.any():
-        warnings.warn(
+        warn(
             f"importance_sampling: the estimates of {poor.sum()} of {poor.size} data rest on their "
             f"largest weights (effective sample sizes from {found.ess[poor].min():.1f} of {S}) and "
             "are likely too low; the proposal is narrower, or far wider, than the density",
             EffectiveSampleSizeWarning,
-            stacklevel=2,
         )
     return found
 

@@ -19,8 +19,8 @@ from minivae.estimator import Rule, boolean, number, parameter
 from minivae.information import Surgery
 from minivae.models.vae.evaluation import Evaluation
 from minivae.models.vae.model import VAE
-from minivae.models.vae.networks import trunk
-from minivae.nn import Dense, Module, zeros
+from minivae.models.vae.networks import Heads
+from minivae.nn import Module
 from minivae.objectives import ElboTerms, categorical_log_prob
 from minivae.tensor import Array, Tensor, no_grad, values
 from minivae.training import Batch, Loss, Metrics
@@ -38,27 +38,14 @@ class CategoricalPrior(Module, Categorical):
         self.logits = Tensor(np.zeros(K), requires_grad=True, dtype=dtype)
 
 
-class CategoricalEncoder(Module):
+class CategoricalEncoder(Heads):
     """x to q(z | x), one of K classes: dense layers and one head that starts at zero."""
 
-    def __init__(
-        self,
-        D: int,
-        hidden: Sequence[int],
-        K: int,
-        *,
-        activation: str,
-        rng: np.random.Generator,
-        dtype: Any,
-        condition: int | None = None,
-    ) -> None:
-        self.trunk = trunk(D, hidden, condition, activation=activation, rng=rng, dtype=dtype)
-        width = hidden[-1] if hidden else D
-        self.logits = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
+    names = ("logits",)
 
     def __call__(self, x: Any, c: Any = None) -> Categorical:
         """q(z | x) for x ``(N, D)`` as the encoder sees it."""
-        return Categorical(self.logits(self.trunk(x)))
+        return Categorical(*self.outputs(x, c))
 
 
 class _Enumeration(Evaluation):

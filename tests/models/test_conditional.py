@@ -177,3 +177,16 @@ def test_held_out_data_keep_their_conditions():
     assert len(model.history_["validation_elbo"]) == 2
     mixed = LatentModel(StandardNormal(2), model.decoder_, Binomial(16))
     assert mixed.prior_given(np.eye(10)) is mixed.prior
+
+
+@pytest.mark.parametrize("hidden", [(4,), ()])
+def test_a_model_of_x_given_y_asks_for_what_is_given(hidden):
+    rng = np.random.default_rng(0)
+    X, y = (rng.random((40, 5)) < 0.4).astype(float), rng.integers(0, 2, 40)
+    vae = ConditionalVAE(latent_dim=1, hidden=hidden, epochs=1, random_state=0).fit(X, y)
+    z = np.zeros((1, 1, 1))
+    with pytest.raises(ValueError, match=r"say what is given, c=\.\.\., a row of numbers"):
+        vae.model_.log_joint(X[:1], z)
+    with pytest.raises(ValueError, match=r"say what is given"):
+        vae.encoder_(X[:1])
+    assert vae.model_.log_joint(X[:1], z, vae.conditions(y[:1], 1)).shape == (1, 1)

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -19,7 +18,7 @@ import numpy as np
 from minivae.alternate import Report, Trace, alternate
 from minivae.checks import as_float64
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, constrained
-from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.estimator import anything, choice, number, parameter
 from minivae.models.mixture.components import GaussianComponents
 from minivae.models.mixture.data import Data
@@ -217,7 +216,7 @@ class BayesianGaussianMixture(GaussianComponents):
         self.lower_bound_ = result.bound / data.total_weight
         self._bound_before: float = result.bound_before
         if not result.converged and self.max_iter > 0:
-            warnings.warn(f"{operation}: {NOT_CONVERGED}", ConvergenceWarning, stacklevel=3)
+            warn(f"{operation}: {NOT_CONVERGED}", ConvergenceWarning)
 
     def _start(self, data: Data, prior: Posterior, rng: np.random.Generator) -> Posterior:
         """The M-step on the sums that a start of EM was found from."""

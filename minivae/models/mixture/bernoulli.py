@@ -10,7 +10,6 @@ True
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
@@ -20,7 +19,7 @@ import numpy as np
 from minivae import ops
 from minivae.alternate import Trace, alternate, race
 from minivae.checks import as_float64, is_real
-from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.estimator import Rule, parameter
 from minivae.models.mixture.dask_data import data_of
 from minivae.models.mixture.data import Data, Piece
@@ -239,7 +238,7 @@ class BernoulliMixture(Mixture):
         self.converged_, self.n_iter_ = best.converged, best.n_iter
         self.lower_bound_, self.lower_bounds_ = best.bound, best.bounds
         if not best.converged and self.max_iter > 0:
-            warnings.warn(f"fit: {NOT_CONVERGED}", ConvergenceWarning, stacklevel=2)
+            warn(f"fit: {NOT_CONVERGED}", ConvergenceWarning)
         return self
 
     def _start(self, data: Data, rng: np.random.Generator) -> MixtureOfBernoullis:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -19,7 +18,7 @@ import numpy as np
 from minivae.alternate import Report, Trace
 from minivae.checks import as_float64
 from minivae.distributions.mixture import MixtureOfGaussians, SingularError, name_components
-from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.estimator import anything, choice, parameter
 from minivae.models.mixture.components import GaussianComponents
 from minivae.models.mixture.data import Data
@@ -398,7 +397,7 @@ class GaussianMixture(GaussianComponents):
                 "depends on it; drop such features, or scale the data"
             )
         for message in messages:
-            warnings.warn(f"{operation}: {message}", ConvergenceWarning, stacklevel=4)
+            warn(f"{operation}: {message}", ConvergenceWarning)
 
 def _ill_defined(operation: str, error: SingularError) -> ValueError:
     return ValueError(f"{operation}: {_ILL_DEFINED} {name_components(error.components)}")

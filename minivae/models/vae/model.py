@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
@@ -29,7 +28,7 @@ from minivae.checkpoint import (
 )
 from minivae.checks import column_names, is_real
 from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
-from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError
+from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError, warn
 from minivae.latent_model import LatentModel
 from minivae.models.mixture import GaussianMixture
 from minivae.models.vae import hyperparameters as rules
@@ -237,11 +236,10 @@ class VAE(FittedVAE):
         fell = np.flatnonzero(best - elbo > 10.0 * np.maximum(1.0, np.abs(best)))
         if len(fell):
             t = int(fell[0])
-            warnings.warn(
+            warn(
                 f"fit: in epoch {t + 1} the ELBO was {elbo[t]:.3g}, after {best[t]:.3g}: training "
                 f"is unstable; {mend}",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _become(self, attributes: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from minivae import ops
 from minivae.distributions import DiagonalGaussian
 from minivae.nn import MLP, Dense, Module, zeros
 
-__all__ = ["Encoder", "Trunk", "trunk"]
+__all__ = ["Encoder", "Heads", "Trunk", "trunk"]
 
 
 class Trunk(Module):
@@ -36,17 +36,28 @@ class Trunk(Module):
         self.condition = Dense(condition, sizes[1], **style)
         self.activation = activation
 
-    def __call__(self, x: Any, c: Any) -> Any:
+    def __call__(self, x: Any, c: Any = None) -> Any:
         """Features ``(n, H)`` of x ``(n, D)`` and c ``(n, C)``."""
+        c = _given(c)
         return self.rest(ops.ACTIVATIONS[self.activation](self.first(x) + self.condition(c)))
 
 
 class SideBySide(Module):
     """Without hidden layers: the input and the condition next to each other."""
 
-    def __call__(self, x: Any, c: Any) -> Any:
+    def __call__(self, x: Any, c: Any = None) -> Any:
         """Of shape ``(n, D + C)``."""
-        return ops.concatenate([x, c], 1)
+        return ops.concatenate([x, _given(c)], 1)
+
+
+def _given(c: Any) -> Any:
+    """The condition, which a network that was made for one cannot do without."""
+    if c is None:
+        raise ValueError(
+            "this model is of p(x given c): say what is given, c=..., a row of numbers for each "
+            "datum; a ConditionalVAE's `conditions(y, n)` makes them"
+        )
+    return c
 
 
 def trunk(
@@ -65,12 +76,13 @@ def trunk(
     return Trunk([D, *hidden], condition, **style) if hidden else SideBySide()
 
 
-class Encoder(Module):
-    """x to q(z | x) = N(mu, exp(log_var)): dense layers and two heads, Eq. VAE.1.
+class Heads(Module):
+    """What encoders of every family share: hidden layers over x and c, and heads that start at 0.
 
-    The heads start at zero, so that q(z | x) starts at the prior and the KL at 0. With conditions
-    it gives q(z | x, c).
+    A family names its heads, and gives q(z | x, c) from what they say of the features.
     """
+
+    names: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -85,10 +97,24 @@ class Encoder(Module):
     ) -> None:
         self.trunk = trunk(D, hidden, condition, activation=activation, rng=rng, dtype=dtype)
         width = hidden[-1] if hidden else D + (condition or 0)
-        self.mu = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
-        self.log_var = Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros)
+        for name in self.names:
+            setattr(self, name, Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros))
+
+    def outputs(self, x: Any, c: Any = None) -> list[Any]:
+        """What each head says, ``(N, K)``, of x ``(N, D)`` as the encoder sees it, and of c."""
+        h = self.trunk(x) if c is None else self.trunk(x, c)
+        return [getattr(self, name)(h) for name in self.names]
+
+
+class Encoder(Heads):
+    """x to q(z | x) = N(mu, exp(log_var)): dense layers and two heads, Eq. VAE.1.
+
+    The heads start at zero, so that q(z | x) starts at the prior and the KL at 0. With conditions
+    it gives q(z | x, c).
+    """
+
+    names = ("mu", "log_var")
 
     def __call__(self, x: Any, c: Any = None) -> DiagonalGaussian:
         """q(z | x, c) for x ``(N, D)`` as the encoder sees it, and c ``(N, C)``."""
-        h = self.trunk(x) if c is None else self.trunk(x, c)
-        return DiagonalGaussian(self.mu(h), self.log_var(h))
+        return DiagonalGaussian(*self.outputs(x, c))

@@ -368,3 +368,27 @@ def as_classes(y: Any, operation: str, name: str = "y") -> Array:
         f"{operation}: Unknown label type: {name} holds objects of the types {types}; classes are "
         "whole numbers or names"
     )
+
+
+def classes_of_each(y: Any, operation: str, n: int) -> Array:
+    """One class for each of n data, ``(n,)``: whole numbers, of any type, or names.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        If they are anything else.
+    """
+    given = as_classes(y, operation)
+    if given.ndim != 1 or len(given) != n:
+        raise ShapeError(
+            f"{operation}: y has shape {given.shape} for {n} data; it must be ({n},), one class a "
+            "datum"
+        )
+    if given.dtype.kind not in "biuUS" and not (
+        given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all()
+    ):
+        raise DtypeError(
+            f"{operation}: Unknown label type: y has dtype {given.dtype} and numbers that are not "
+            "whole; classes are whole numbers or names"
+        )
+    return given

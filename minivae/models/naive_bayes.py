@@ -18,8 +18,14 @@ from typing import Any, Self
 import numpy as np
 
 from minivae import ops
-from minivae.checks import as_classes, as_float64, check_data, column_names, is_real
-from minivae.errors import DtypeError, ShapeError
+from minivae.checks import (
+    as_classes,
+    as_float64,
+    check_data,
+    classes_of_each,
+    column_names,
+    is_real,
+)
 from minivae.estimator import Estimator, Rule, anything, boolean, choice, number, parameter
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
@@ -82,7 +88,7 @@ class NaiveBayes(Estimator, _State):
             self._check_columns(X, operation)
         D = None if first else self.n_features_in_
         X = check_data(X, operation, dtype=np.float64, n_features=D, missing=self.missing)
-        given = _classes(y, operation, len(X))
+        given = classes_of_each(y, operation, len(X))
         if first:
             if classes is None and not afresh:
                 raise ValueError(
@@ -166,7 +172,7 @@ class NaiveBayes(Estimator, _State):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of data whose class is predicted."""
         chosen = self._joint(X, "score").argmax(axis=1)
-        right = self.classes_[chosen] == _classes(y, "score", len(chosen))
+        right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(np.average(right, weights=_weights(sample_weight, "score", len(chosen))))
 
     def __sklearn_tags__(self) -> Any:
@@ -394,23 +400,6 @@ def _together(a: Moments, b: Moments) -> Moments:
     share = b[0] / np.maximum(n, np.finfo(float).tiny)
     away = b[1] - a[1]
     return n, a[1] + share * away, a[2] + b[2] + a[0] * share * np.square(away)
-
-
-def _classes(y: Any, operation: str, n: int) -> Array:
-    given = as_classes(y, operation)
-    if given.ndim != 1 or len(given) != n:
-        raise ShapeError(
-            f"{operation}: y has shape {given.shape} for {n} data; it must be ({n},), one class a "
-            "datum"
-        )
-    if given.dtype.kind not in "biuUS" and not (
-        given.dtype.kind == "f" and (np.isfinite(given) & (given == np.round(given))).all()
-    ):
-        raise DtypeError(
-            f"{operation}: Unknown label type: y has dtype {given.dtype} and numbers that are not "
-            "whole; classes are whole numbers or names"
-        )
-    return given
 
 
 def _weights(sample_weight: Any, operation: str, n: int) -> Array:

@@ -14,13 +14,21 @@ import numpy as np
 
 from minivae import ops
 from minivae.checkpoint import load_checkpoint, save_checkpoint
-from minivae.checks import check_data
+from minivae.checks import (
+    as_float64,
+    check_data,
+    classes_of_each,
+    column_names,
+    is_whole,
+    refuse_masked,
+)
 from minivae.distributions import Categorical, DiagonalGaussian
-from minivae.errors import CheckpointError, DtypeError, ShapeError
+from minivae.errors import CheckpointError, ShapeError
 from minivae.estimator import Estimator, Rule, anything, choice, number, parameter, whole
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
+from minivae.reading import refused
 from minivae.tensor import Array, Tensor, no_grad, values
 from minivae.training import Batch, Metrics, Player, Run, with_prefix, without_prefix
 
@@ -57,7 +65,17 @@ class Network(Module):
         return [p for name, p in self.named_parameters() if name.endswith("weight")]
 
 
-class _Predictor(Estimator):
+class _State:
+    """The types of what a fit leaves; not of the estimator, whose annotations are its settings."""
+
+    mean_: Array
+    scale_: Array
+    classes_: Array
+    y_mean_: Array
+    y_scale_: Array
+
+
+class _Predictor(Estimator, _State):
     """What a classifier and a regressor share: standardised x, a run, files."""
 
     hidden: tuple[int, ...] = parameter(
@@ -87,7 +105,22 @@ class _Predictor(Estimator):
 
     _kind = ""
 
-    def _train(self, X: Any, Y: Array, heads: Sequence[int]) -> Self:
+    def _train(self, X: Any, Y: Array, heads: Sequence[int], **fitted: Any) -> Self:
+        """Fit the network; what a fit leaves besides is `fitted`."""
+        names = column_names(X, "fit")
+        X = check_data(X, "fit", dtype=np.float64)
+        before = vars(self).copy()
+        try:
+            self._learn(X, Y, heads)
+        except BaseException:  # also Ctrl-C: a model is of one fit, or of the one before
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._take_columns(names)
+        vars(self).update(fitted)
+        return self
+
+    def _learn(self, X: Array, Y: Array, heads: Sequence[int]) -> None:
         entropy = entropy_from(self.random_state)
         self.n_features_in_ = X.shape[1]
         self.mean_, scale = X.mean(axis=0), X.std(axis=0)
@@ -111,7 +144,6 @@ class _Predictor(Estimator):
         )
         run.run()
         self.history_ = run.history
-        return self
 
     def _assemble(self, heads: Sequence[int], rng: np.random.Generator) -> None:
         self._heads_ = list(heads)
@@ -126,6 +158,7 @@ class _Predictor(Estimator):
 
     def _given(self, X: Any, operation: str) -> Any:
         self._require_fitted(operation, "network_")
+        self._check_columns(X, operation)
         X = check_data(X, operation, dtype=np.float64, n_features=self.n_features_in_)
         with no_grad():
             return self._density((X - self.mean_) / self.scale_)
@@ -137,14 +170,18 @@ class _Predictor(Estimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; :meth:`load` reads it."""
         self._require_fitted("save", "network_")
-        params = {**self.get_params(), "hidden": list(self.hidden), "random_state": None}
+        seed = self.random_state if is_whole(self.random_state) else None
+        params = {**self.get_params(), "hidden": list(self.hidden), "random_state": seed}
         arrays = {name: np.asarray(getattr(self, name)) for name in ("mean_", "scale_")}
         fitted = {name: np.asarray(getattr(self, name)).tolist() for name in self._fitted}
         save_checkpoint(
             path,
             {**arrays, **with_prefix("parameters.", self.network_.state_dict())},
-            {"kind": self._kind, "params": params, "heads": self._heads_, "fitted": fitted},
-        )
+            {
+                "kind": self._kind, "params": params, "heads": self._heads_, "fitted": fitted,
+                "feature_names": list(getattr(self, "feature_names_in_", ())),
+            },
+        )  # fmt: skip
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -153,24 +190,40 @@ class _Predictor(Estimator):
         Raises
         ------
         CheckpointError
-            If the file is not one.
+            If the file is not one, or what it holds is not what a fit leaves.
         """
         arrays, metadata = load_checkpoint(path)
-        try:
+        kind = f"not a saved {cls.__name__}"
+        with refused(CheckpointError, os.fspath(path), kind, "save the model again"):
             if metadata["kind"] != cls._kind:
                 raise ValueError(f"it is of kind {metadata['kind']!r}")
             params: Mapping[str, Any] = metadata["params"]
             model = cls(**{**params, "hidden": tuple(params["hidden"])})
             model.check_params()
-            model.mean_, model.scale_ = arrays["mean_"], arrays["scale_"]
+            model.mean_, model.scale_ = _checked_units(arrays["mean_"], arrays["scale_"], "X")
             model.n_features_in_ = len(model.mean_)
+            model._load_columns(metadata.get("feature_names"), model.n_features_in_)
             for name in cls._fitted:
                 setattr(model, name, np.array(metadata["fitted"][name]))
-            model._assemble(metadata["heads"], np.random.default_rng(0))
+            heads = model._checked_heads()
+            if metadata["heads"] != heads:
+                raise ValueError(f"its network has heads of {metadata['heads']}, not {heads}")
+            model._assemble(heads, np.random.default_rng(0))
             model.network_.load_state_dict(without_prefix("parameters.", arrays))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a saved {cls.__name__}: {error}") from error
         return model
+
+    def _checked_heads(self) -> list[int]:
+        """The widths of the network's heads, by what `_fitted` names and a file has given."""
+        raise NotImplementedError
+
+
+def _checked_units(mean: Any, scale: Any, name: str) -> tuple[Array, Array]:
+    """The mean and the scale of each column, if they are what a fit leaves."""
+    mean, scale = (as_float64(values, f"the units of {name}") for values in (mean, scale))
+    right = np.isfinite(mean) & np.isfinite(scale) & (scale > 0) if mean.shape == scale.shape else 0
+    if mean.ndim != 1 or not np.all(right):
+        raise ValueError(f"each column of {name} needs a finite mean, and a scale above 0")
+    return mean, scale
 
 
 class NeuralClassifier(_Predictor):
@@ -197,37 +250,53 @@ class NeuralClassifier(_Predictor):
             If there is not one class for each datum.
         """
         self.check_params()
-        X = check_data(X, "fit", dtype=np.float64)
-        given = np.asarray(y)
-        if given.shape != (len(X),):
-            raise ShapeError(f"fit: y has shape {given.shape} for {len(X)} data; it must be (N,)")
-        if given.dtype.kind not in "biuUS":
-            raise DtypeError(f"fit: y has dtype {given.dtype}; classes are whole numbers or names")
-        self.classes_, place = np.unique(given, return_inverse=True)
-        return self._train(X, np.eye(len(self.classes_))[place], [len(self.classes_)])
+        given = classes_of_each(y, "fit", len(check_data(X, "fit", dtype=np.float64)))
+        classes, place = np.unique(given, return_inverse=True)
+        return self._train(X, np.eye(len(classes))[place], [len(classes)], classes_=classes)
+
+    def _checked_heads(self) -> list[int]:
+        classes = self.classes_
+        if classes.ndim != 1 or classes.dtype.kind not in "biufU" or not len(classes):
+            raise ValueError("classes_ must be (C,) whole numbers or names")
+        if not np.array_equal(np.unique(classes), classes):
+            raise ValueError("classes_ must be in order, each once")
+        return [len(classes)]
 
     def _density(self, x: Any) -> Categorical:
         return Categorical(self.network_(x)[0])
 
+    def _log_p(self, X: Any, operation: str) -> Array:
+        log_p: Array = values(self._given(X, operation).log_probabilities())
+        return log_p
+
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y given x) of each class in nats, ``(N, C)``, Eq. USE.7."""
-        log_p: Array = values(self._given(X, "predict_log_proba").log_probabilities())
-        return log_p
+        return self._log_p(X, "predict_log_proba")
 
     def predict_proba(self, X: Any) -> Array:
         """p(y given x) of each class, ``(N, C)``."""
-        probabilities: Array = np.exp(self.predict_log_proba(X))
+        probabilities: Array = np.exp(self._log_p(X, "predict_proba"))
         return probabilities
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``."""
-        chosen = self.predict_log_proba(X).argmax(axis=1)
-        classes: Array = self.classes_[chosen]
-        return classes
+        chosen = self._log_p(X, "predict").argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any) -> float:
         """The share of data whose class is right."""
-        return float((self.predict(X) == np.asarray(y)).mean())
+        chosen = self._log_p(X, "score").argmax(axis=1)
+        right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
+        return float(right.mean())
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of a classifier."""
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        tags.target_tags.required = True
+        return tags
 
 
 class NeuralRegressor(_Predictor):
@@ -255,13 +324,23 @@ class NeuralRegressor(_Predictor):
             If there is not one row of numbers for each datum.
         """
         self.check_params()
-        X = check_data(X, "fit", dtype=np.float64)
-        Y = self._columns(y, len(X), "fit")
-        self.y_mean_, scale = Y.mean(axis=0), Y.std(axis=0)
-        self.y_scale_ = np.where(scale > 0, scale, 1.0)
-        return self._train(X, (Y - self.y_mean_) / self.y_scale_, [Y.shape[1]] * 2)
+        Y = self._columns(y, len(check_data(X, "fit", dtype=np.float64)), "fit")
+        mean, scale = Y.mean(axis=0), Y.std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        heads = [Y.shape[1]] * 2
+        return self._train(X, (Y - mean) / scale, heads, y_mean_=mean, y_scale_=scale)
+
+    def _checked_heads(self) -> list[int]:
+        self.y_mean_, self.y_scale_ = _checked_units(self.y_mean_, self.y_scale_, "y")
+        return [len(self.y_mean_)] * 2
 
     def _columns(self, y: Any, n: int, operation: str) -> Array:
+        if y is None:
+            raise ShapeError(  # in scikit-learn's words
+                f"{operation}: requires y to be passed, but the target y is None; it must be (N,), "
+                "or (N, M) with M numbers a datum"
+            )
+        refuse_masked(y, f"{operation}: y")
         given = np.asarray(y)
         rows = given[:, None] if given.ndim == 1 else given
         Y = check_data(rows, operation, dtype=np.float64, name="y")
@@ -284,13 +363,16 @@ class NeuralRegressor(_Predictor):
 
     def log_prob(self, X: Any, y: Any) -> Array:
         """log p(y given x) in nats, ``(N,)``, in the units of y, Eq. USE.8."""
-        q = self._given(X, "log_prob")
-        Y = (self._columns(y, len(q.mu), "log_prob") - self.y_mean_) / self.y_scale_
-        if Y.shape != q.mu.shape:
-            raise ShapeError(f"log_prob: y has shape {Y.shape}; fit was given {q.mu.shape[1]}")
-        log_p: Array = values(q.log_prob(Y)) - np.log(self.y_scale_).sum()
-        return log_p
+        return self._log_prob(X, y, "log_prob")
 
     def score(self, X: Any, y: Any) -> float:
         """The mean of log p(y given x), in nats per datum."""
-        return float(self.log_prob(X, y).mean())
+        return float(self._log_prob(X, y, "score").mean())
+
+    def _log_prob(self, X: Any, y: Any, operation: str) -> Array:
+        q = self._given(X, operation)
+        Y = (self._columns(y, len(q.mu), operation) - self.y_mean_) / self.y_scale_
+        if Y.shape != q.mu.shape:
+            raise ShapeError(f"{operation}: y has shape {Y.shape}; fit was given {q.mu.shape[1]}")
+        log_p: Array = values(q.log_prob(Y)) - np.log(self.y_scale_).sum()
+        return log_p

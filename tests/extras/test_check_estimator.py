@@ -9,11 +9,15 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from minivae import (
     VAE,
+    BayesianGaussianMixture,
     BernoulliMixture,
     BernoulliNB,
+    CategoricalVAE,
     ConditionalVAE,
     GaussianMixture,
     GaussianNB,
+    NeuralClassifier,
+    NeuralRegressor,
     SemiSupervisedVAE,
 )
 
@@ -51,6 +55,10 @@ ESTIMATORS = {
     "VAE": VAE(**SMALL),
     "ConditionalVAE": ConditionalVAE(**SMALL),
     "SemiSupervisedVAE": SemiSupervisedVAE(**SMALL),
+    "CategoricalVAE": CategoricalVAE(**SMALL),
+    "BayesianGaussianMixture": BayesianGaussianMixture(),
+    "NeuralClassifier": NeuralClassifier(epochs=20),
+    "NeuralRegressor": NeuralRegressor(epochs=20),
 }
 
 NEEDS_Y = "p(x given y) needs y in transform, too, which scikit-learn's pipelines do not hand over"
@@ -61,6 +69,7 @@ A_COLUMN = "classes of shape (N, 1) are refused with a sentence, and not flatten
 BY_INTENT = {
     "GaussianNB": {"check_supervised_y_2d": A_COLUMN},
     "BernoulliNB": {"check_supervised_y_2d": A_COLUMN},
+    "NeuralClassifier": {"check_supervised_y_2d": A_COLUMN},
     "ConditionalVAE": dict.fromkeys(
         [
             "check_dict_unchanged",

@@ -116,7 +116,7 @@ def test_refusals():
     with pytest.raises(ShapeError, match="for 10 data"):
         NeuralClassifier().fit(X, y[:5])
     with pytest.raises(DtypeError, match="whole numbers or names"):
-        NeuralClassifier().fit(X, y.astype(float))
+        NeuralClassifier().fit(X, y + 0.5)
     with pytest.raises(ShapeError, match="one each"):
         NeuralRegressor().fit(X, np.zeros(3))
     with pytest.raises(ValueError, match="weight_decay"):

@@ -39,18 +39,17 @@ class Size(NamedTuple):
 
 def measure(source: str) -> Size:
     """Count the lines that hold code, and the tokens on them."""
-    prose = [
-        ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))
+    prose = {  # a docstring is one token
+        (node.lineno, node.col_offset)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
-    ]
+    }
     code = [
         token
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type not in _LAYOUT
-        and not any(start <= token.start < end for start, end in prose)
+        if token.type not in _LAYOUT and token.start not in prose
     ]
     lines = {line for token in code for line in range(token.start[0], token.end[0] + 1)}
     return Size(len(lines), len(code))

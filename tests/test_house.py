@@ -5,6 +5,7 @@ a rule that finds nothing wrong anywhere is worth nothing.
 """
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -38,12 +39,18 @@ TESTS = [
 ]
 
 
+@functools.cache
+def parsed(path):
+    """The syntax tree of a file, which several rules look at."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def offenders(rule, paths):
     """Every place in ``paths`` where ``rule`` finds something, as ``file:line: what``."""
     return [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in paths
-        for line, what in rule(ast.parse(path.read_text(encoding="utf-8")))
+        for line, what in rule(parsed(path))
     ]
 
 

@@ -231,7 +231,11 @@ class Estimator:
         history: Mapping[str, Sequence[float]] = getattr(self, "history_", {})
         found = [
             (f"{what} of epoch {len(history[name])}", f"{history[name][-1]:.2f} nats per datum")
-            for name, what in (("elbo", "ELBO"), ("validation_elbo", "validation ELBO"))
+            for name, what in (
+                ("elbo", "ELBO"),
+                ("validation_elbo", "validation ELBO"),
+                ("log_prob", "log p(y given x)"),
+            )
             if history.get(name)
         ]
         if hasattr(self, "lower_bound_"):

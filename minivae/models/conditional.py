@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minivae.checks import as_classes, check_data, column_names, n_rows
+from minivae.checks import as_classes, check_data, column_names, n_rows, require_whole
 from minivae.errors import DtypeError, EffectiveSampleSizeWarning, ShapeError
 from minivae.information import Surgery
 from minivae.models.vae.model import VAE, OnEpoch, Path
@@ -240,11 +240,15 @@ class ConditionalVAE(VAE):
         random_state
             As for :meth:`VAE.sample`.
         y
-            Classes ``(n,)`` or conditions ``(n, C)``; with ``n``, one of them.
+            Classes ``(n,)`` or conditions ``(n, C)``; a single class, or with ``n`` one of them.
         """
+        self._require_fitted("sample", "model_")
+        if n is None and np.ndim(y) == 0 and y is not None:
+            n = 1
         if n is not None:
+            require_whole("sample", "n", n, least=1)
             y = np.repeat(np.asarray([y]), n, axis=0)
-        C = self._given(y, "sample", len(np.asarray(y)))
+        C = self._given(y, "sample", 0 if y is None else len(np.asarray(y)))
         return self._sample(len(C), random_state, C)
 
     def _metadata(self) -> dict[str, Any]:

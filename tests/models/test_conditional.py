@@ -80,6 +80,12 @@ def test_samples_of_a_class_are_recognised_as_that_class(fitted):
     assert drawn.shape == (200, 64)
     assert fitted.sample(5, 0, y=3).shape == (5, 64)
     np.testing.assert_array_equal(fitted.sample(5, 0, y=3), fitted.sample(5, 0, y=3))
+    np.testing.assert_array_equal(fitted.sample(random_state=0, y=3), fitted.sample(1, 0, y=3))
+    for n in (0, -1, 2.5):
+        with pytest.raises(ValueError, match=f"sample: n={n} must be a whole number"):
+            fitted.sample(n, y=3)
+    with pytest.raises(ShapeError, match="sample: .*y is None"):
+        fitted.sample(y=None)
 
 
 def test_by_bayes_rule_it_is_a_classifier(fitted):

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from minivae.checks import check_data
-from minivae.inference.chains import State, trajectory
-from minivae.inference.importance import Estimate, LogDensity, estimate_from
+from minivae.checks import check_data, require_whole
+from minivae.inference.chains import State, begins, trajectory
+from minivae.inference.importance import Estimate, LogDensity, estimate_from, refuse_weights
 from minivae.inference.slopes import Slopes
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
@@ -64,10 +64,10 @@ def annealed_importance_sampling(
     Raises
     ------
     ValueError
-        If the temperatures do not rise from 0 to 1.
+        If the temperatures do not rise from 0 to 1, or a weight is not a number.
     """
     b = _schedule(temperatures)
-    entropy, z = entropy_from(random_state), np.array(z, dtype=np.result_type(z, np.float32))
+    entropy, z = entropy_from(random_state), begins("annealed_importance_sampling", z)
     path = list(pairwise(b))
     if reverse:
         path = [(after, before) for before, after in reversed(path)]
@@ -79,12 +79,14 @@ def annealed_importance_sampling(
     for (before, after), scale in zip(path, steps, strict=True):
         log_w += (after - before) * _value(log_likelihood, state.z)
         state = _move(parts, state._replace(scale=scale), after, rng)[0]
+    refuse_weights("annealed_importance_sampling", log_w)
     found = estimate_from(log_w)
     return found._replace(estimate=-found.estimate) if reverse else found
 
 
 def _schedule(temperatures: Any) -> Array:
     if np.ndim(temperatures) == 0:
+        require_whole("annealed_importance_sampling", "temperatures", temperatures, least=1)
         # even steps in the cube root: the first of them matter most, where the prior is left
         return np.linspace(0.0, 1.0, int(temperatures) + 1) ** 3
     b = check_data(np.reshape(temperatures, (1, -1)), "annealed_importance_sampling",

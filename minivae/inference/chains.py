@@ -282,13 +282,20 @@ class _DualAveraging:
         return average
 
 
-def _start(name: str, log_density: LogDensity, z: Any) -> State:
+def begins(name: str, z: Any) -> Array:
+    """Where chains begin, as floating-point numbers of shape ``(C, n, K)``, or it is refused."""
     z = np.array(z)
-    z = z.astype(np.float64) if z.dtype.kind != "f" else z
-    if z.ndim != 3:
+    z = z.astype(np.float64) if z.dtype.kind in "iub" else z
+    if z.ndim != 3 or not z.size or z.dtype.kind != "f":
         raise ShapeError(
-            f"{name}: z has shape {z.shape}; it must be (C, n, K): chains, data, dimensions"
+            f"{name}: z has shape {z.shape} and dtype {z.dtype}; it must be numbers of shape "
+            "(C, n, K): chains, data, dimensions"
         )
+    return z
+
+
+def _start(name: str, log_density: LogDensity, z: Any) -> State:
+    z = begins(name, z)
     gradient = Slopes(log_density) if name == "hmc" else _value(log_density)
     height, slope = gradient(z)
     if height.shape != z.shape[:2]:

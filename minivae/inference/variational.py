@@ -169,7 +169,13 @@ def fit_posterior(
 def _precision(log_density: LogDensity, n: int, K: int) -> Any:
     """The dtype in which the density computes: float32 is several times as fast."""
     with no_grad():
-        return values(log_density(np.zeros((1, n, K), np.float32))).dtype
+        height = values(log_density(np.zeros((1, n, K), np.float32)))
+    if np.shape(height) != (1, n):
+        raise ShapeError(
+            f"fit_posterior: for z of shape {(1, n, K)} the log-density has shape "
+            f"{np.shape(height)}; it must be {(1, n)}, one number for each sample and datum"
+        )
+    return height.dtype
 
 
 def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array]:

@@ -285,13 +285,15 @@ class _DualAveraging:
 def begins(name: str, z: Any) -> Array:
     """Where chains begin, as floating-point numbers of shape ``(C, n, K)``, or it is refused."""
     z = np.array(z)
-    z = z.astype(np.float64) if z.dtype.kind in "iub" else z
+    if z.dtype.kind in "iub":
+        z = z.astype(np.float64)
     if z.ndim != 3 or not z.size or z.dtype.kind != "f":
         raise ShapeError(
             f"{name}: z has shape {z.shape} and dtype {z.dtype}; it must be numbers of shape "
             "(C, n, K): chains, data, dimensions"
         )
-    return z
+    begun: Array = z
+    return begun
 
 
 def _start(name: str, log_density: LogDensity, z: Any) -> State:

@@ -90,7 +90,7 @@ def importance_sampling(
 
 
 def refuse_weights(name: str, log_weights: Array) -> None:
-    """Refuse log-weights ``(S, n)`` that are not numbers; -inf is the logarithm of 0, and is one."""
+    """Refuse log-weights ``(S, n)`` that are not numbers; -inf, a weight of 0, is one."""
     wrong = ~(log_weights < np.inf)
     if wrong.any():
         s, i = np.argwhere(wrong)[0]

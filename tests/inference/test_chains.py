@@ -306,8 +306,10 @@ def test_draws_repeat_and_many_data_are_as_one():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(ShapeError, match=r"z has shape \(2, 2\); it must be \(C, n, K\)"):
+    with pytest.raises(ShapeError, match=r"z has shape \(2, 2\) .* numbers of shape \(C, n, K\)"):
         hmc(log_density, np.zeros((2, 2)))
+    with pytest.raises(ShapeError, match=r"z has shape \(0, 3, 2\)"):
+        hmc(log_density, np.zeros((0, 3, 2)))
     with pytest.raises(ShapeError, match=r"shape \(16,\); it must be \(16, 2\)"):
         metropolis(lambda z: z[:, 0, 0], starts())
     z = starts()

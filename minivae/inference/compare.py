@@ -131,7 +131,8 @@ class Comparison(NamedTuple):
 
 
 def _cell(x: float, width: int, places: int) -> str:
-    return f"{x:{width}.{places}f}" if math.isfinite(x) else f"{'-':>{width}}"
+    tried = (f"{x:.{places}f}", f"{x:.0f}", f"{x:.0e}") if math.isfinite(x) else ("-",)
+    return f"{next((t for t in tried if len(t) < width), tried[-1]):>{width}}"
 
 
 def compare(

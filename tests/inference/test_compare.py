@@ -14,7 +14,7 @@ from minivae.distributions import (
     StandardNormal,
 )
 from minivae.errors import ConvergenceWarning, ShapeError
-from minivae.inference.compare import Draws, Grid
+from minivae.inference.compare import Draws, Grid, _cell
 from minivae.inference.variational import Fit
 
 W, SIGMA = np.array([[1.5, -0.7, 0.4], [0.3, 1.1, -0.8]]), 0.4
@@ -187,3 +187,11 @@ def test_a_class_is_refused():
     )
     with pytest.raises(TypeError, match="z is a class in this model"):
         inference.compare(classes, X)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(1.25, "   1.250"), (9493.885, "    9494"), (-2e9, "  -2e+09"), (np.nan, "       -")],
+)
+def test_a_large_number_leaves_a_space_before_it(number, shown):
+    assert _cell(number, 8, 3) == shown

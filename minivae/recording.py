@@ -33,7 +33,8 @@ __all__ = [
 class Call(NamedTuple):
     """A function, what it was called with, and which of its results lie where.
 
-    Compiled loops write to their arguments: the function is ``again`` then.
+    Compiled loops write to their arguments: the function is ``again`` then, and the results are
+    those of all loops of the operation.
     """
 
     function: Callable[..., Any]
@@ -154,6 +155,7 @@ class Recorder:
         self.moving = False  # whether it is refused for what is computed from the progress
         self._known: dict[int, Array] = {}  # memory whose contents differ from step to step
         self._loops: list[tuple[Any, ...]] = []  # of the operation that is under way
+        self._made: list[Array] = []  # what these write to
 
     @property
     def looks_away(self) -> bool:
@@ -216,7 +218,8 @@ class Recorder:
         if not self.knows(inputs, params):
             return
         if self._loops and self._loops_suffice(inputs, params, parts):
-            self.calls += [Call(again, loop, {}, ()) for loop in self._loops]
+            made = [(0, x) for x in self._made]
+            self.calls += [Call(again, loop, {}, made) for loop in self._loops]
         else:
             self._note(function, inputs, params, parts)
 
@@ -261,6 +264,7 @@ class Recorder:
             again(*loop)()
         if all(same_bits(x, before.get(id(x), x)) for x in made):
             self._known |= own
+            self._made = [*own.values()]
             return True
         for i, x in own.items():
             x[...] = before[i]

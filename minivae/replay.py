@@ -39,7 +39,7 @@ from minivae.tensor import Array
 from minivae.trees import mapped
 from minivae_kernels.recording import again
 
-__all__ = ["Program", "Refused", "Step", "is_on"]
+__all__ = ["Program", "Refused", "Step", "bound", "is_on"]
 
 CHECKED = 2  # steps that are done both ways
 ATTEMPTS = 10  # recordings, after which a run's steps stay on the tape
@@ -123,7 +123,7 @@ class Program:
             for leaf, (array, copy) in recorder.leaves.items()
             if leaf not in own
         ]
-        self.calls = [_bound(call, place) for call in calls]
+        self.calls = [bound(call, place) for call in calls]
         self.agreed = self.readers = 0
 
     def fits(self, batch: Sequence[Array]) -> bool:
@@ -325,7 +325,7 @@ def _idle_copy(call: Call, batch: Sequence[Array]) -> dict[int, Array] | None:
     return None
 
 
-def _bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:
+def bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:
     """A call without arguments; what lay in arrays of those numbers lies where they say now."""
 
     def there(x: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minivae import datasets
 from minivae.cli.flags import seed
-from minivae.cli.models import model_name
+from minivae.cli.models import decoded, model_name, require_y
 from minivae.cli.run import open_run
 from minivae.cli.terminal import add_quiet, say
 from minivae.errors import DatasetError, ShapeError
@@ -18,7 +18,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
         "Ask each method of inference for the posterior of one test datum, and compare the answers "
-        "with the exact one. For models with a latent space of one or two dimensions."
+        "with the exact one. For models with a latent space of one or two dimensions; a "
+        "conditional model is told the datum's y, a semi-supervised one the class that it finds."
     )
     parser = commands.add_parser(
         "infer", help="methods of inference side by side, for one datum", description=about
@@ -59,10 +60,10 @@ def infer(arguments: argparse.Namespace) -> None:
 
     saved = open_run(arguments.path)
     vae, source = saved.vae, arguments.data or saved.source
-    if model_name(vae) != "vae":
+    if model_name(vae) == "categorical":
         raise ValueError(
-            f"infer: {arguments.path} holds a {model_name(vae)} model; the methods are compared on "
-            "a real-valued z given x alone: minivae train"
+            f"infer: {arguments.path} holds a categorical model, whose posterior is a sum over "
+            "classes; the methods are compared where z is real-valued"
         )
     if vae.latent_dim > 2:
         raise ShapeError(
@@ -71,14 +72,17 @@ def infer(arguments: argparse.Namespace) -> None:
         )
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
-    data = datasets.load(source)
+    data = datasets.load(source, conditions=saved.conditions)
+    require_y(vae, data, data.y_test, "test")
     X = data.model_arrays(counts=vae.likelihood_.takes_counts)[1]
     if arguments.datum >= len(X):
         raise ShapeError(
             f"infer: there is no datum {arguments.datum}; the {len(X)} test data of {source} are "
             f"numbered from 0 to {len(X) - 1}"
         )
-    found = inference.compare(vae, X[arguments.datum], random_state=arguments.seed)
+    row = slice(arguments.datum, arguments.datum + 1)
+    given = decoded(vae, X[row], None if data.y_test is None else data.y_test[row])
+    found = inference.compare(vae, X[row], None, arguments.seed, *given)
     print(found)
     shown = [(a.name, a.draws if a.density is None else a.density) for a in found.answers]
     some = [(name, array) for name, array in shown if array is not None]

@@ -21,6 +21,7 @@ __all__ = ["Bias", "Parts", "diagnose_bias", "parts_of"]
 
 Array = NDArray[Any]
 STANDARD_ERRORS = 5.0  # how far a mistake that is worked out may lie from what was found
+NAMED = 3.0  # the same, for a factor and one that has a name: others may lie between
 CLEAR = 0.15  # relative to the gradient, beyond which nothing can be told from anything
 
 
@@ -88,16 +89,17 @@ def diagnose_bias(bias: Bias) -> str:
     for said, candidate in _terms(bias):
         if bias.is_(candidate):
             return said
+    if np.any(bias.exact) and bias.is_(np.zeros_like(bias.exact)):
+        return "is zero on average"
     ratio = bias.ratio
     if ratio is not None:
         return _factor(bias, *ratio)
-    if np.any(bias.exact) and bias.is_(np.zeros_like(bias.exact)):
-        return "is zero on average"
     if not np.any(bias.exact):
         return "is not zero on average, although the objective does not change with it"
-    return "is off by no single factor" + (
-        "" if bias.parts else " (log_prob= and f= would show whether a score term is wrong)"
-    )
+    hint = " (log_prob= and f= would show whether a score term is wrong)"
+    if bias.minibatch:
+        hint = ": is a term that is not the minibatch's, as a prior, scaled or left out?"
+    return "is off by no single factor" + ("" if bias.parts else hint)
 
 
 def _terms(bias: Bias) -> Iterator[tuple[str, Any]]:
@@ -131,7 +133,7 @@ def _factor(bias: Bias, r: float, error: float) -> str:
     fits = [
         (abs(r - v) / abs(v), k)
         for k, (_, v) in enumerate(known)
-        if abs(r - v) <= max(STANDARD_ERRORS * error, 1e-5 * abs(v))
+        if abs(r - v) <= max(NAMED * error, 1e-5 * abs(v))
     ]
     if fits:
         best = min(fits)[0]
@@ -161,6 +163,7 @@ def _factors(bias: Bias) -> Iterator[tuple[str, float]]:
             yield f"is a sum over S = {S} draws where their mean is wanted", float(S)
             yield f"is a mean over S = {S} draws where their sum is wanted", 1.0 / S
             yield _own_sample(S), 1.0 - 1.0 / S
+            yield f"is divided by S - 1 = {S - 1} where S = {S} is meant", S / (S - 1.0)
 
 
 def _own_sample(S: int) -> str:

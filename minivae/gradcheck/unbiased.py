@@ -36,7 +36,7 @@ BATCHES = 64  # of which the means are compared: they are nearly normal, whateve
 FIRST = 1024  # samples; then they are doubled
 ROADS = 4096  # at most, where the noise is enumerated
 RULES = (64, 40, 24, 16, 12, 8, 6, 4)  # nodes for one number; each rule is held against the next
-CLEAR_BIAS = 0.03  # the standard error relative to the gradient at which a mistake can be named
+CLEAR_BIAS = 0.015  # the standard error relative to the gradient at which a mistake can be named
 
 
 class UnbiasedRow(NamedTuple):
@@ -68,7 +68,7 @@ class UnbiasedReport:
     how
         How the expectation was found, with how many calls of the estimator.
     asked
-        How many draws an estimate asks for.
+        How many draws an estimate asks for; 0 where they cannot be counted.
     """
 
     verdict: Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -414,7 +414,7 @@ class _Judgement(NamedTuple):
         allowed = allowed + (_quantile(exact.size) if mean.sampled else 8.0) * mean.error
         off = np.abs(mean.found - exact)
         wrong = smooth & ~(off <= allowed)
-        make = _maker(self.table(allowed), self.how(asked), asked)
+        make = _maker(self.table(allowed), self.how(asked, allowed / scale), asked)
         if not np.isfinite(mean.found).all():
             return make("FAIL", "estimates are not finite: NaN or infinity")
         if wrong.any():
@@ -467,27 +467,36 @@ class _Judgement(NamedTuple):
                 f"the estimates never change: the estimator {asks}, as if its noise were drawn "
                 "once and for all"
             )
-        return self.leaf_by_leaf(wrong, smooth, whole, parts, said)
+        return self.leaf_by_leaf(wrong, smooth, whole, parts)
 
     def leaf_by_leaf(
-        self, wrong: Array, smooth: Array, whole: Bias, parts: Any, said: str
+        self, wrong: Array, smooth: Array, whole: Bias, parts: Any
     ) -> str:
         """The mistakes of the parameters that are wrong, where not all show the same."""
         leaf = self.question.leaf_of()
         sentences: dict[str, list[str]] = {}
-        error = self.mean.error + self.slack
+        error, names = self.mean.error + self.slack, self.question.names
         for k in np.unique(leaf[wrong]).tolist():
             some = (leaf == k) & smooth
             own = parts and type(parts)(parts.score[some], parts.direct[some], parts.attached[some])
             bias = replace(whole, found=self.mean.found[some], exact=self.exact[some],
                            error=error[some], parts=own)  # fmt: skip
-            sentences.setdefault(diagnose_bias(bias), []).append(self.question.names[k])
-        if len(self.question.names) == 1:
-            return f"the gradient {said}"
-        right = [n for k, n in enumerate(self.question.names) if k not in leaf[wrong]]
+            own_said = diagnose_bias(bias)
+            if self.transposed(k, bias):
+                own_said = "is transposed"
+            sentences.setdefault(own_said, []).append(names[k])
+        if len(names) == 1:
+            return f"the gradient {own_said}"
+        right = [n for k, n in enumerate(names) if k not in leaf[wrong]]
         several = [f"the gradient of {' and '.join(n)} {s}" for s, n in sentences.items()]
         also = f"; that of {' and '.join(right)} is right" if right else ""
         return "; ".join(several) + also
+
+    def transposed(self, k: int, bias: Bias) -> bool:
+        """Whether the gradient of a square matrix comes out as its transpose."""
+        shape = self.question.arrays[k].shape
+        square = len(shape) == 2 and shape[0] == shape[1] > 1 and bias.exact.size == shape[0] ** 2
+        return square and bias.is_(bias.exact.reshape(shape).T.ravel())
 
     def right_if_redrawn(self, law: Law, seed: int) -> bool:
         """Whether the mean comes right when each use of the noise draws afresh."""
@@ -528,11 +537,13 @@ class _Judgement(NamedTuple):
             rows.append(UnbiasedRow(name, index, found, exact, error, z))
         return rows
 
-    def how(self, asked: int) -> str:
-        """How the mean was found."""
+    def how(self, asked: int, hidden: Array) -> str:
+        """How the mean was found, and how large a bias, relative to the gradient, is not seen."""
         draws = f"an estimate asks for {asked} draws"
         if self.mean.sampled:
-            return f"Sampled {self.mean.calls:,} times; {draws}."
+            counted = f"{draws}; " if asked else ""  # not every draw can be counted
+            least = f"a bias below {np.max(hidden):.1g} times the gradient would not show"
+            return f"Sampled {self.mean.calls:,} times; {counted}{least}."
         way = "integrated" if self.script.integrated else "enumerated"
         return f"All noise {way} in {self.mean.calls:,} calls; {draws}."
 

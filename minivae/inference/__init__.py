@@ -7,6 +7,7 @@ draws, or an estimate with its error.
 - `variational`: the best q of a family for each datum, and mean-field coordinate ascent;
   `variational_em`, of `minivae.alternate`, raises one bound in q and in the model by turns;
 - `chains`, `diagnostics`: Metropolis and HMC, and what their draws are worth;
+- `slopes`: log p(z) and its gradient, for what asks for them again and again;
 - `annealed`: log p(x) by chains from the prior, from below and from above;
 - `compare`: all of them on one datum, against the posterior by the trapezoid rule.
 """

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from minivae.checks import check_data
-from minivae.inference.chains import State, trajectory
-from minivae.inference.importance import Estimate, LogDensity, estimate_from
+from minivae.checks import check_data, require_whole
+from minivae.inference.chains import State, begins, trajectory
+from minivae.inference.importance import Estimate, LogDensity, estimate_from, refuse_weights
+from minivae.inference.slopes import Slopes
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
-from minivae.transforms import vjp
 
 __all__ = ["annealed_importance_sampling"]
 
@@ -64,26 +64,29 @@ def annealed_importance_sampling(
     Raises
     ------
     ValueError
-        If the temperatures do not rise from 0 to 1.
+        If the temperatures do not rise from 0 to 1, or a weight is not a number.
     """
     b = _schedule(temperatures)
-    entropy, z = entropy_from(random_state), np.array(z, dtype=np.result_type(z, np.float32))
+    entropy, z = entropy_from(random_state), begins("annealed_importance_sampling", z)
     path = list(pairwise(b))
     if reverse:
         path = [(after, before) for before, after in reversed(path)]
     # Steps that were tuned on these very chains would bias their weights: others are tuned first.
-    steps = _pilot(log_prior, log_likelihood, z, path, stream(entropy, 0))
+    parts = Slopes(log_prior), Slopes(log_likelihood)
+    steps = _pilot(parts, z, path, stream(entropy, 0))
     rng, log_w = stream(entropy, 1), np.zeros(z.shape[:2])
     state = State(z, *_zeros(z), steps[0], np.ones(z.shape[1:]))
     for (before, after), scale in zip(path, steps, strict=True):
         log_w += (after - before) * _value(log_likelihood, state.z)
-        state = _move(log_prior, log_likelihood, state._replace(scale=scale), after, rng)[0]
+        state = _move(parts, state._replace(scale=scale), after, rng)[0]
+    refuse_weights("annealed_importance_sampling", log_w)
     found = estimate_from(log_w)
     return found._replace(estimate=-found.estimate) if reverse else found
 
 
 def _schedule(temperatures: Any) -> Array:
     if np.ndim(temperatures) == 0:
+        require_whole("annealed_importance_sampling", "temperatures", temperatures, least=1)
         # even steps in the cube root: the first of them matter most, where the prior is left
         return np.linspace(0.0, 1.0, int(temperatures) + 1) ** 3
     b = check_data(np.reshape(temperatures, (1, -1)), "annealed_importance_sampling",
@@ -97,8 +100,7 @@ def _schedule(temperatures: Any) -> Array:
 
 
 def _pilot(
-    log_prior: LogDensity,
-    log_likelihood: LogDensity,
+    parts: tuple[Slopes, Slopes],
     z: Array,
     path: Sequence[tuple[float, float]],
     rng: np.random.Generator,
@@ -110,30 +112,34 @@ def _pilot(
     for _, after in path:
         scale = np.broadcast_to(np.exp(log_scale), z.shape[:2])
         steps.append(scale)
-        state, accepted = _move(
-            log_prior, log_likelihood, state._replace(scale=scale), after, rng
-        )
+        state, accepted = _move(parts, state._replace(scale=scale), after, rng)
         log_scale = log_scale + 0.3 * (accepted.mean(axis=0, keepdims=True) - TARGET)
     return steps
 
 
+class _Tempered:
+    """log p(z) + b log p(x | z), and its gradient."""
+
+    def __init__(self, parts: tuple[Slopes, Slopes], b: float) -> None:
+        (self.prior, self.likelihood), self.b = parts, b
+
+    def __call__(self, z: Array) -> tuple[Array, Array]:
+        (height, slope), (rise, steeper) = self.prior(z), self.likelihood(z)
+        return height + self.b * rise, slope + self.b * steeper
+
+    def slope(self, z: Array) -> Array:
+        """The gradient alone."""
+        steeper: Array = self.prior.slope(z) + self.b * self.likelihood.slope(z)
+        return steeper
+
+
 def _move(
-    log_prior: LogDensity,
-    log_likelihood: LogDensity,
-    state: State,
-    b: float,
-    rng: np.random.Generator,
+    parts: tuple[Slopes, Slopes], state: State, b: float, rng: np.random.Generator
 ) -> tuple[State, Array]:
     """A step of HMC that leaves p(z) p(x | z)^b as it is, and the probabilities of moving."""
-
-    def value_and_slope(z: Array) -> tuple[Array, Array]:
-        height, pull_back = vjp(lambda z: log_prior(z) + b * log_likelihood(z), z)
-        return height, pull_back(np.ones_like(height))[0]
-
-    height, slope = value_and_slope(state.z)
-    state, accepted, _ = trajectory(
-        value_and_slope, state._replace(height=height, slope=slope), rng
-    )
+    tempered = _Tempered(parts, b)
+    height, slope = tempered(state.z)
+    state, accepted, _ = trajectory(tempered, state._replace(height=height, slope=slope), rng)
     return state, accepted
 
 

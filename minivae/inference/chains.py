@@ -18,9 +18,9 @@ from minivae.checks import require_whole
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference import diagnostics
 from minivae.inference.importance import LogDensity
+from minivae.inference.slopes import Slopes, ValueAndSlope
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
-from minivae.transforms import vjp
 
 __all__ = ["Chain", "hmc", "leapfrog", "metropolis"]
 
@@ -28,7 +28,7 @@ TARGET = {"metropolis": 0.35, "hmc": 0.8}  # of the acceptance, which the warm-u
 DIVERGENCE = 1000.0  # in nats of energy: the trajectory has left the level set for good
 MOST_STEPS = 16  # of a leapfrog trajectory; each has a random number from 1
 
-ValueAndSlope = Callable[[Array], tuple[Array, Array]]
+ValueAndZero = Callable[[Array], tuple[Array, Array]]  # the random walk wants no slope
 
 
 class Chain:
@@ -127,10 +127,10 @@ def hmc(
     ConvergenceWarning
         If trajectories diverge, or a chain never moves.
     """
-    value_and_slope = _value_and_slope(log_density)
+    slopes = Slopes(log_density)
 
     def step(state: State, rng: np.random.Generator) -> tuple[State, Array, Array]:
-        return trajectory(value_and_slope, state, rng)
+        return trajectory(slopes, state, rng)
 
     return _run("hmc", log_density, z, draws, warmup, random_state, step)
 
@@ -153,7 +153,7 @@ class State(NamedTuple):
 
 
 def trajectory(
-    value_and_slope: ValueAndSlope, state: State, rng: np.random.Generator
+    slopes: ValueAndSlope, state: State, rng: np.random.Generator
 ) -> tuple[State, Array, Array]:
     """One move of HMC: the state after it, the probability of moving, and what diverged.
 
@@ -163,7 +163,7 @@ def trajectory(
     p = (rng.standard_normal(state.z.shape) / np.sqrt(state.variance)).astype(state.z.dtype)
     # a random length and a jittered step, so that no trajectory comes back to its start each time
     size = (state.scale * rng.uniform(0.8, 1.2, state.scale.shape))[..., None].astype(p.dtype)
-    there, q = leapfrog(value_and_slope, state, p, size, int(rng.integers(1, MOST_STEPS + 1)))
+    there, q = leapfrog(slopes, state, p, size, int(rng.integers(1, MOST_STEPS + 1)))
     with np.errstate(over="ignore", invalid="ignore"):
         kinetic = 0.5 * (state.variance * (np.square(p) - np.square(q))).sum(axis=-1)
         log_ratio = there.height - state.height + kinetic
@@ -171,19 +171,22 @@ def trajectory(
 
 
 def leapfrog(
-    value_and_slope: ValueAndSlope, state: State, p: Array, size: Array, steps: int
+    slopes: ValueAndSlope, state: State, p: Array, size: Array, steps: int
 ) -> tuple[State, Array]:
     """Half a kick, then drifts and kicks in turn, and half a kick again, Eq. CHAIN.3.
 
     Run backwards it retraces its path, and it keeps volume: so no Jacobian is needed.
     """
-    z, slope, height = state.z, state.slope, state.height
+    z = state.z
     with np.errstate(over="ignore", invalid="ignore"):
+        p = p + 0.5 * size * state.slope
+        drift = size * state.variance.astype(z.dtype)
+        for _ in range(steps - 1):
+            z = z + drift * p
+            p = p + size * slopes.slope(z)
+        z = z + drift * p
+        height, slope = slopes(z)
         p = p + 0.5 * size * slope
-        for k in range(steps):
-            z = z + size * state.variance.astype(z.dtype) * p
-            height, slope = value_and_slope(z)
-            p = p + (size if k < steps - 1 else 0.5 * size) * slope
     return state._replace(z=z, height=height, slope=slope), p
 
 
@@ -279,14 +282,23 @@ class _DualAveraging:
         return average
 
 
-def _start(name: str, log_density: LogDensity, z: Any) -> State:
+def begins(name: str, z: Any) -> Array:
+    """Where chains begin, as floating-point numbers of shape ``(C, n, K)``, or it is refused."""
     z = np.array(z)
-    z = z.astype(np.float64) if z.dtype.kind != "f" else z
-    if z.ndim != 3:
+    if z.dtype.kind in "iub":
+        z = z.astype(np.float64)
+    if z.ndim != 3 or not z.size or z.dtype.kind != "f":
         raise ShapeError(
-            f"{name}: z has shape {z.shape}; it must be (C, n, K): chains, data, dimensions"
+            f"{name}: z has shape {z.shape} and dtype {z.dtype}; it must be numbers of shape "
+            "(C, n, K): chains, data, dimensions"
         )
-    gradient = _value_and_slope(log_density) if name == "hmc" else _value(log_density)
+    begun: Array = z
+    return begun
+
+
+def _start(name: str, log_density: LogDensity, z: Any) -> State:
+    z = begins(name, z)
+    gradient = Slopes(log_density) if name == "hmc" else _value(log_density)
     height, slope = gradient(z)
     if height.shape != z.shape[:2]:
         raise ShapeError(
@@ -302,27 +314,18 @@ def _start(name: str, log_density: LogDensity, z: Any) -> State:
     return State(z, height, slope, np.full(height.shape, 0.1), np.ones(z.shape[1:]))
 
 
-def _moved(state: State, z: Array, value: ValueAndSlope) -> State:
+def _moved(state: State, z: Array, value: ValueAndZero) -> State:
     height, slope = value(z)
     return state._replace(z=z, height=height, slope=slope)
 
 
-def _value(log_density: LogDensity) -> ValueAndSlope:
+def _value(log_density: LogDensity) -> ValueAndZero:
     def value(z: Array) -> tuple[Array, Array]:
         with no_grad():
             height = log_density(z)
         return np.asarray(values(height)), np.zeros_like(z)
 
     return value
-
-
-def _value_and_slope(log_density: LogDensity) -> ValueAndSlope:
-    def value_and_slope(z: Array) -> tuple[Array, Array]:
-        height, pull_back = vjp(log_density, z)
-        (slope,) = pull_back(np.ones_like(height))
-        return height, slope
-
-    return value_and_slope
 
 
 def _warn(name: str, draws: int, still: Array, diverged: Array) -> None:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from minivae.distributions import DiagonalGaussian
-from minivae.errors import ShapeError
+from minivae.distributions import Categorical, DiagonalGaussian
+from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference.annealed import annealed_importance_sampling
 from minivae.inference.chains import hmc, metropolis
 from minivae.inference.importance import LogDensity, estimate_from
@@ -33,6 +33,7 @@ POINTS = {1: 2049, 2: 257}  # of the grid, along an axis
 CELLS = {1: 32, 2: 16}  # for draws, along an axis
 REACH = 10.0  # along an axis, where the posterior is looked for first
 DEPTH = 30.0  # nats below its peak, where the grid may end
+WIDEN = 1.5  # widths of the posterior, by which the grid may grow at an end to hold a q
 CHAINS, DRAWS, WEIGHED, PATHS = 8, 1000, 4000, 200
 
 
@@ -130,7 +131,8 @@ class Comparison(NamedTuple):
 
 
 def _cell(x: float, width: int, places: int) -> str:
-    return f"{x:{width}.{places}f}" if math.isfinite(x) else f"{'-':>{width}}"
+    tried = (f"{x:.{places}f}", f"{x:.0f}", f"{x:.0e}") if math.isfinite(x) else ("-",)
+    return f"{next((t for t in tried if len(t) < width), tried[-1]):>{width}}"
 
 
 def compare(
@@ -157,16 +159,30 @@ def compare(
     ------
     ShapeError
         If x is not one datum, or z has more than two dimensions.
+    TypeError
+        If z is a class.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the posterior is too narrow for the grid, as with several peaks far apart.
     """
     x = np.atleast_2d(values(x))
     if x.ndim != 2 or len(x) != 1:
         raise ShapeError(f"compare: x has shape {x.shape}; it must be one datum, (D,) or (1, D)")
     if hasattr(model, "model_"):
-        given = () if c is None else (c,)
+        if c is None and hasattr(model, "conditions"):
+            raise ValueError(f"compare: a {type(model).__name__} is asked given its y: say c=...")
+        given = () if c is None else (np.atleast_1d(c),)
         q = model.posterior(x, *given) if q is None else q
-        c = None if c is None else model.conditions(c, 1)
+        c = None if c is None else model.conditions(*given, 1)
         model = model.model_
     prior, likelihood = model.prior_given(c), partial(model.log_prob_given, x, c=c)
+    if isinstance(prior, Categorical):
+        raise TypeError(
+            "compare: z is a class in this model, and its posterior a sum: see the model's "
+            "posterior(x); the methods are compared where z is real-valued"
+        )
     K = prior.moments()[0].shape[-1]
     if K not in POINTS:
         raise ShapeError(
@@ -244,7 +260,7 @@ def _annealed(
 
 
 class Grid:
-    """The posterior on a grid that holds all of it, and most of each q."""
+    """The posterior on a grid that holds all of it, and of each q what is not too far away."""
 
     def __init__(self, log_joint: LogDensity, K: int, qs: list[Any]) -> None:
         self.K, self.log_joint = K, log_joint
@@ -258,10 +274,20 @@ class Grid:
             low, high = closer
             if done:
                 break
+        # A grid that held a q of an encoder far off would have no point where the posterior is.
+        least, most = low - WIDEN * (high - low), high + WIDEN * (high - low)
         for q in qs:
-            z = q.sample(0, 500)[:, 0]
+            z = q.sample(0, 500)[:, 0].clip(least, most)
             low, high = np.minimum(low, z.min(axis=0)), np.maximum(high, z.max(axis=0))
         self._lay(low, high, POINTS[K])
+        coarse = self.log_posterior[(slice(None, None, 2),) * K]
+        off = abs(float(logsumexp(coarse)) + math.log(2**K * self.volume))
+        if off > 1e-3:
+            warn(
+                f"compare: the posterior is too narrow for the grid: with half as many points log "
+                f"p(x) differs by {off:.2g} nats, so distances to it are not to be trusted",
+                ConvergenceWarning,
+            )
 
     def _lay(self, low: Array, high: Array, n: int) -> None:
         self.axes = [np.linspace(a, b, n) for a, b in zip(low, high, strict=True)]
@@ -281,12 +307,16 @@ class Grid:
             ])  # fmt: skip
 
     def judge_density(self, name: str, fit: Any, seconds: float) -> Answer:
-        """KL(q || p(z | x)) on the grid: log p(x) - ELBO is the same number, with noise."""
+        """KL(q || p(z | x)) on the grid; where q is not on it, log p(x) - ELBO, with its noise."""
         log_q = self._on_grid(fit.q.log_prob).reshape(self.posterior.shape)
         density = np.exp(log_q)
+        mass, elbo, error = (
+            float(a) for a in (density.sum() * self.volume, fit.elbo[0], fit.standard_error[0])
+        )
         kl = (density * (log_q - self.log_posterior)).sum() * self.volume
-        apart = 0.5 * np.abs(density - self.posterior).sum() * self.volume
-        elbo, error = float(fit.elbo[0]), float(fit.standard_error[0])
+        apart = 0.5 * (np.abs(density - self.posterior).sum() * self.volume + max(1.0 - mass, 0.0))
+        if abs(mass - 1.0) > 0.01:
+            kl = self.log_p - elbo
         return Answer(name, seconds, elbo, error, float(kl), float(apart), 0.0, math.nan, density,
                       None)  # fmt: skip
 

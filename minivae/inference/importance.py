@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minivae.checks import require_whole
 from minivae.distributions import Distribution
 from minivae.errors import EffectiveSampleSizeWarning, warn
 from minivae.objectives import effective_sample_size, importance_weighted_bound
@@ -56,6 +57,11 @@ def importance_sampling(
     random_state
         An int, a ``RandomState``, a ``Generator`` or None.
 
+    Raises
+    ------
+    ValueError
+        If a weight is not a number, or infinite.
+
     Warns
     -----
     EffectiveSampleSizeWarning
@@ -63,12 +69,14 @@ def importance_sampling(
         are to be expected, as from a proposal that is narrower than the density. Vehtari, Simpson,
         Gelman, Yao and Gabry (2024).
     """
+    require_whole("importance_sampling", "S", S, least=1)
     rng, portions = stream(entropy_from(random_state)), []
     with no_grad():
         for begun in range(0, S, PORTION):
             z = proposal.sample(rng, min(PORTION, S - begun))
             portions.append(values(log_density(z)) - values(proposal.log_prob(z)))
     log_weights = np.concatenate(portions)
+    refuse_weights("importance_sampling", log_weights)
     found = estimate_from(log_weights)
     poor = ~(found.ess >= min(10.0, 0.5 * S)) | (_tail_index(log_weights) > HEAVY)
     if poor.any():
@@ -79,6 +87,17 @@ def importance_sampling(
             EffectiveSampleSizeWarning,
         )
     return found
+
+
+def refuse_weights(name: str, log_weights: Array) -> None:
+    """Refuse log-weights ``(S, n)`` that are not numbers; -inf, a weight of 0, is one."""
+    wrong = ~(log_weights < np.inf)
+    if wrong.any():
+        s, i = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"{name}: the log-weight of draw {s} of datum {i} is {log_weights[s, i]}; the densities"
+            " must be numbers wherever z is drawn"
+        )
 
 
 def _tail_index(log_weights: Array) -> Array:

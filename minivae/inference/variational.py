@@ -20,10 +20,12 @@ from minivae.checks import require_whole
 from minivae.distributions import AffineCoupling, DiagonalGaussian, Distribution, Flow, FullGaussian
 from minivae.errors import ShapeError
 from minivae.inference.importance import LogDensity
+from minivae.inference.slopes import Slopes
 from minivae.nn import Module
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, Tensor, no_grad, values, walk
+from minivae.transforms import vjp
 
 __all__ = ["FAMILIES", "Fit", "cavi", "fit_posterior"]
 
@@ -137,20 +139,19 @@ def fit_posterior(
     entropy = entropy_from(random_state)
     rng, parameters = stream(entropy, 0), free.parameters()
     begun = [np.array(p.data) for p in parameters]
-    adam = Adam(parameters, learning_rate, beta2=BETA2)
+    adam, slopes = Adam(parameters, learning_rate, beta2=BETA2), Slopes(log_density)
     for step in range(steps):
         half = rng.standard_normal((SAMPLES // 2, n, latent_dim)).astype(dtype)
-        elbo = ops.mean(_log_weights(log_density, free(), np.concatenate([half, -half])), 0)
-        if step == 0 and not np.isfinite(elbo.data).all():
-            i = int(np.argmin(np.isfinite(elbo.data)))
-            raise ValueError(
-                f"fit_posterior: at the start the ELBO of datum {i} is {elbo.data[i]}; begin where "
-                "the density is positive"
-            )
-        loss = ops.sum(-elbo)
-        slopes = walk(loss, np.ones_like(loss.data), parameters)  # q's alone, not the model's
+        q = free()
+        z = q.rsample(np.concatenate([half, -half]))
+        # q's parameters are held in log q: z alone carries the gradient
+        log_q, pull_back = vjp(q.detach().log_prob, z.data)
+        if step == 0:
+            _refuse_start(slopes(z.data)[0] - log_q)
+        uphill = slopes.slope(z.data) - pull_back(np.ones_like(log_q))[0]
+        slope_of = walk(z, -uphill / SAMPLES, parameters)
         adam.learning_rate = learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / steps))
-        adam.step([slopes[p] for p in parameters])
+        adam.step([slope_of[p] for p in parameters])
     fit = measured(log_density, free(), stream(entropy, 1), n, latent_dim)
     if start is None:
         return fit
@@ -168,7 +169,13 @@ def fit_posterior(
 def _precision(log_density: LogDensity, n: int, K: int) -> Any:
     """The dtype in which the density computes: float32 is several times as fast."""
     with no_grad():
-        return values(log_density(np.zeros((1, n, K), np.float32))).dtype
+        height = values(log_density(np.zeros((1, n, K), np.float32)))
+    if np.shape(height) != (1, n):
+        raise ShapeError(
+            f"fit_posterior: for z of shape {(1, n, K)} the log-density has shape "
+            f"{np.shape(height)}; it must be {(1, n)}, one number for each sample and datum"
+        )
+    return height.dtype
 
 
 def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array]:
@@ -185,10 +192,14 @@ def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array
     return mu, log_var
 
 
-def _log_weights(log_density: LogDensity, q: Distribution, eps: Array) -> Any:
-    """log p(x, z) - log q(z), with q's parameters held in log q: z alone carries the gradient."""
-    z = q.rsample(eps)
-    return log_density(z) - q.detach().log_prob(z)
+def _refuse_start(log_weights: Array) -> None:
+    elbo = log_weights.mean(axis=0)
+    if not np.isfinite(elbo).all():
+        i = int(np.argmin(np.isfinite(elbo)))
+        raise ValueError(
+            f"fit_posterior: at the start the ELBO of datum {i} is {elbo[i]}; begin where the "
+            "density is positive"
+        )
 
 
 def measured(

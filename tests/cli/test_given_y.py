@@ -148,6 +148,17 @@ def test_the_other_commands_know_y(minivae, runs, monkeypatch, command, said):
         assert x.shape == (4, 2 if "real" in command else 3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["run-half", "run-real"])
+def test_methods_are_compared_given_y(minivae, runs, monkeypatch, run, tmp_path):
+    monkeypatch.chdir(runs)
+    status, out, err = minivae("infer", run, "--datum", 2, "--out", tmp_path / "answers.png")
+    assert status == 0, err
+    log_p = float(re.search(r"= (-?[\d.]+) nats", out)[1])
+    estimate, error = map(float, re.search(r"^importance +\S+ +(\S+) +(\S+)", out, re.M).groups())
+    assert abs(log_p - estimate) < 5 * error + 0.01
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [
@@ -163,7 +174,7 @@ def test_the_other_commands_know_y(minivae, runs, monkeypatch, command, said):
         ("sample run-half --y 7", "not a class of the model: there are 0, 1, 2"),
         ("sample run-real --y a", "should be numbers"),
         ("sample run-real --y 1,2", "should be 1 finite numbers"),
-        ("infer run-real", "holds a conditional model"),
+        ("infer run-real --datum 99999", "there is no datum 99999"),
         ("score run-half real.csv", "data are whole counts from 0"),
         ("score run-half counts.csv --out a.txt", "should end in .csv"),
         ("score nowhere counts.csv", "there is no nowhere"),

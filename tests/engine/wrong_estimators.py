@@ -183,6 +183,18 @@ TOTAL = {"objective": total_loss, "parameters": W, "noise": ("minibatches", N, M
 MEAN = {"objective": mean_loss, "parameters": W, "noise": ("minibatches", N, M)}
 
 
+def with_a_prior(of_rows, of_prior):
+    """MAP: the prior belongs to all rows together, and is not scaled with the minibatch."""
+
+    def estimate(w, rng):
+        return of_rows * rows_by(chosen, 1.0)(w, rng) + of_prior * 2.0 * w
+
+    return estimate
+
+
+MAP = {**TOTAL, "objective": lambda w: total_loss(w) + w @ w}
+
+
 # (E f)^2 with f = exp(t + e): a product of two expectations ---
 
 
@@ -212,6 +224,128 @@ def product_of_rows(share):
 
 SQUARE = {"objective": squared_mean, "parameters": np.array([0.2])}
 ROW_SQUARE = {"objective": lambda w: 0.5 * np.mean(X @ w) ** 2, "parameters": W}
+
+
+# The ELBO of a linear Gaussian model, z ~ N(0, 1) and x ~ N(0.8 z, 1/2), at x = 1.3 ---
+
+
+def linear_elbo(p):
+    m, var = p["mu"], np.exp(2 * p["log_sigma"])
+    fit = -0.5 * np.log(np.pi) - ((1.3 - 0.8 * m) ** 2 + 0.64 * var)
+    return fit - 0.5 * (m * m + var - 1) + p["log_sigma"]
+
+
+def of_elbo(p, rng, kl=1.0, entropy=1.0, mirror=-1.0):
+    """The pathwise gradient by an antithetic pair, less that of the KL in closed form."""
+    sigma, eps = np.exp(p["log_sigma"]), rng.standard_normal()
+    here, there = (1.6 * (1.3 - 0.8 * (p["mu"] + sigma * e)) for e in (eps, -eps))
+    return {
+        "mu": 0.5 * (here + there) - kl * p["mu"],
+        "log_sigma": 0.5 * (here + mirror * there) * eps * sigma - kl * (sigma**2 - entropy),
+    }
+
+
+LINEAR = {"objective": linear_elbo, "parameters": GAUSS}
+
+
+def score_less(baseline):
+    """The score function, with a baseline of the same draws."""
+
+    def estimate(p, rng, S=4):
+        eps, sigma = rng.standard_normal(S), np.exp(p["log_sigma"])
+        gain = np.sin(p["mu"] + sigma * eps)
+        weight = baseline(gain, np.sin(p["mu"] - sigma * eps))
+        return {"mu": np.mean(weight * eps / sigma), "log_sigma": np.mean(weight * (eps**2 - 1))}
+
+    return estimate
+
+
+# log p(x) of that model as a function of the slope, by weights that are normalised by their own sum
+
+
+def log_p_x(a):
+    return -0.5 * np.log(2 * np.pi * (a[0] ** 2 + 0.5)) - 0.5 * 1.3**2 / (a[0] ** 2 + 0.5)
+
+
+def self_normalised(S):
+    def estimate(a, rng):
+        z = rng.standard_normal(S)
+        return np.array([softmax(-((1.3 - a[0] * z) ** 2)) @ (2 * (1.3 - a[0] * z) * z)])
+
+    return estimate
+
+
+# Two data and two draws of z for each: the logarithm of a mean over draws, not over data ---
+
+PAIR = np.array([0.5, -1.1])
+NODES, MASS = np.polynomial.hermite_e.hermegauss(60)
+
+
+def two_draws_bound(a):
+    log_p = -((PAIR[:, None] - a[0] * NODES) ** 2)
+    both = np.logaddexp(log_p[:, :, None], log_p[:, None, :])
+    return float(np.einsum("nij,i,j->", both, MASS, MASS) / (2 * np.pi))
+
+
+def bound_over(axis, power=1):
+    def estimate(a, rng):
+        z = rng.standard_normal((2, 2))  # draws, data
+        weights = softmax(-((PAIR - a[0] * z) ** 2), axis=axis) ** power
+        return np.array([(weights * 2 * (PAIR - a[0] * z) * z).sum()])
+
+    return estimate
+
+
+BOUND = {"objective": two_draws_bound, "parameters": np.array([0.7])}
+
+
+# Discrete z by Gumbel noise ---
+
+SQUARED = {"objective": lambda t: float(softmax(t) @ A**2), "parameters": THETA}
+MEAN_SQUARED = {"objective": lambda t: float((softmax(t) @ A) ** 2), "parameters": THETA}
+
+
+def relaxed(t, rng):
+    """Gumbel-softmax at temperature 1."""
+    y = softmax(t + rng.gumbel(size=3))
+    return (np.diag(y) - np.outer(y, y)) @ (2 * (y @ A) * A)
+
+
+def by_gumbels(share):
+    """(E a_z)^2 by two draws of z, or by one and the same."""
+
+    def estimate(t, rng):
+        first = rng.gumbel(size=3)
+        second = first if share else rng.gumbel(size=3)
+        z, other = np.argmax(t + first), np.argmax(t + second)
+        return 2 * A[z] * A[other] * (np.eye(3)[z] - softmax(t))
+
+    return estimate
+
+
+def uniform_classes(power):
+    def estimate(t, rng):
+        z = rng.integers(3)
+        return (3 * softmax(t)[z]) ** power * A[z] ** 2 * (np.eye(3)[z] - softmax(t))
+
+    return estimate
+
+
+# A matrix ---
+
+MATRIX = {
+    "objective": lambda t: float(np.square(t).sum()),
+    "parameters": np.array([[0.4, -1.0], [0.3, 0.8]]),
+}
+
+
+def by_rows(turn):
+    def estimate(t, rng):
+        u = rng.standard_normal(2)
+        g = 2 * np.outer(u, u) @ t
+        return g.T if turn else g
+
+    return estimate
 
 
 # Signs: the gradient by a random direction, E[(u . g) u] = g ---
@@ -263,6 +397,11 @@ RIGHT = [
     case("signs", along_signs(), SIGNS),
     case("signs for normal numbers", lambda x, r: (lambda u: u * (u @ slope_of_bowl(x)))(
         r.standard_normal(3)), SIGNS),
+    case("a prior beside a minibatch", with_a_prior(N / M, 1.0), MAP),
+    case("ELBO", of_elbo, LINEAR),
+    case("others over S", score_less(lambda f, _: f - (f.sum() - f) / f.size), BARE),
+    case("uniform classes, weighed", uniform_classes(1), SQUARED),
+    case("a matrix", by_rows(False), MATRIX),
     case("without noise", lambda x, r: slope_of_bowl(x), SIGNS),
 ]  # fmt: skip
 
@@ -308,6 +447,27 @@ WRONG = [
     case("unused", lambda p, r: (r.standard_normal(), frozen(p, r))[1], BARE,
          "never change: the estimator does not use its draws"),
     case("sign, along signs", along_signs(-1.0), SIGNS, "wrong sign"),
+    case("a prior scaled, too", with_a_prior(N / M, N / M), MAP, "no single factor: .* a prior"),
+    case("the prior left out", with_a_prior(N / M, 0.0), MAP, "no single factor: .* a prior"),
+    case("divided by S - 1", lambda p, r: score(p, r, 4, twice=4 / 3), SINE,
+         "divided by S - 1 = 3 where S = 4"),
+    case("sign of the KL lost", lambda p, r: of_elbo(p, r, kl=-1.0), LINEAR, "gradient of mu is"),
+    case("entropy left out", lambda p, r: of_elbo(p, r, entropy=0.0), LINEAR,
+         "of log_sigma is .* that of mu is right"),
+    case("sign of an antithetic pair", lambda p, r: of_elbo(p, r, mirror=1.0), LINEAR,
+         "of log_sigma is .* that of mu is right"),
+    case("mirror image as a baseline", score_less(lambda f, mirrored: f - mirrored), BARE,
+         "of mu is twice .* of log_sigma is zero on average"),
+    case("advantages in units of their own", score_less(lambda f, _: (f - f.mean()) / f.std()),
+         BARE, "gradient of mu is"),
+    case("self-normalised weights", self_normalised(2),
+         {"objective": log_p_x, "parameters": np.array([0.9])}, "the gradient is -1.8"),
+    case("logsumexp over data", bound_over(1), BOUND, "times what"),
+    case("weights squared", bound_over(0, power=2), BOUND, "times what"),
+    case("Gumbel-softmax", relaxed, SQUARED, "times what|no single factor"),
+    case("Gumbel noise reused", by_gumbels(True), MEAN_SQUARED, "no single factor|used twice"),
+    case("uniform classes", uniform_classes(0), SQUARED, "no single factor"),
+    case("transposed", by_rows(True), MATRIX, "the gradient is transposed"),
     case("zero", lambda x, r: 0 * x, SIGNS, "all estimates are zero"),
     case("NaN", lambda x, r: x * np.nan, SIGNS, "not finite"),
     case("shape", lambda x, r: x[:2], SIGNS, r"the estimate has shapes \[\(2,\)\]"),

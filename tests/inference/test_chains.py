@@ -10,6 +10,7 @@ from scipy import stats
 from minivae import ops, vjp
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.inference import chains, diagnostics, hmc, metropolis
+from minivae.inference.slopes import Slopes
 
 # Two data, each with a Gaussian posterior in two dimensions
 MEANS = np.array([[1.0, -2.0], [0.0, 3.0]])
@@ -92,6 +93,7 @@ def twin(monkeypatch, mistake):
                 height, slope = value_and_slope(z)
                 return height, -slope
 
+            against.slope = lambda z: -value_and_slope.slope(z)
             return leapfrog(against, state._replace(slope=-state.slope), p, size, steps)
 
         monkeypatch.setattr(chains, "leapfrog", uphill)
@@ -230,7 +232,7 @@ def test_diagnostics_take_some_columns_at_a_time(monkeypatch):
 
 
 def state_at(z, size):
-    height, slope = chains._value_and_slope(quartic)(z)
+    height, slope = Slopes(quartic)(z)
     return chains.State(z, height, slope, np.full(height.shape, size), np.full(z.shape[1:], 0.7))
 
 
@@ -240,7 +242,7 @@ def quartic(z):
 
 def trajectory(z, p, size, steps=7):
     state, p = chains.leapfrog(
-        chains._value_and_slope(quartic), state_at(z, size), p, np.full((1, 1, 1), size), steps
+        Slopes(quartic), state_at(z, size), p, np.full((1, 1, 1), size), steps
     )
     return state, p
 
@@ -304,8 +306,10 @@ def test_draws_repeat_and_many_data_are_as_one():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(ShapeError, match=r"z has shape \(2, 2\); it must be \(C, n, K\)"):
+    with pytest.raises(ShapeError, match=r"z has shape \(2, 2\) .* numbers of shape \(C, n, K\)"):
         hmc(log_density, np.zeros((2, 2)))
+    with pytest.raises(ShapeError, match=r"z has shape \(0, 3, 2\)"):
+        hmc(log_density, np.zeros((0, 3, 2)))
     with pytest.raises(ShapeError, match=r"shape \(16,\); it must be \(16, 2\)"):
         metropolis(lambda z: z[:, 0, 0], starts())
     z = starts()

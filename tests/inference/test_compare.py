@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from minivae import LatentModel, figures, inference, ops
-from minivae.distributions import DiagonalGaussian, FullGaussian, Gaussian, StandardNormal
-from minivae.errors import ShapeError
-from minivae.inference.compare import Draws, Grid
+from minivae.distributions import (
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    StandardNormal,
+)
+from minivae.errors import ConvergenceWarning, ShapeError
+from minivae.inference.compare import Draws, Grid, _cell
+from minivae.inference.variational import Fit
 
 W, SIGMA = np.array([[1.5, -0.7, 0.4], [0.3, 1.1, -0.8]]), 0.4
 LINEAR = LatentModel(StandardNormal(2), lambda z: (ops.matmul(z, W),), Gaussian(SIGMA))
@@ -148,3 +155,43 @@ def test_what_has_no_grid_is_refused():
         inference.compare(three, np.zeros(3))
     with pytest.raises(ShapeError, match=r"x has shape \(2, 3\); it must be one datum"):
         inference.compare(LINEAR, np.zeros((2, 3)))
+
+
+def test_a_narrow_posterior_and_an_encoder_far_off_are_on_one_grid():
+    sharp = LatentModel(StandardNormal(2), lambda z: (ops.matmul(z, W),), Gaussian(0.004))
+    off = DiagonalGaussian(np.array([[2.0, -2.0]]), np.full((1, 2), -1.0))
+    normal = W.T @ W + 0.004**2 * np.eye(3)
+    x = np.array([0.4, 0.3]) @ W  # on the plane, where the posterior is
+    log_p = -0.5 * (x @ np.linalg.solve(normal, x) + np.linalg.slogdet(2 * np.pi * normal)[1])
+    grid = Grid(lambda z: sharp.log_joint(x[None], z), 2, [off])
+    assert grid.log_p == pytest.approx(log_p, abs=1e-6)
+    fit = Fit(off, np.array([log_p - 50.0]), np.array([0.1]))
+    answer = grid.judge_density("encoder", fit, 0.0)
+    assert answer.total_variation == pytest.approx(1.0, abs=1e-3)
+    assert answer.kl == pytest.approx(50.0, abs=1e-3)
+
+
+def test_peaks_too_narrow_for_the_grid_are_said():
+    def two_needles(z):
+        places = -10.0 + 20.0 / 127.0 * np.array([[64, 64], [80, 80]])  # where it looks first
+        heights = [-0.5 * ops.sum(ops.square((z - p) / 0.01), -1) for p in places]
+        return ops.logsumexp(ops.stack(heights), 0)
+
+    with pytest.warns(ConvergenceWarning, match="too narrow for the grid"):
+        Grid(two_needles, 2, [])
+
+
+def test_a_class_is_refused():
+    classes = LatentModel(
+        Categorical(np.zeros(3)), lambda z: (ops.matmul(z, np.eye(3)),), Gaussian(1.0)
+    )
+    with pytest.raises(TypeError, match="z is a class in this model"):
+        inference.compare(classes, X)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(1.25, "   1.250"), (9493.885, "    9494"), (-2e9, "  -2e+09"), (np.nan, "       -")],
+)
+def test_a_large_number_leaves_a_space_before_it(number, shown):
+    assert _cell(number, 8, 3) == shown

@@ -360,3 +360,26 @@ def test_the_memory_of_importance_sampling_is_that_of_its_weights():
     peak(100)
     grown = peak(4000) - peak(1000)
     assert grown < 6 * 3000 * N * 8  # several copies of one weight a draw, and no z
+
+
+def nan_density(z):
+    return ops.sum(z, -1) * np.nan
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda q: importance_sampling(log_joint, q, 0), "S=0 must be a whole number from 1"),
+        (lambda q: importance_sampling(nan_density, q, 50), "log-weight of draw 0 of datum 0 is"),
+        (lambda q: annealed_importance_sampling(nan_density, nan_density, np.zeros((2, N, 2)), 3),
+         "log-weight of draw 0 of datum 0 is nan"),
+        (lambda q: annealed_importance_sampling(log_joint, log_joint, np.zeros((2, N, 2)), 0),
+         "temperatures=0 must be a whole number from 1"),
+        (lambda q: annealed_importance_sampling(log_joint, log_joint, np.zeros((N, 2)), 3),
+         "must be numbers of shape"),
+        (lambda q: fit_posterior(lambda z: ops.sum(log_joint(z)), N, 2), "log-density has shape"),
+    ],
+)  # fmt: skip
+def test_weights_and_shapes_that_are_none_are_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(DiagonalGaussian(np.zeros((N, 2)), np.zeros((N, 2))))

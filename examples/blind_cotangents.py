@@ -1,7 +1,7 @@
 """Wrong VJPs that an all-ones cotangent cannot see, and a random one can: Eq. CHECK.5.
 
-Each row of ``examples/blind_cotangents.png`` is a mistake; a dot shows how far the VJP lies from
-differences, with the gradient of the sum of the outputs and with that of a random weighting.
+Each row of ``examples/blind_cotangents.png`` is a mistake; the dots show how far the VJP is from
+finite differences, for the gradient of the sum of the outputs and for that of a random weighting.
 """
 
 # %%

@@ -1,8 +1,8 @@
-"""Bits a pixel: what a model of digits would save whoever has to send them, Eq. USE.6.
+"""Bits per pixel: how short a model of digits makes their code, Eq. USE.6.
 
 Each length is that of new digits under a model of the old ones: 17 equally likely values, a
 histogram for each pixel, and VAEs with more and more dimensions, by the ELBO (which bits-back
-coding reaches) and by log p(x). ``lzma`` packs the new digits all together, without training.
+coding reaches) and by log p(x). ``lzma`` packs all the new digits together, without training.
 """
 
 # %%

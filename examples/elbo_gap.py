@@ -1,8 +1,8 @@
 """The gap between the ELBO and log p(x) as q leaves the posterior: Eq. ELBO.5.
 
-The model is x = w z + sigma noise with z ~ N(0, 1), where all three are known. It draws
-``examples/elbo_gap.png``: moving q's mean costs the same on both sides, widening q costs more than
-narrowing it.
+The model is x = w z + sigma noise with z ~ N(0, 1), for which log p(x), the posterior and the ELBO
+are known. The script draws ``examples/elbo_gap.png``: moving the mean of q costs the same in both
+directions, while widening q by a factor costs more than narrowing it by the same factor.
 """
 
 # %%

@@ -1,6 +1,6 @@
-"""EM's two steps on the bound: Eq. GMM.3 as a function of one mean, the other parameters held.
+"""EM's two steps on the bound: Eq. GMM.3 as a function of one mean, the others held fixed.
 
-The E-step lifts the bound until it touches the log-likelihood at the present mean; the M-step goes
+The E-step lifts the bound until it touches the log-likelihood at the present mean. The M-step goes
 to the top of that bound. The log-likelihood lies above the bound everywhere, so it has risen by at
 least as much.
 """

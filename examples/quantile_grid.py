@@ -1,7 +1,8 @@
 """Two grids of codes, and what they show of the prior: Eq. VAE.3.
 
-Equal steps from -3 to 3 spend half their pictures where the prior hardly goes: the mean of z^2 is
-over 3, and under the prior it is 1. Steps of equal probability show what the model would draw.
+Equal steps from -3 to 3 spend half of their pictures where the prior hardly ever goes: the mean of
+z^2 is over 3, while under the prior it is 1. Steps of equal probability show what the model would
+draw.
 """
 
 # %%

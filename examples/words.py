@@ -1,8 +1,8 @@
 """A code that is a word: trained by the sum of Eq. DISC.1, and by relaxed words, Eq. DISC.2.
 
-Sentences of five words, each drawn from the vocabulary of one of three topics. A decoder that is a
+Each sentence has five words, drawn from the vocabulary of one of three topics. A decoder that is a
 table makes the model a mixture, whose maximum EM finds; log p(x) is exact for all of them. Below,
-what each word of the first model says.
+the words of each topic according to the first model.
 """
 
 # %%

@@ -45,7 +45,7 @@ def main(path):
     for (name, g), colour in zip(cotangents.items(), ("#e96006", "#1b45b4"), strict=True):
         errors = [disagreement(*pair, x, g) for pair in WRONG.values()]
         axes.semilogx(errors, list(WRONG), "o", color=colour, label=f"cotangent {name}")
-    axes.axvspan(1e-13, 1e-8, color="#cfd9e4", lw=0, label="no more than differences err")
+    axes.axvspan(1e-13, 1e-8, color="#cfd9e4", lw=0, label="within the error of differences")
     axes.set(xlabel="largest error of the VJP", xlim=(1e-13, 30))
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)

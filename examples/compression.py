@@ -40,7 +40,7 @@ def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=50, dims=(1, 2, 4
         "histograms": float(bits_per_value(histograms(X, X_test).mean(), D)),
     }
     for name, bits in others.items():
-        print(f"{name:16s} {bits:.3f} bits a pixel")
+        print(f"{name:16s} {bits:.3f} bits per pixel")
     table = np.empty((len(dims), seeds, 2))
     for i, K in enumerate(dims):
         for seed in range(seeds):
@@ -56,7 +56,7 @@ def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=50, dims=(1, 2, 4
         axes.plot(np.repeat(dims, seeds), table[..., j].ravel(), ".", color=f"C{j}", alpha=0.5)
     for j, (name, bits) in enumerate(others.items()):
         axes.axhline(bits, color=f"C{j + 2}", linestyle="--", label=name)
-    axes.set(xscale="log", xlabel="dimensions of the code", ylabel="bits a pixel")
+    axes.set(xscale="log", xlabel="dimensions of the code", ylabel="bits per pixel")
     axes.set_xticks(dims, map(str, dims))
     axes.minorticks_off()
     axes.legend(fontsize=8)

@@ -60,8 +60,8 @@ def main(path):
         axes.axhline(log_p, color="#7c0300", label="log p(x)")
         axes.plot(t, bound, color="#1b45b4", lw=2, label="ELBO")
         axes.fill_between(t, bound, np.add(bound, gap), color="#cfd9e4", label="KL(q || posterior)")
-    left.set(xlabel="q's mean, less the posterior's", ylabel="nats")
-    right.set(xlabel="log of q's variance over the posterior's")
+    left.set(xlabel="mean of q minus that of the posterior", ylabel="nats")
+    right.set(xlabel="log of q's variance over the posterior's variance")
     left.legend(loc="lower center", frameon=False)
     figure.savefig(path, dpi=150)
 

@@ -62,7 +62,7 @@ def main(path):
         axes.plot([new, new], [bound(r, new), log_likelihood(new)], ":", color=colour)
         mean = new
     axes.set(xlabel="the first mean", ylabel="nats", ylim=(min(heights) - 6, max(heights) + 2))
-    axes.legend(loc="lower center", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     figure.savefig(path, dpi=150)
 
 

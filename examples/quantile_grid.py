@@ -42,7 +42,7 @@ def main(folder=Path(__file__).parent):
     ):
         z = np.stack(np.meshgrid(steps, steps[::-1]), axis=-1).reshape(-1, 2)
         axes.imshow(image_grid(vae.decode(z), digits.image_shape, n), cmap="gray_r")
-        axes.set_title(f"{name}: mean $z^2$ = {np.mean(steps**2):.2f}, prior's 1")
+        axes.set_title(f"{name}: mean $z^2$ = {np.mean(steps**2):.2f}, prior: 1")
         axes.set_axis_off()
     figure.savefig(folder / "quantile_grid.png", dpi=150)
 

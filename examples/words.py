@@ -81,7 +81,7 @@ def main(folder=Path(__file__).parent, n=600, epochs=60):
     right.imshow(shares[:, order], cmap="Greys", aspect="auto")
     right.set_xticks(range(len(VOCABULARY)), [VOCABULARY[i] for i in order], rotation=70)
     right.set_yticks(range(3), [f"z = {k}" for k in range(3)])
-    right.set(title="p(word | z), mean over the places")
+    right.set(title="p(word | z), mean over the positions")
     figure.savefig(Path(folder) / "words.png", dpi=150)
 
 

@@ -56,7 +56,7 @@ book-check: $(VENV)/.book-check book ## look at every page of the book in headle
 	@$(PY) .ci/book.py
 
 gallery: $(VENV)/.run ## draw the picture of every example, in build/gallery
-	@$(PY) derivations/_ext/gallery.py
+	@$(PY) derivations/_ext/gallery.py $(ARGS)
 
 tables: $(VENV)/.run ## print every comparison over seeds, and keep them in build/tables (ten minutes)
 	@mkdir -p build/tables

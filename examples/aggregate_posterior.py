@@ -1,7 +1,8 @@
 """The aggregate posterior beside the prior it was trained with: Eq. SURG.2 and Eq. PRIOR.3.
 
-Three models of digits with codes of two dimensions. The lines are the aggregate posterior of 200
-digits, the shade is the prior; the title has what is worth paying for, I, and what the prior costs.
+Three models of digits with two-dimensional codes, each with its own prior. The lines are the
+aggregate posterior of 200 digits and the shading is the prior. The titles give the information I,
+which is worth paying for, and the marginal KL, which is the cost of the prior.
 """
 
 # %%

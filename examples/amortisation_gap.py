@@ -1,9 +1,9 @@
-"""What an encoder loses, datum by datum: its family's part, and its own, Eq. VI.3.
+"""What an encoder loses, datum by datum: the family's part and the encoder's own, Eq. VI.3.
 
-A VAE with a two-dimensional z learns 8x8 digits, so that log p(x) is known from a grid. For test
-digits the gap log p(x) - ELBO is split: what the best diagonal Gaussian of the datum's own lacks is
-the approximation gap, what the encoder lacks beyond that the amortisation gap. On the right, what
-richer families of the datum's own leave, on average.
+A VAE with a two-dimensional z learns 8x8 digits, so log p(x) is known from a grid. For test digits
+the gap log p(x) - ELBO is split: what the best diagonal Gaussian for each datum still loses is the
+approximation gap, and what the encoder loses beyond that is the amortisation gap. On the right,
+what richer families leave on average.
 """
 
 # %%

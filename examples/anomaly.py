@@ -1,8 +1,8 @@
 """A model of eights looks at other digits, and at means of eights: Eq. USE.1 and Eq. USE.2.
 
 The scores are minus log p(x), minus the ELBO and minus the reconstruction. A mean of five eights is
-a blur, and no such image is among the data; but it lies in the middle of them, where the density is
-high, and each score finds it less strange than real eights.
+a blur, and no such image is among the data. But it lies in the middle of them, where the density is
+high, so each score finds it less strange than real eights.
 """
 
 # %%

@@ -1,8 +1,9 @@
 """A posterior without a density on four points: Eq. AVB.1, against a Gaussian one and the truth.
 
-Four one-hot data and a code of two dimensions: the best four posteriors share N(0, I) between them
-without a gap, which no ellipses can. log p(x) of each decoder is an integral by the trapezoid rule.
-The critic's own ELBO is E_q log p(x | z) - E_q T, Eq. AVB.2: no bound while the critic lags behind.
+Four one-hot data and a two-dimensional code: the best four posteriors fill N(0, I) together without
+a gap, which ellipses cannot do. log p(x) of each decoder is integrated by the trapezoid rule. The
+critic's own ELBO is E_q log p(x | z) - E_q T, Eq. AVB.2; it is not a bound while the critic lags
+behind.
 """
 
 # %%

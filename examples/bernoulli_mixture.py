@@ -1,6 +1,7 @@
-"""Digits in black and white as a mixture of Bernoulli distributions, Eq. GMM.11, its means drawn.
+"""Binary images of digits as a mixture of Bernoulli distributions, Eq. GMM.11, and its means.
 
-More components give new digits more log p(x), Eq. GMM.12 and Eq. GMM.4 by turns with Eq. GMM.2.
+With more components new digits have a higher log p(x). EM alternates Eq. GMM.2 with Eq. GMM.12 and
+Eq. GMM.4.
 """
 
 # %%

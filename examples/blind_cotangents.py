@@ -1,7 +1,7 @@
 """Wrong VJPs that an all-ones cotangent cannot see, and a random one can: Eq. CHECK.5.
 
-Each row of ``examples/blind_cotangents.png`` is a mistake; a dot shows how far the VJP lies from
-differences, with the gradient of the sum of the outputs and with that of a random weighting.
+Each row of ``examples/blind_cotangents.png`` is a mistake; the dots show how far the VJP is from
+finite differences, for the gradient of the sum of the outputs and for that of a random weighting.
 """
 
 # %%
@@ -45,7 +45,7 @@ def main(path):
     for (name, g), colour in zip(cotangents.items(), ("#e96006", "#1b45b4"), strict=True):
         errors = [disagreement(*pair, x, g) for pair in WRONG.values()]
         axes.semilogx(errors, list(WRONG), "o", color=colour, label=f"cotangent {name}")
-    axes.axvspan(1e-13, 1e-8, color="#cfd9e4", lw=0, label="no more than differences err")
+    axes.axvspan(1e-13, 1e-8, color="#cfd9e4", lw=0, label="within the error of differences")
     axes.set(xlabel="largest error of the VJP", xlim=(1e-13, 30))
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)

@@ -1,7 +1,7 @@
 """How well does an epoch mix a sorted file? The order of Eq. LARGE.2 with small and large pools.
 
-The file has 600 blocks of 100 rows, sorted by ten classes, so that a block has one class or two.
-All the minibatches of a pool share the pool's classes: their error is that of Eq. LARGE.3.
+The file has 600 blocks of 100 rows, sorted by ten classes, so a block contains one class or two.
+All minibatches of a pool share the pool's classes: their common error is that of Eq. LARGE.3.
 """
 
 # %%

@@ -1,8 +1,7 @@
 """Clusters and few labels, in pixels and in a VAE's codes: Eq. USE.3, Eq. USE.4, Eq. USE.5.
 
-Nothing here has been told a label before it is asked: the VAE sees pixels. On the left mixtures of
-ten Gaussians against the ten digits, on the right logistic regression from few labels; both are
-judged on new digits.
+The VAE sees pixels and no labels. On the left, mixtures of ten Gaussians are compared with the ten
+digits; on the right, logistic regression learns from few labels. Both are judged on new digits.
 """
 
 # %%

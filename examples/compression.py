@@ -1,8 +1,8 @@
-"""Bits a pixel: what a model of digits would save whoever has to send them, Eq. USE.6.
+"""Bits per pixel: how short a model of digits makes their code, Eq. USE.6.
 
 Each length is that of new digits under a model of the old ones: 17 equally likely values, a
 histogram for each pixel, and VAEs with more and more dimensions, by the ELBO (which bits-back
-coding reaches) and by log p(x). ``lzma`` packs the new digits all together, without training.
+coding reaches) and by log p(x). ``lzma`` packs all the new digits together, without training.
 """
 
 # %%
@@ -40,7 +40,7 @@ def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=50, dims=(1, 2, 4
         "histograms": float(bits_per_value(histograms(X, X_test).mean(), D)),
     }
     for name, bits in others.items():
-        print(f"{name:16s} {bits:.3f} bits a pixel")
+        print(f"{name:16s} {bits:.3f} bits per pixel")
     table = np.empty((len(dims), seeds, 2))
     for i, K in enumerate(dims):
         for seed in range(seeds):
@@ -56,7 +56,7 @@ def main(folder=Path(__file__).parent, seeds=3, n=2000, epochs=50, dims=(1, 2, 4
         axes.plot(np.repeat(dims, seeds), table[..., j].ravel(), ".", color=f"C{j}", alpha=0.5)
     for j, (name, bits) in enumerate(others.items()):
         axes.axhline(bits, color=f"C{j + 2}", linestyle="--", label=name)
-    axes.set(xscale="log", xlabel="dimensions of the code", ylabel="bits a pixel")
+    axes.set(xscale="log", xlabel="dimensions of the code", ylabel="bits per pixel")
     axes.set_xticks(dims, map(str, dims))
     axes.minorticks_off()
     axes.legend(fontsize=8)

@@ -1,7 +1,7 @@
 """The computation graph of an ELBO, Eq. ELBO.3, drawn from the tape of a Tensor.
 
-The only random thing in it is the leaf eps: Eq. REP.1 makes z from it by a function that has a
-derivative. It draws ``examples/computation_graph.png``; in a notebook, the figure shows itself.
+All randomness is in the leaf eps: Eq. REP.1 computes z from it by a function that has a derivative.
+The script draws ``examples/computation_graph.png``; in a notebook the figure shows itself.
 """
 
 # %%

@@ -1,8 +1,9 @@
-"""What the concentration does: three clusters, ten components, and how many of them have data.
+"""What the concentration does: three clusters, ten components, and how many of them are used.
 
-Of a Dirichlet, the smaller it is, the fewer components are used; the weights' part of the bound is
-Eq. VBM.5. Of sticks that are cut after ten pieces it does next to nothing. It draws
-``examples/concentration.png``, in half a minute.
+With a Dirichlet prior, a smaller concentration leaves fewer components in use; Eq. VBM.5 is the
+part of the bound that belongs to the weights. With sticks that are cut after ten pieces the
+concentration has almost no effect. The script draws ``examples/concentration.png`` in half a
+minute.
 """
 
 # %%

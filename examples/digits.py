@@ -1,6 +1,6 @@
 """Handwritten digits in two dimensions: fit a VAE, draw its latent space and its prior.
 
-Run it from the repository's root: ``python examples/digits.py``. It makes the README's two
+Run it from the repository's root: ``python examples/digits.py``. It draws the README's two
 pictures, ``examples/latent.png`` and ``examples/prior.png``, in well under a minute.
 """
 

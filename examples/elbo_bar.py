@@ -1,9 +1,9 @@
-"""Where log p(x) goes: into the ELBO and its gap, and the ELBO into two terms: Eq. ELBO.5, ELBO.3.
+"""How the ELBO is made up, and its gap: Eq. ELBO.3 and Eq. ELBO.5.
 
-For x = w z + sigma noise all of it is known. Each bar is a q: the posterior, one too wide, one that
-took a wrong turn, the prior, and one that has shrunk to a point. The line is log p(x), the same for
-all; the part of the bar between the ELBO and the line is the divergence from the posterior. The
-reconstruction alone would choose the last.
+For x = w z + sigma noise everything is known. Each bar is a q: the posterior, one that is too wide,
+one with a wrong mean, the prior, and one that has shrunk almost to a point. The line is log p(x),
+the same for all. The distance between the line and the end of a bar is the divergence of q from the
+posterior. The reconstruction alone would choose the last q.
 """
 
 # %%

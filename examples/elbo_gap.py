@@ -1,8 +1,8 @@
 """The gap between the ELBO and log p(x) as q leaves the posterior: Eq. ELBO.5.
 
-The model is x = w z + sigma noise with z ~ N(0, 1), where all three are known. It draws
-``examples/elbo_gap.png``: moving q's mean costs the same on both sides, widening q costs more than
-narrowing it.
+The model is x = w z + sigma noise with z ~ N(0, 1), for which log p(x), the posterior and the ELBO
+are known. The script draws ``examples/elbo_gap.png``: moving the mean of q costs the same in both
+directions, while widening q by a factor costs more than narrowing it by the same factor.
 """
 
 # %%
@@ -60,8 +60,8 @@ def main(path):
         axes.axhline(log_p, color="#7c0300", label="log p(x)")
         axes.plot(t, bound, color="#1b45b4", lw=2, label="ELBO")
         axes.fill_between(t, bound, np.add(bound, gap), color="#cfd9e4", label="KL(q || posterior)")
-    left.set(xlabel="q's mean, less the posterior's", ylabel="nats")
-    right.set(xlabel="log of q's variance over the posterior's")
+    left.set(xlabel="mean of q minus that of the posterior", ylabel="nats")
+    right.set(xlabel="log of q's variance over the posterior's variance")
     left.legend(loc="lower center", frameon=False)
     figure.savefig(path, dpi=150)
 

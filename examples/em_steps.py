@@ -1,6 +1,6 @@
-"""EM's two steps on the bound: Eq. GMM.3 as a function of one mean, the other parameters held.
+"""EM's two steps on the bound: Eq. GMM.3 as a function of one mean, the others held fixed.
 
-The E-step lifts the bound until it touches the log-likelihood at the present mean; the M-step goes
+The E-step lifts the bound until it touches the log-likelihood at the present mean. The M-step goes
 to the top of that bound. The log-likelihood lies above the bound everywhere, so it has risen by at
 least as much.
 """
@@ -62,7 +62,7 @@ def main(path):
         axes.plot([new, new], [bound(r, new), log_likelihood(new)], ":", color=colour)
         mean = new
     axes.set(xlabel="the first mean", ylabel="nats", ylim=(min(heights) - 6, max(heights) + 2))
-    axes.legend(loc="lower center", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     figure.savefig(path, dpi=150)
 
 

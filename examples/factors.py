@@ -1,8 +1,9 @@
-"""Squares of known place and size: what a beta buys, and what it costs, Eq. VAE.4 and Eq. USE.12.
+"""Squares of known place and size: what beta gains and what it costs, Eq. VAE.4 and Eq. USE.12.
 
-For each factor, the mutual information gap is what the best code dimension tells of it beyond the
-second best, as a share of the factor's entropy. A larger beta tends to gather a factor in one
-dimension; the bound falls, and nothing in the likelihood says which axes are right (Eq. PPCA.5).
+For each factor, the mutual information gap is what the best code dimension tells about it beyond
+the second best, as a share of the factor's entropy. A larger beta tends to gather a factor in one
+dimension; it lowers the bound, and nothing in the likelihood says which axes are right (Eq.
+PPCA.5).
 """
 
 # %%

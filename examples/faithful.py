@@ -1,7 +1,7 @@
 """Old Faithful's eruptions, short and long: a mixture of two Gaussians by EM, and why not three.
 
-Eq. GMM.1 is the density drawn on the left, Eq. GMM.2 the responsibilities on the right. It draws
-``examples/faithful.png``, in a few seconds.
+Eq. GMM.1 is the density drawn on the left, Eq. GMM.2 gives the responsibilities on the right. The
+script draws ``examples/faithful.png`` in a few seconds.
 """
 
 # %%

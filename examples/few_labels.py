@@ -1,10 +1,10 @@
 """How far do few labels go? A classifier alone, the same within M2, and a mixture: Eq. SSL.3.
 
-All three see the same labels; the last two also see data without any. The classifier alone is the
-same network, trained for as many steps: without data that lack a label, nothing else in Eq. SSL.3
-reaches it. A code of one dimension leaves much to say for the class. The mixture's answer is exact:
-EM with the labels held, Eq. GMM.2 for the others. The weight alpha is chosen on training digits
-that none of the fits sees; the new digits are looked at once, at the end.
+All three see the same labels; the last two also see data without labels. The classifier alone is
+the same network, trained for as many steps: without unlabelled data nothing else in Eq. SSL.3
+reaches it. A one-dimensional code leaves much for the class to explain. The mixture's answer is
+exact: EM with the known labels held fixed, and Eq. GMM.2 for the others. The weight alpha is chosen
+on training digits that none of the fits sees; the new digits are used once, at the end.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """From a table to a latent space: what a variational autoencoder makes of the rows of a CSV file.
 
-Each row becomes a point of a plane, Eq. VAE.1, so that rows that are alike lie together. Nothing is
-needed but a table of numbers; no command line, and no knowledge of networks.
+Each row becomes a point in a plane, Eq. VAE.1, such that similar rows lie close together. You need
+nothing but a table of numbers: no command line, and no knowledge of networks.
 """
 
 # %% A table is a file of text: a line of names, then a line of numbers for each row.

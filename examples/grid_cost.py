@@ -1,8 +1,8 @@
 """What a grid costs: the error of log p(x) against the number of points, Eq. LVM.7.
 
-The model is linear, x = W z + sigma noise, so that Eq. LVM.5 knows the answer. It draws
-``examples/grid_cost.png``: twenty or thirty points for each dimension of z would do, but all their
-combinations are wanted.
+The model is linear, x = W z + sigma noise, so Eq. LVM.5 gives the exact answer. The script draws
+``examples/grid_cost.png``: twenty or thirty points for each dimension of z would suffice, but the
+grid needs all their combinations.
 """
 
 # %%

@@ -1,6 +1,7 @@
 """A mean and a variance network on data whose p(y | x) is known: is it calibrated? Eq. USE.8.
 
-The noise grows along x. On new data, as many should fall within an interval as it promises.
+The noise grows along x. If the network is calibrated, an interval contains as many of the new data
+as it promises.
 """
 
 # %%

@@ -1,6 +1,7 @@
 """The latent space during training: samples of q(z|x), Eq. VAE.1 and Eq. REP.1, coloured by digit.
 
-It begins as the prior, for the encoder's heads begin at zero; the digits then find their places.
+Training starts at the prior, because the encoder's heads start at zero; then the digits find their
+places.
 """
 
 # %%

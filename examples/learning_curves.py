@@ -1,8 +1,9 @@
 """Generative against discriminative: naive Bayes and logistic regression, Eq. NB.2 and Eq. USE.7.
 
-Pixels that are on or off, and more and more labelled digits. Naive Bayes is wrong about the digits,
-for pixels are not independent given the class; but it has less to learn. From where on logistic
-regression stays ahead is printed, of the means and for each seed: it depends on the weights' prior.
+Binary pixels, and more and more labelled digits. Naive Bayes is wrong about the digits, because
+pixels are not independent given the class, but it has less to learn. The script prints from where
+on logistic regression stays ahead, for the means and for each seed. The answer depends on the prior
+of the weights.
 """
 
 # %%

@@ -1,9 +1,9 @@
 """The likelihoods and what they are densities of: Eq. LIK.1 to Eq. LIK.7.
 
-A decoder's output is one number or two for each value of a datum; the likelihood makes a
-distribution of it. Bars are probabilities and sum to 1, areas under curves are 1. The dashed
-curves are the cross-entropy of grey pixels, which many programs use as if it were a density: their
-areas are less.
+A decoder outputs one or two numbers for each value of a datum, and the likelihood turns them into a
+distribution. Bars are probabilities and sum to 1; areas under curves are 1. The dashed curves are
+the cross-entropy of grey pixels, which many programs use as if it were a density: the areas under
+them are less than 1.
 """
 
 # %%

@@ -1,8 +1,8 @@
 """A linear VAE finds the principal axes: Eq. PPCA.2 against training on Eq. VAE.4.
 
-PCA knows the subspace of the most variance; probabilistic PCA adds a density, Eq. PPCA.3; a linear
-VAE with a diagonal encoder reaches its log-likelihood, and turns its axes to the principal ones,
-because any other angle costs it Eq. PPCA.5.
+PCA finds the subspace of the largest variance; probabilistic PCA adds a density, Eq. PPCA.3. A
+linear VAE with a diagonal encoder reaches its log-likelihood and turns its axes to the principal
+ones, because any other angle costs it Eq. PPCA.5.
 """
 
 # %%

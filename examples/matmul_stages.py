@@ -1,9 +1,9 @@
 """From a naive loop to the machine's limit: a matrix product in steps, each a short kernel.
 
-Run it from the repository's root: ``python examples/matmul_stages.py``. It prints the speed of
-each step and draws ``examples/matmul_stages.png``: the first layer of a VAE, relu(x W + b) with x
-(128, 784) and W (784, 400) in float32, and products of two (1024, 1024) matrices, which no longer
-fit in the second cache.
+Run it from the repository's root: ``python examples/matmul_stages.py``. It prints the speed of each
+step and draws ``examples/matmul_stages.png``: the first layer of a VAE, relu(x W + b) with x (128,
+784) and W (784, 400) in float32, and products of two (1024, 1024) matrices, which do not fit into
+the second-level cache.
 """
 
 # %%

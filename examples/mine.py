@@ -1,8 +1,8 @@
 """A critic's bound on mutual information, on Gaussians where it is known: Eq. MI.1 and Eq. MI.2.
 
-For each correlation a critic is trained on 1000 pairs and asked about them and about 1000 new ones,
-over three seeds. Below, the true critic, log p(x, z) - log p(x) p(z): even that has a bias and a
-spread, which grow with the information, because few pairs carry the mean of exp(T).
+For each correlation a critic is trained on 1000 pairs and evaluated on them and on 1000 new ones,
+with three seeds. Below, the true critic, log p(x, z) - log p(x) p(z): even that has a bias and a
+spread, which grow with the information, because few pairs dominate the mean of exp(T).
 """
 
 # %%

@@ -1,7 +1,7 @@
-"""How far a minibatch estimate strays, with and without replacement: Eq. MB.3 and Eq. MB.4.
+"""How much a minibatch estimate varies, with and without replacement: Eq. MB.3 and Eq. MB.4.
 
-Every minibatch of M out of 8 numbers is drawn, so that the dots in
-``examples/minibatch_variance.png`` are not samples: they lie on the formulae's curves.
+Every minibatch of M out of 8 numbers is enumerated, so the dots in
+``examples/minibatch_variance.png`` are not samples: they lie on the curves of the formulas.
 """
 
 # %%

@@ -1,7 +1,8 @@
 """The lower half of a digit from its upper half, by the posterior of what is seen, Eq. USE.10.
 
-The code has two dimensions, so the posterior is summed on a grid. Beside it: the training mean, and
-what most would try first, an encoder that is shown the mean in place of what is missing.
+The code has two dimensions, so the posterior is summed on a grid. It is compared with the training
+mean, and with what most people would try first, an encoder that is shown the mean in place of what
+is missing.
 """
 
 # %%

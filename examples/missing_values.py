@@ -1,8 +1,8 @@
-"""What imputing forgets: two thirds of one feature missing, and three ways to an ellipse.
+"""What imputation forgets: two thirds of one feature missing, and three ways to an ellipse.
 
-EM adds the conditional covariance of Eq. MISS.2 to the sums, Eq. MISS.3. Who imputes means and fits
-leaves it out, and the ellipse shrinks onto a line. It draws ``examples/missing_values.png``, in a
-few seconds.
+EM adds the conditional covariance of Eq. MISS.2 to the sums, Eq. MISS.3. Imputing means and then
+fitting leaves it out, and the ellipse shrinks onto a line. The script draws
+``examples/missing_values.png`` in a few seconds.
 """
 
 # %%

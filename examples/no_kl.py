@@ -1,7 +1,8 @@
-"""Without the KL the encoder cheats: Eq. VAE.4 with beta 0 and 1, judged by Eq. ELBO.3.
+"""Training without the KL: Eq. VAE.4 with beta 0 and 1, judged by Eq. ELBO.3.
 
-Nothing then holds q(z|x) near the prior: means spread, variances shrink, and each datum has a spot
-of its own. Training digits are copied better; the bound on log p(x) of new ones falls.
+Without the KL nothing keeps q(z|x) near the prior: means spread, variances shrink, and each datum
+gets its own spot. Training digits are reconstructed better, but the bound on log p(x) of new ones
+falls.
 """
 
 # %%

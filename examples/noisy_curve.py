@@ -1,6 +1,6 @@
 """A curve in space, and a VAE that finds its one dimension: Eq. VAE.1 and Eq. VAE.2.
 
-The points lie near a helix. One latent must be enough, and the code must run along the curve.
+The points lie near a helix. One latent must be enough, and the code must follow the curve.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """A digit on demand, and back: a conditional VAE as a generator and as a classifier, Eq. NB.2.
 
-A row of draws for each class. A classifier that was trained on real digits says which digit each
-draw is; and with Bayes' rule the generator itself says which digit a new one is.
+Each row has draws of one class. A classifier that was trained on real digits says which digit each
+draw is, and with Bayes' rule the generator itself says which digit a new one is.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """Training data, held-out data of the same writers, and new writers: Eq. VAE.4 for each.
 
-The ELBO of the data that a model is trained on keeps rising. What it says of others shows on data
-that were held out. The gap grows with the epochs, and shrinks with more data and a smaller network.
+The ELBO of the training data keeps rising. How well the model predicts others shows on held-out
+data. The gap grows with the epochs, and shrinks with more data and a smaller network.
 """
 
 # %%

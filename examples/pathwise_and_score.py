@@ -1,8 +1,8 @@
 """How noisy two estimates of one gradient are: Eq. REP.2 and Eq. SCORE.2, and where each wins.
 
 Left, f = sin wz: the path's noise grows with the slope, the score's does not. Right, the sum of
-z_k^2: the path's noise is that of one coordinate, the score's that of all; a baseline
-(Eq. SCORE.3) helps.
+z_k^2: the path has the noise of one coordinate, the score that of all; a baseline (Eq. SCORE.3)
+helps.
 """
 
 # %%

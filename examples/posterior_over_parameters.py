@@ -1,9 +1,9 @@
 """A posterior over parameters, where it is known: one mean, and two weights.
 
-On the left a Gaussian's unknown mean, Eq. CHAIN.7: the posterior narrows as data come. In the
-middle the two weights of a logistic regression, Eq. CHAIN.8: the exact posterior from a grid in
-grey, draws of HMC, and its highest point, the MAP estimate. On the right what the two predict:
-averaged over the posterior, the probability goes less far towards 0 and 1.
+On the left the unknown mean of a Gaussian, Eq. CHAIN.7: the posterior narrows as data arrive. In
+the middle the two weights of a logistic regression, Eq. CHAIN.8: the exact posterior from a grid in
+grey, draws of HMC, and the highest point, the MAP estimate. On the right their predictions:
+averaged over the posterior, the probability is less extreme.
 """
 
 # %%

@@ -1,7 +1,8 @@
 """Two grids of codes, and what they show of the prior: Eq. VAE.3.
 
-Equal steps from -3 to 3 spend half their pictures where the prior hardly goes: the mean of z^2 is
-over 3, and under the prior it is 1. Steps of equal probability show what the model would draw.
+Equal steps from -3 to 3 spend half of their pictures where the prior hardly ever goes: the mean of
+z^2 is over 3, while under the prior it is 1. Steps of equal probability show what the model would
+draw.
 """
 
 # %%
@@ -41,7 +42,7 @@ def main(folder=Path(__file__).parent):
     ):
         z = np.stack(np.meshgrid(steps, steps[::-1]), axis=-1).reshape(-1, 2)
         axes.imshow(image_grid(vae.decode(z), digits.image_shape, n), cmap="gray_r")
-        axes.set_title(f"{name}: mean $z^2$ = {np.mean(steps**2):.2f}, prior's 1")
+        axes.set_title(f"{name}: mean $z^2$ = {np.mean(steps**2):.2f}, prior: 1")
         axes.set_axis_off()
     figure.savefig(folder / "quantile_grid.png", dpi=150)
 

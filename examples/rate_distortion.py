@@ -1,7 +1,8 @@
 """Rate and distortion as beta goes from 1/8 to 32: Eq. VAE.4, and Eq. RATE.4 for a linear decoder.
 
 On the left the curve is known: a linear decoder with fixed noise uses the directions whose variance
-exceeds beta sigma^2. Trained models lie on it. On the right digits, where only models tell.
+exceeds beta sigma^2, and trained models lie on the curve. On the right are digits, for which only
+trained models give the curve.
 """
 
 # %%

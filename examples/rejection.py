@@ -1,8 +1,8 @@
 """Draw x, keep it with probability p(y | x): what that recipe draws from, Eq. USE.11.
 
-A table of two classes over twelve values, so that everything is a sum. Ancestral sampling draws x
-from p(x | y). The recipe does if its x come from p(x); from anything else its bias stays however
-many are drawn, and what it keeps is a share p(y) of its work even at best.
+The table has two classes and twelve values, so everything is a sum. Ancestral sampling draws x from
+p(x | y). The recipe does so, too, if its x come from p(x). For any other source a bias remains,
+however many are drawn; and even at best the recipe keeps only a share p(y) of its draws.
 """
 
 # %%

@@ -1,7 +1,8 @@
-"""How far a difference quotient is off, against its step: Eq. CHECK.1 to Eq. CHECK.4.
+"""The error of a difference quotient against its step: Eq. CHECK.1 to Eq. CHECK.4.
 
-It differentiates the sine at 1, where the answer is known, and draws ``examples/step_size.png``:
-curvature spoils large steps, rounding small ones, and the best step lies between.
+The script differentiates the sine at 1, where the answer is known, and draws
+``examples/step_size.png``: curvature spoils large steps, rounding spoils small ones, and the best
+step lies between.
 """
 
 # %%

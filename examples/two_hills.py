@@ -1,8 +1,8 @@
-"""One Gaussian for two hills: the divergence it makes least decides where it goes, Eq. KL.1.
+"""One Gaussian for two hills: which divergence is minimised decides where it goes, Eq. KL.1.
 
-KL(q || p) is infinite where q is and p is not, so the best q keeps to one hill. KL(p || q) is
-infinite where p is and q is not, so the best q covers both, and the valley between. Below, each
-divergence as its own q moves along: the first has two places to settle, the second one.
+KL(q || p) is infinite where q > 0 and p = 0, so the best q keeps to one hill. KL(p || q) is
+infinite where p > 0 and q = 0, so the best q covers both hills, and the valley between. Below, each
+divergence as its q moves along: the first has two minima, the second has one.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """A variational autoencoder by hand: its model, its loss and its training step on one screen.
 
-Nothing of ``minivae.VAE`` is in here, and its ``fit`` comes to the same parameters, bit for bit.
-It prints the ELBO of digits it has not seen, and draws their codes: ``examples/vae_by_hand.png``.
+It uses nothing of ``minivae.VAE``, and its ``fit`` finds the same parameters, bit for bit. It
+prints the ELBO of digits that it has not seen, and draws their codes: ``examples/vae_by_hand.png``.
 """
 
 # %%

@@ -1,8 +1,9 @@
 """Variational EM and gradient ascent on one bound, from one start to one top, Eq. VI.4.
 
-The model is x = w z + noise with a Gaussian q for each datum. By symmetry its means stay a multiple
-of x, so that the bound can be drawn over that slope and the model's w, at the best variance of q.
-EM goes along the axes, an E-step to the best q and an M-step to the best w, ascent across.
+The model is x = w z + noise with a Gaussian q for each datum. By symmetry the means of the q stay a
+multiple of x, so the bound can be drawn over that slope and the model's w, at the best variance of
+q. EM moves parallel to the axes, with an E-step to the best q and an M-step to the best w; gradient
+ascent moves diagonally.
 """
 
 # %%

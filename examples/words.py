@@ -1,8 +1,8 @@
 """A code that is a word: trained by the sum of Eq. DISC.1, and by relaxed words, Eq. DISC.2.
 
-Sentences of five words, each drawn from the vocabulary of one of three topics. A decoder that is a
+Each sentence has five words, drawn from the vocabulary of one of three topics. A decoder that is a
 table makes the model a mixture, whose maximum EM finds; log p(x) is exact for all of them. Below,
-what each word of the first model says.
+the words of each topic according to the first model.
 """
 
 # %%
@@ -81,7 +81,7 @@ def main(folder=Path(__file__).parent, n=600, epochs=60):
     right.imshow(shares[:, order], cmap="Greys", aspect="auto")
     right.set_xticks(range(len(VOCABULARY)), [VOCABULARY[i] for i in order], rotation=70)
     right.set_yticks(range(3), [f"z = {k}" for k in range(3)])
-    right.set(title="p(word | z), mean over the places")
+    right.set(title="p(word | z), mean over the positions")
     figure.savefig(Path(folder) / "words.png", dpi=150)
 
 

@@ -83,7 +83,9 @@ def read_chapter(app: Sphinx, docname: str, content: list[str]) -> None:
         if fence.language == "math" and tag:
             lines[fence.line - 2] = f"```{{equation}} {tag[1]}"
     for i, line in enumerate(outside):
-        if line.startswith("Listing:"):
+        if line.startswith("<picture>"):  # for who reads the file; the figure shows it here
+            lines[i] = ""
+        elif line.startswith("Listing:"):
             end = i
             while end < len(outside) and outside[end].strip():
                 end += 1
@@ -444,24 +446,21 @@ class ExampleDirective(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the figure, or only its caption if the gallery has not been made."""
+        """Return the figure: the shipped picture and the caption."""
         script = (SOURCES.book / self.arguments[0]).resolve()
         if not script.is_file():
             return [self.state.document.reporter.warning(f"there is no {self.arguments[0]}")]
         place = Place(f"examples/{script.name}", script, 1, 1)
-        figure = nodes.figure()
-        gallery = ROOT / "build" / "gallery"
-        picture = next(
-            (p for suffix in (".png", ".gif") if (p := gallery / (script.stem + suffix)).is_file()),
-            None,
-        )
+        found = (ROOT / "pictures" / f"{script.stem}{suffix}" for suffix in (".png", ".gif"))
+        picture = next((path for path in found if path.is_file()), None)
+        if picture is None:
+            missing = f"no picture of {script.name}: make gallery ARGS='--keep {script.stem}'"
+            return [self.state.document.reporter.warning(missing)]
         caption = nodes.caption()
         text, _ = self.parse_inline("\n".join(self.content), lineno=self.lineno)
         caption += [*text, nodes.Text(" "), link_to(place, place.name)]
-        if picture is not None:
-            figure += nodes.image(uri=f"/../build/gallery/{picture.name}", alt=caption.astext())
-        else:
-            caption += [nodes.Text(", drawn by "), nodes.literal(text="make gallery")]
+        figure = nodes.figure()
+        figure += nodes.image(uri=f"/../pictures/{picture.name}", alt=caption.astext())
         figure += caption
         return [figure]
 

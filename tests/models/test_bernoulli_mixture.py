@@ -154,7 +154,8 @@ def test_the_bound_never_falls(data):
     model = fit(X, K, tol=0, max_iter=30, random_state=0, floor=floor, sample_weight=weight)
     bounds = model.lower_bounds_
     # a bound near 0 is a sum of D + 1 logs of numbers near 1: it carries the rounding of each
-    assert (np.diff(bounds) >= -1e-12 * np.abs(bounds[1:]) - 4 * (D + 1) * np.finfo(float).eps).all()
+    rounding = 1e-12 * np.abs(bounds[1:]) + 4 * (D + 1) * np.finfo(float).eps
+    assert (np.diff(bounds) >= -rounding).all()
     assert ((model.means_ >= floor) & (model.means_ <= 1 - floor)).all()
     w = np.ones(N) if weight is None else weight
     expected = w @ model.score_samples(X) / w.sum()

@@ -84,7 +84,7 @@ def test_samples_of_a_class_are_recognised_as_that_class(fitted):
     for n in (0, -1, 2.5):
         with pytest.raises(ValueError, match=f"sample: n={n} must be a whole number"):
             fitted.sample(n, y=3)
-    with pytest.raises(ShapeError, match="sample: .*y is None"):
+    with pytest.raises(ShapeError, match=r"sample: .*y is None"):
         fitted.sample(y=None)
 
 

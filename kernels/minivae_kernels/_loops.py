@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel
+from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel, summing_inner
 
 Array = npt.NDArray[np.floating[Any]]
 Number = Any  # np.float32 or np.float64
@@ -425,7 +425,17 @@ def softplus_backward(start: int, stop: int, g: Array, y: Array, out: Array) -> 
 
 # Loops over rows -------------------------------------------------------------------------------
 #
-# Row r goes with row (first + r) % B of an array that has B rows. Sums are kept in float64.
+# Row r goes with row (first + r) % B of an array that has B rows. Sums are kept in float64, of terms
+# that are written down first: a loop that also adds up doubles fills a register with half as many.
+
+
+@summing_inner
+def _total(terms: Array) -> float:
+    """The sum, in float64."""
+    total = 0.0
+    for d in range(np.uintp(terms.size)):
+        total += terms[d]
+    return total
 
 
 @scalar
@@ -446,20 +456,21 @@ def _coth_excess(x: Number) -> Number:
         return x * _polynomial(x * x, _COTH_64)
 
 
-@summing_block_kernel
+@block_kernel
 def binomial_log_prob(
     start: int, stop: int, x: Array, n_trials: float, logits: Array, out: Array
 ) -> None:
     n = logits.dtype.type(n_trials)
-    zero = logits.dtype.type(0)
+    zero, terms = logits.dtype.type(0), np.empty(logits.shape[1], logits.dtype)
     for r in range(start, stop):
         row, data = logits[r], x[r % x.shape[0]]
-        total = 0.0
-        for d in range(row.size):
+        for d in range(np.uintp(row.size)):  # two short loops: more of their turns overlap
+            terms[d] = _exp_below(abs(row[d]))
+        for d in range(np.uintp(row.size)):
             # x l - n softplus(l), with n max(l, 0) taken out of the softplus
             trials = n if row[d] > 0 else zero
-            total += (data[d] - trials) * row[d] - n * _log1p_unit(_exp_below(abs(row[d])))
-        out[r] = total
+            terms[d] = (data[d] - trials) * row[d] - n * _log1p_unit(terms[d])
+        out[r] = _total(terms)
 
 
 @block_kernel
@@ -473,22 +484,22 @@ def binomial_log_prob_backward(
             to[d] = weight * (data[d] - n * _sigmoid(row[d]))
 
 
-@summing_block_kernel
+@block_kernel
 def continuous_bernoulli_log_prob(
     start: int, stop: int, x: Array, logits: Array, out: Array
 ) -> None:
     zero, half, one = logits.dtype.type(0), logits.dtype.type(0.5), logits.dtype.type(1)
+    terms = np.empty(logits.shape[1], logits.dtype)
     for r in range(start, stop):
         row, data = logits[r], x[r % x.shape[0]]
-        total = 0.0
         for d in range(row.size):
             size = abs(row[d])
             # (x - 1/2) l - log(sinh(l/2) / (l/2)), and away from 0 the same without overflow
             near = (data[d] - half) * row[d] - _log_sinh_ratio(row[d])
             step = one if row[d] > 0 else zero
             far = (data[d] - step) * row[d] + _log(size / -_expm1(-size))
-            total += near if size < 2 else far
-        out[r] = total
+            terms[d] = near if size < 2 else far
+        out[r] = _total(terms)
 
 
 @block_kernel
@@ -506,17 +517,17 @@ def continuous_bernoulli_log_prob_backward(
             to[d] = weight * (near if size < 2 else far)
 
 
-@summing_block_kernel
+@block_kernel
 def gaussian_log_prob(
     start: int, stop: int, x: Array, mu: Array, log_var: Array, out: Array
 ) -> None:
+    terms = np.empty(mu.shape[1], mu.dtype)
     for r in range(start, stop):
         data, centre, spread = x[r % x.shape[0]], mu[r], log_var[r]
-        total = centre.size * _LOG_2_PI
-        for d in range(centre.size):
+        for d in range(np.uintp(centre.size)):
             distance = data[d] - centre[d]
-            total += spread[d] + distance * distance * _exp(-spread[d])
-        out[r] = -0.5 * total
+            terms[d] = spread[d] + distance * distance * _exp(-spread[d])
+        out[r] = -0.5 * (centre.size * _LOG_2_PI + _total(terms))
 
 
 @block_kernel
@@ -577,14 +588,14 @@ def gaussian_log_prob_shared_backward(
         d_log_var[r] = 0.5 * g[r] * (squared * precision - centre.size)
 
 
-@summing_block_kernel
+@block_kernel
 def gaussian_kl(start: int, stop: int, mu: Array, log_var: Array, out: Array) -> None:
+    terms = np.empty(mu.shape[1], mu.dtype)
     for r in range(start, stop):
         centre, spread = mu[r], log_var[r]
-        total = 0.0
-        for d in range(centre.size):
-            total += centre[d] * centre[d] + _exp_minus_line(spread[d])
-        out[r] = 0.5 * total
+        for d in range(np.uintp(centre.size)):
+            terms[d] = centre[d] * centre[d] + _exp_minus_line(spread[d])
+        out[r] = 0.5 * _total(terms)
 
 
 @block_kernel

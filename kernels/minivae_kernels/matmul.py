@@ -37,6 +37,7 @@ from minivae_kernels.registers import (
     WIDTH,
     deal_high,
     deal_low,
+    fetch_rows,
     grow,
     height,
     positive,
@@ -223,11 +224,11 @@ def _strip_of(width: int) -> Any:
             b, first, step = panel, 0, across
         for i in range(top, bottom, rows):
             last = np.uintp(min(bottom - i, rows) - 1)
-            tile, j = zeros(c), np.uintp(first)
+            tile, j, place = zeros(c), np.uintp(first), np.uintp(at + (i - top) * n)
+            fetch_rows(tile, c, place, last, np.uintp(n))
             for k in range(np.uintp(low), np.uintp(high)):
                 tile = grow(tile, a, np.uintp(i), last, k, b, j)
                 j += np.uintp(step)
-            place = np.uintp(at + (i - top) * n)
             if low:
                 tile = tile + read_rows(tile, c, place, last, np.uintp(n))
             else:

@@ -23,7 +23,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import imputils, types
 
-from minivae_kernels._native import INTERPRETED, intrinsic
+from minivae_kernels._native import INTERPRETED, fetch, intrinsic
 
 extending: Any = numba.extending
 lower: Any = imputils.lower_builtin
@@ -199,6 +199,19 @@ def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: A
 
 
 @intrinsic
+def _fetch_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array(context, builder, signature.args[1], values[1]).data
+        across = BYTES * signature.args[0].width
+        for place in _rows(builder, signature.args[0], *values[2:]):
+            for offset in (*range(0, across, 64), across - 1):
+                fetch(builder, builder.gep(data, [place]), offset)
+        return context.get_dummy_value()
+
+    return types.void(tile, x, first, last, stride), generate
+
+
+@intrinsic
 def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         tile, a, i, last, k, b, j = values
@@ -328,7 +341,7 @@ deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 
 # And tiles: of zeros, of one, two and three registers in a row; with the outer product added of
 # a[i : i + rows, k] and the numbers of the flat b from j on; read from the flat x, and written
-# there, where rows begin at first, first + stride, ... If fewer rows are left than a tile has,
+# there, where rows begin at first, first + stride, ...; asked for, to be written there soon. If fewer rows are left than a tile has,
 # `last` is the number of the last, and those behind it are the last again.
 tiles: tuple[Any, ...] = tuple(
     (_zeros_slowly if INTERPRETED else _zeros_of)(height(width), width)
@@ -336,4 +349,5 @@ tiles: tuple[Any, ...] = tuple(
 )
 grow: Any = _grow_slowly if INTERPRETED else _grow
 read_rows: Any = _read_rows_slowly if INTERPRETED else _read_rows
+fetch_rows: Any = (lambda *_: None) if INTERPRETED else _fetch_rows
 write_rows: Any = _write_rows_slowly if INTERPRETED else _write_rows

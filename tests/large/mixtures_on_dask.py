@@ -312,7 +312,7 @@ def test_blocks_that_are_lost_for_good_are_an_error(client, monkeypatch):
     client.wait_for_workers(2, timeout=60)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps", "bernoulli with gaps"])
+@pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps"])
 def test_a_client_that_is_closed_is_an_error(client, monkeypatch, kind):
     model, _, X = local_and_new(kind)
     before = vars(model).copy()

@@ -136,6 +136,10 @@ def rows() -> list[Row]:
             Row(f"EM iteration, {size}", (f"em {size}",), peers, (2,), reach, aim, quick),
             Row(f"{ITERATIONS} of EM, {size}", (f"fit {size}",), peers, (2,), reach, aim, False),
         ]
+    size = "full 100000x10 K=10"
+    table.append(
+        Row(f"Bayes iteration, {size}", (f"bayes {size}",), peers, (2,), 1 / 20, 1 / 30, True)
+    )
     seedings = tuple(f"k-means++ any {N}x{D} K={K}" for N, D, K in SEEDINGS)
     table.append(Row("k-means++ seeds", seedings, peers, (1, 2), 1.0, 0.6))
     return table
@@ -143,7 +147,7 @@ def rows() -> list[Row]:
 
 def tolerance(case: str) -> float:
     """The relative difference allowed: sums over a batch in float32, or sums in float64."""
-    return 1e-8 if case.split()[0] in ("em", "fit", "k-means++") else 2e-3
+    return 1e-8 if case.split()[0] in ("em", "fit", "bayes", "k-means++") else 2e-3
 
 
 def mixture_data(case: str) -> tuple[str, np.ndarray, tuple[np.ndarray, ...]]:
@@ -156,6 +160,16 @@ def mixture_data(case: str) -> tuple[str, np.ndarray, tuple[np.ndarray, ...]]:
     unit = np.eye(D) if kind == "full" else np.ones(D)
     means = centres + 0.5 * rng.standard_normal((K, D))
     return kind, X, (np.full(K, 1 / K), means, np.repeat(unit[None], K, axis=0))
+
+
+def posterior_data(K: int, D: int, weights: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """What a Bayesian mixture of full covariances has beside its means, as if n rows were seen."""
+    N = n * weights
+    return {
+        "weight_concentration": 1 / K + N,
+        "mean_precision": 1 + N,
+        "degrees_of_freedom": D + N,
+    }
 
 
 def product_data(case: str) -> tuple[np.ndarray, np.ndarray]:

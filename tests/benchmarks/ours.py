@@ -17,6 +17,8 @@ from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.inference.slopes import Slopes
 from minivae.models.mixture.data import Data
 from minivae.models.mixture.em import em_statistics, m_step
+from minivae.models.mixture.posterior import Posterior, bound
+from minivae.models.mixture.posterior import m_step as posterior_m_step
 from minivae.objectives import elbo_terms
 from minivae.tensor import Tensor, wrap
 from minivae.training import Run
@@ -46,6 +48,7 @@ def prepare(case: str) -> Any:
         "tape": _tape,
         "em": _iteration,
         "fit": _fit,
+        "bayes": _bayes,
         "k-means++": _seeds,
     }.get(kind, _step)(case)
 
@@ -198,6 +201,26 @@ def _fit(case: str) -> Any:
         return {"answer": cases.fingerprint(model.weights_, model.means_, model.covariances_)}
 
     return lambda: model.fit(X), answer
+
+
+def _bayes(case: str) -> Any:
+    kind, X, (weights, means, precisions) = cases.mixture_data(case)
+    K, D = means.shape
+    data, one = Data("fit", X), np.ones(K)
+    theta = MixtureOfGaussians.from_precisions(weights, means, precisions, kind)
+    alike = MixtureOfGaussians.from_precisions(one / K, np.zeros((K, D)), precisions, kind)
+    prior = Posterior(one / K, one, D * one, alike)
+    q = Posterior(*cases.posterior_data(K, D, weights, len(X)).values(), theta)
+
+    def run() -> Any:
+        sums, centres = em_statistics(data, q.mixture, 0.0)
+        return posterior_m_step(sums, centres, q, prior, 0.0), bound(sums, q, prior)
+
+    def answer() -> Any:
+        new = run()[0].expected
+        return {"answer": cases.fingerprint(new.weights, new.means, new.covariances)}
+
+    return run, answer
 
 
 def _seeds(case: str) -> Any:

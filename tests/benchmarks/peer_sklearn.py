@@ -9,7 +9,7 @@ import cases
 import numpy as np
 import sklearn
 from sklearn.cluster import kmeans_plusplus
-from sklearn.mixture import GaussianMixture
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from threadpoolctl import threadpool_limits
 
 VERSION = f"scikit-learn {sklearn.__version__}"
@@ -22,7 +22,7 @@ def set_threads(n: int) -> None:
 def prepare(case: str) -> Any:
     warnings.simplefilter("ignore")  # ten iterations are not meant to converge
     kind = case.split()[0]
-    return {"em": _iteration, "fit": _fit, "k-means++": _seeds}[kind](case)
+    return {"em": _iteration, "fit": _fit, "bayes": _bayes, "k-means++": _seeds}[kind](case)
 
 
 def _model(kind: str, start: tuple[np.ndarray, ...], iterations: int) -> GaussianMixture:
@@ -62,6 +62,41 @@ def _fit(case: str) -> Any:
     kind, X, start = cases.mixture_data(case)
     model = _model(kind, start, cases.ITERATIONS)
     return lambda: model.fit(X), lambda: {"answer": _numbers(model.fit(X))}
+
+
+def _bayes(case: str) -> Any:
+    kind, X, (weights, means, precisions) = cases.mixture_data(case)
+    K, D = means.shape
+    model = BayesianGaussianMixture(
+        n_components=K,
+        covariance_type=kind,
+        weight_concentration_prior_type="dirichlet_distribution",
+        weight_concentration_prior=1 / K,
+        mean_precision_prior=1.0,
+        mean_prior=np.zeros(D),
+        degrees_of_freedom_prior=D,
+        covariance_prior=D * np.eye(D),
+        init_params="random_from_data",
+        reg_covar=0,
+        max_iter=1,
+        random_state=0,
+    ).fit(X)
+    q = cases.posterior_data(K, D, weights, len(X))
+
+    def run() -> Any:
+        for name, value in q.items():
+            setattr(model, f"{name}_", value)
+        model.means_, model.precisions_cholesky_ = means, precisions  # units are their factors
+        log_likelihood, log_resp = model._e_step(X)
+        model._m_step(X, log_resp)
+        return model._compute_lower_bound(log_resp, log_likelihood)
+
+    def answer() -> Any:
+        run()
+        model._set_parameters(model._get_parameters())  # the weights
+        return {"answer": _numbers(model)}
+
+    return run, answer
 
 
 def _numbers(model: GaussianMixture) -> list[float]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import zarr
 
-from minivae import VAE, BernoulliMixture, GaussianMixture
+import minivae.stored
+from minivae import VAE, BernoulliMixture, GaussianMixture, resume
 from minivae.datasets import StoredRows
 from minivae.stored import is_stored
+from minivae.training import Run
 
 SMALL = {"epochs": 1, "hidden": (8,), "random_state": 0, "validation": 0.2}
 
@@ -55,3 +57,29 @@ def test_two_axes_need_no_wrapper(tmp_path, stored):
     np.testing.assert_array_equal(a.predict(array), b.predict(X))
     vae = VAE(**SMALL, likelihood="gaussian").fit(array)
     np.testing.assert_array_equal(vae.transform(array), vae.transform(X))
+
+
+@pytest.mark.parametrize("stored", [hdf5, zarr_array])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, monkeypatch, stored):
+    monkeypatch.setattr(minivae.stored, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(minivae.stored, "POOL", 2)
+    X = np.random.default_rng(0).integers(0, 256, (600, 12), np.uint8)
+    rows = StoredRows(stored(tmp_path, X, (50, 12)), scale=255)
+    settings = {**SMALL, "likelihood": "continuous-bernoulli", "epochs": 2}
+    whole = VAE(**settings).fit(rows)
+    steps, step = [], Run.step
+
+    def stopping(run, *arguments):
+        steps.append(0)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+        return step(run, *arguments)
+
+    monkeypatch.setattr(Run, "step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        VAE(**settings).fit(rows, checkpoint=tmp_path / "run.npz")
+    resumed = resume(tmp_path / "run.npz", rows)
+    assert len(steps) > 7
+    for name, value in whole.state_dict().items():
+        np.testing.assert_array_equal(value, resumed.state_dict()[name], err_msg=name)
+    assert whole.history_ == resumed.history_

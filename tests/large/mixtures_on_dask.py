@@ -16,7 +16,7 @@ import distributed
 import numpy as np
 import pytest
 
-from minivae import VAE, BernoulliMixture, GaussianMixture
+from minivae import VAE, BayesianGaussianMixture, BernoulliMixture, GaussianMixture
 from minivae.errors import NotFittedError, ShapeError
 from minivae.models.mixture.dask_data import DaskData
 
@@ -56,9 +56,37 @@ def chunks_of(X, block=BLOCK):
 
 
 def assert_same(a, b):
-    for name in ("weights_", "means_", "covariances_", "lower_bound_", "lower_bounds_"):
-        if hasattr(a, name):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    names = [name for name in vars(a) if name.endswith("_")]
+    assert {"weights_", "means_", "lower_bounds_"} < set(names)
+    for name in names:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def holed(X, seed=2):
+    """With a fifth of the values missing, in some blocks more and in one none."""
+    share = np.repeat(np.linspace(0, 0.4, N // BLOCK), BLOCK)[:, None]
+    return np.where(np.random.default_rng(seed).random(X.shape) < share, np.nan, X)
+
+
+def kinds():
+    """A model and its rows, for each form that EM has."""
+    X, some = clusters(), {**SETTINGS, "missing": "marginalise"}
+    process = {"weight_concentration_prior_type": "dirichlet_process"}
+    return {
+        "gaussian": (GaussianMixture(**SETTINGS), X),
+        "gaussian with gaps": (GaussianMixture(**some), holed(X)),
+        "diagonal with gaps": (GaussianMixture(covariance_type="diag", **some), holed(X)),
+        "bayesian": (BayesianGaussianMixture(**SETTINGS), X),
+        "bayesian with gaps": (BayesianGaussianMixture(**process, **some), holed(X)),
+        "bernoulli": (BernoulliMixture(**SETTINGS), (X > 2).astype(np.uint8)),
+        "bernoulli with gaps": (BernoulliMixture(**some), holed((X > 2).astype(float))),
+    }
+
+
+def local_and_new(kind):
+    """The model fitted to the chunks, one that is not fitted, and the rows."""
+    model, X = kinds()[kind]
+    return model.fit(chunks_of(X)), kinds()[kind][0], X
 
 
 def beside():
@@ -83,6 +111,23 @@ def test_without_a_cluster_the_bits_are_those_of_the_chunks(scheduler):
         with dask.config.set(scheduler=scheduler):
             assert_same(local, GaussianMixture(**SETTINGS).fit(rows, **also))
             assert_same(local, GaussianMixture(**SETTINGS).fit(rows, **more))  # of NumPy
+
+
+@pytest.mark.parametrize("limit", [1000, 10**6])
+@pytest.mark.parametrize("kind", kinds())
+def test_every_form_of_em_has_the_bits_of_the_chunks(monkeypatch, kind, limit):
+    monkeypatch.setattr("minivae.models.mixture.initialise.LIMIT", limit)
+    monkeypatch.setattr("minivae.models.mixture.bernoulli.LIMIT", limit)
+    local, model, X = local_and_new(kind)
+    rows = da.from_array(X, (BLOCK, D))
+    assert_same(local, model.fit(rows))
+    for method in ("predict", "score_samples", "predict_proba"):
+        lazy, now = getattr(model, method)(rows), getattr(model, method)(X)
+        np.testing.assert_allclose(lazy.compute(), now, rtol=1e-10, atol=1e-14)
+    weight, _ = beside()
+    assert_same(
+        local.fit(chunks_of(X), sample_weight=weight), model.fit(rows, sample_weight=weight)
+    )
 
 
 @pytest.mark.parametrize("limit", [1000, 10**6])
@@ -226,25 +271,26 @@ def test_the_bits_do_not_depend_on_the_workers(client):
     np.testing.assert_array_equal(model.predict(rows).compute(), model.predict(X))
 
 
-def test_stragglers_change_nothing(client):
-    X = clusters()
+@pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps", "bernoulli with gaps"])
+def test_stragglers_change_nothing(client, kind):
+    local, model, X = local_and_new(kind)
 
     def late(part):
-        time.sleep(0.5 * (part[0, 0] == X[0, 0]))
+        time.sleep(0.5 * np.array_equal(part, X[:BLOCK]))
         return part
 
-    rows = da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=float)
-    local = GaussianMixture(**SETTINGS).fit(chunks_of(X))
-    assert_same(local, GaussianMixture(**SETTINGS).fit(rows))
+    rows = da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=X.dtype)
+    assert_same(local, model.fit(rows))
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps", "bernoulli with gaps"])
 @pytest.mark.parametrize("number", [int(np.random.default_rng().integers(2, 8))])
-def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number):
-    X = clusters()
-    local = GaussianMixture(**SETTINGS).fit(chunks_of(X))
+def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number, kind):
+    client.wait_for_workers(2, timeout=60)
+    local, model, X = local_and_new(kind)
     victim = next(iter(client.run(os.getpid).values()))
     calls = on_call(monkeypatch, number, lambda: os.kill(victim, signal.SIGKILL))
-    model = GaussianMixture(**SETTINGS).fit(da.from_array(X, (BLOCK, D)))
+    model.fit(da.from_array(X, (BLOCK, D)))
     assert len(calls) > number
     assert_same(local, model)
     with pytest.raises(ProcessLookupError):
@@ -266,9 +312,9 @@ def test_blocks_that_are_lost_for_good_are_an_error(client, monkeypatch):
     client.wait_for_workers(2, timeout=60)
 
 
-def test_a_client_that_is_closed_is_an_error(client, monkeypatch):
-    X = clusters()
-    model = GaussianMixture(**SETTINGS).fit(X)
+@pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps"])
+def test_a_client_that_is_closed_is_an_error(client, monkeypatch, kind):
+    model, _, X = local_and_new(kind)
     before = vars(model).copy()
     other = distributed.Client(client.cluster, set_as_default=False)
     on_call(monkeypatch, 6, other.close)
@@ -278,5 +324,5 @@ def test_a_client_that_is_closed_is_an_error(client, monkeypatch):
         return part
 
     with pytest.raises(RuntimeError, match="the model is as it was"):
-        model.fit(da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=float), client=other)
+        model.fit(da.from_array(X, (BLOCK, D)).map_blocks(late, dtype=X.dtype), client=other)
     assert all(vars(model)[name] is value for name, value in before.items())

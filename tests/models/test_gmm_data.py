@@ -281,6 +281,25 @@ def test_starts_are_found_on_a_sample_of_many_rows(monkeypatch):
     np.testing.assert_array_equal(sample, same)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_k_means_goes_on_from_its_sample_with_all_rows(monkeypatch, weighted):
+    monkeypatch.setattr(start_room, "LIMIT", 64)
+    X, K = clusters(2000), 3
+    weight = np.random.default_rng(0).integers(0, 3, 2000) * 1.0 if weighted else np.ones(2000)
+    options = {"max_iter": 0, "random_state": 1, "sample_weight": weight if weighted else None}
+    model = fit(Chunks(X), K, **options)
+    shares = np.round(model.weights_ * weight.sum())
+    np.testing.assert_allclose(model.weights_, shares / weight.sum())  # of all, and not of 64
+    nearest = ((X[:, None] - model.means_) ** 2).sum(axis=2).argmin(axis=1)
+    for k in range(K):  # the clusters' means and covariances, but for the last move of the centres
+        mine = nearest == k
+        assert abs(shares[k] - weight[mine].sum()) < 0.01 * weight.sum()
+        mean = np.average(X[mine], axis=0, weights=weight[mine])
+        np.testing.assert_allclose(model.means_[k], mean, atol=0.05)
+        scatter = np.cov(X[mine].T, bias=True, aweights=weight[mine])
+        np.testing.assert_allclose(model.covariances_[k], scatter, atol=0.1)
+
+
 def test_a_generator_is_refused_with_a_word_why():
     X = clusters()
     with pytest.raises(ValueError, match="generator, which can be gone through only once"):

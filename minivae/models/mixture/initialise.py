@@ -1,7 +1,8 @@
 """Where EM begins: k-means, k-means++ seeds, rows of the data, or chance.
 
-All work on the data if they have no more than `LIMIT` rows, and else on so many of them drawn at
-random: more rows would not make a better start, and the memory stays bounded.
+Seeds are found among the data if they have no more than `LIMIT` rows, and else among so many of
+them drawn at random, so that the memory stays bounded. K-means begins with these rows and goes on
+with all, whose sums are added piece by piece; the other starts need no more than the sample.
 
 References
 ----------
@@ -29,12 +30,16 @@ from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus, lloyd_step
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["LIMIT", "METHODS", "Start", "filled", "initialise", "k_means", "scatter_of_all"]
+__all__ = [
+    "LIMIT", "METHODS", "Start", "filled", "initialise", "k_means",
+    "k_means_of_all", "scatter_of_all",
+]
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 LIMIT = 2**17
 
 _LLOYD_STEPS = 100
+_PASSES = 10  # of k-means through all rows, from where it stood still on a sample
 _STILL = 1e-4  # squared shift of all centres, in mean variances of a feature, that ends k-means
 _FILLING_STEPS = 10  # of EM, of the one Gaussian that gaps are filled from
 _LEAST_FILLING = 1e-6  # its least variance, in those of the columns
@@ -105,7 +110,10 @@ def initialise(
         centres = np.empty((K, data.n_features))
         centres[known], centres[others] = centres_known, sample.X[seeds]
         if method == "kmeans":
-            step = _from_clusters(sample, *k_means(sample, centres), kind, floor)
+            centres, _ = k_means(sample, centres)
+            if data.n_weighted > len(sample.X):
+                centres = k_means_of_all(data, centres, _STILL * _variance(sample))
+            step = _from_clusters(data, sample, centres, kind, floor)
         else:
             step = _around_centres(sample, centres, kind, floor)
     return Start(_replace_given(step, kind, given), too_few)
@@ -181,6 +189,27 @@ def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
     return centres, lloyd_step(rows.X, centres, labels=rows.labels).labels
 
 
+def k_means_of_all(data: Data, centres: Array, still: float) -> Array:
+    """Lloyd's steps through all rows, wherever these are, by sums that are added in their order.
+
+    They end when all centres together move by no more than the square root of `still`. A cluster
+    without rows keeps its centre.
+    """
+    for _ in range(_PASSES):
+        of_each = list(data.map(partial(_lloyd_sums, centres)))
+        counts, first = sum(n for n, _ in of_each), sum(m for _, m in of_each)
+        moves = first / np.where(counts > 0, counts, 1.0)[:, None]
+        centres = centres + moves
+        if (moves**2).sum() <= still:
+            break
+    return centres
+
+
+def _lloyd_sums(centres: Array, rows: Piece) -> tuple[Array, Array]:
+    clusters = lloyd_step(rows.X, centres, sample_weight=rows.weight, labels=rows.labels)
+    return clusters.counts, clusters.first
+
+
 def _variance(rows: Piece) -> float:
     """The mean variance of a feature."""
     centre = rows.X[:1].astype(np.float64)
@@ -236,11 +265,16 @@ def _from_random_responsibilities(
 
 
 def _from_clusters(
-    rows: Piece, centres: Array, labels: Labels, kind: str, floor: float
+    data: Data, sample: Piece, centres: Array, kind: str, floor: float
 ) -> Step:
-    """The M-step on the clusters of k-means."""
-    theta = replace(_identical_components(rows, len(centres), kind, floor), means=centres)
-    return m_step(e_step([rows._replace(labels=labels)], theta), centres, theta, floor)
+    """The M-step on the clusters of k-means; one without rows has the sample's covariance."""
+    theta = replace(_identical_components(sample, len(centres), kind, floor), means=centres)
+    return m_step(add(data.map(partial(_sums_of_clusters, theta))), centres, theta, floor)
+
+
+def _sums_of_clusters(theta: MixtureOfGaussians, rows: Piece) -> MixtureStatistics:
+    nearest = lloyd_step(rows.X, theta.means, labels=rows.labels).labels
+    return e_step([rows._replace(labels=nearest)], theta)
 
 
 def _around_centres(rows: Piece, centres: Array, kind: str, floor: float) -> Step:
@@ -287,7 +321,7 @@ def _sums_of_all(theta: MixtureOfGaussians, piece: Piece) -> MixtureStatistics:
 
 
 def _identical_components(rows: Piece, K: int, kind: str, floor: float) -> MixtureOfGaussians:
-    """K components with the mean and the covariance of all rows."""
+    """K components with the mean and the covariance of these rows."""
     centre, scatter = scatter_of_all([rows], kind)
     weights, means = np.full(K, 1 / K), np.repeat(centre, K, axis=0)
     try:

@@ -9,6 +9,7 @@ Nothing here imports scikit-learn; where the user has, its own errors and settin
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import sys
@@ -127,6 +128,9 @@ class Estimator:
         cls.declared = {**cls.declared, **own}
         for name in own:
             delattr(cls, name)  # an instance has a value, the class only the declaration
+        for name, method in [*vars(cls).items()]:
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _with_underflow(method))
         if own and "__init__" not in vars(cls):  # a subclass that declares nothing inherits it
             setattr(cls, "__init__", _constructor(cls.declared))  # noqa: B010  (mypy forbids a plain one)
         if cls.__doc__:
@@ -286,6 +290,17 @@ class Estimator:
             else None,
             input_tags=InputTags(),
         )
+
+
+def _with_underflow(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method in which what is too small for a float is 0, whatever ``np.seterr`` was told."""
+
+    @functools.wraps(method)
+    def door(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(under="ignore"):
+            return method(*args, **kwargs)
+
+    return door
 
 
 def _constructor(declared: Mapping[str, Parameter]) -> Callable[..., None]:

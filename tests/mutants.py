@@ -4,13 +4,15 @@
     python tests/mutants.py --seed 7 --count 50      others, and fewer
     python tests/mutants.py --files minivae/ops --tests tests/engine
 
-Each mistake is made in a copy of the tree, where the tests that reach its function run until one
-fails, the quick ones first. Which tests reach which function is found out once, by running them
-all. Everything is kept in build/mutants: what was stopped goes on where it was, and a mistake is
-not tried twice. Mistakes that change nothing are listed in EQUIVALENT, each with its reason.
+Each mistake meets the tests that reach its function, the quick ones first, until one fails. Which
+tests reach which function is found out once for each module of tests. A mistake that makes tests
+take ten times as long counts as noticed, in seconds of the processor, so a busy machine changes
+nothing; so does one that ends the process, but not one that merely waits. All is kept in
+build/mutants: what was stopped goes on where it was. Mistakes that change nothing are listed in
+EQUIVALENT, each with its reason.
 
 The score is the share of those noticed among those that could be. `--show ID` prints a mistake as
-a change of the file.
+a change of the file. Forks are needed, so Windows has to use WSL.
 """
 
 import argparse
@@ -27,17 +29,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
-BUILD = ROOT / "build" / "mutants"
+BUILD = Path(os.environ.get("MUTANTS_BUILD", ROOT / "build" / "mutants"))
+FATES = BUILD / "fates.jsonl"
 NOT_CORE = ("minivae/cli", "minivae/exercises", "minivae/figures", "minivae/equations.py")
 COPIED = ("minivae", "kernels", "tests", "derivations", "examples")
-FIRST = 40  # tests that are tried before all others
-MOST_SECONDS = 90.0  # of tests, as long as they take without a mistake; the rest is not run
+NOT_TRIED = (  # tests that look at no function of the core, or at all of them for minutes
+    "tests/exercises", "tests/extras", "tests/kernels", "tests/large", "tests/test_house.py",
+    "tests/test_mutants.py", "tests/book/test_gallery.py", "tests/book/test_notebooks.py",
+    "tests/book/test_code_blocks.py", "tests/book/test_flips.py", "tests/book/test_registry.py",
+)  # fmt: skip
+PYTEST = [
+    "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting", "--timeout=0",
+    "-m", "not slow",
+]  # fmt: skip
+MOST_SECONDS = 20.0  # of tests, as long as they take without a mistake; the rest is not run
 
 # Function, what was there and what replaced it, why that changes nothing.
 EQUIVALENT: list[tuple[str, str, str, str]] = [
@@ -69,6 +78,16 @@ class Mutant(NamedTuple):
         """Eight digits that say which one it is, as long as the file is the same."""
         text = f"{(ROOT / self.path).read_text(encoding='utf-8')}{self}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def functions(self) -> list[str]:
+        """The functions that it stands in, the outermost first."""
+        parts = self.function.removesuffix(".<locals>").split(".<locals>.")
+        return [".<locals>.".join(parts[: i + 1]) for i in range(len(parts)) if self.function]
+
+    def last_name(self) -> str:
+        """What tests may call the place: a function, a class or the file."""
+        names = [n for n in self.function.split(".") if n.isidentifier() and n[:1] != "_"]
+        return names[-1] if names else Path(self.path).stem
 
     def applied(self) -> str:
         """The file with the mistake in it."""
@@ -105,13 +124,17 @@ class _Finder(ast.NodeVisitor):
         )  # fmt: skip
 
     def visit_scope(self, node: Any) -> None:
-        inner = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-        is_class = isinstance(node, ast.ClassDef)
-        self.names.append(inner)
-        if not is_class:
+        self.names.append("<lambda>" if isinstance(node, ast.Lambda) else node.name)
+        if isinstance(node, ast.ClassDef):
+            self.generic_visit(node)
+        else:  # defaults are evaluated where it is defined, and what it returns is an annotation
+            for outer in [*getattr(node, "decorator_list", []), node.args]:
+                self.visit(outer)
             self.names.append("<locals>")
-        self.generic_visit(node)
-        del self.names[-1 if is_class else -2 :]
+            for inner in [node.body] if isinstance(node, ast.Lambda) else node.body:
+                self.visit(inner)
+            del self.names[-1]
+        del self.names[-1]
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_scope
 
@@ -206,130 +229,22 @@ def core(under: list[str]) -> Iterator[str]:
 
 # ---- which tests reach what ----
 
-PLUGIN = '''
-import json, os, sys, time
-import pytest
-
-WHERE = os.environ["MUTANTS_OUT"]
-LIST = os.environ.get("MUTANTS_CHOSEN")
-CHOSEN = json.load(open(LIST)) if LIST else None
-ROOT = os.getcwd() + os.sep
-reached, seconds, now, shared, failed = {}, {}, set(), set(), set()
-
-
-def calls(frame, event, argument):
-    code = frame.f_code
-    if code.co_filename.startswith(ROOT + "minivae"):
-        now.add((code.co_filename[len(ROOT):].replace(os.sep, "/"), code.co_qualname))
-
-
-def pytest_collection_modifyitems(items, config):
-    if CHOSEN is not None:
-        order = {name: i for i, name in enumerate(CHOSEN)}
-        items[:] = sorted((i for i in items if i.nodeid in order), key=lambda i: order[i.nodeid])
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_protocol(item):
-    if CHOSEN is not None:
-        yield
-        return
-    now.clear()
-    start = time.perf_counter()
-    sys.settrace(calls)
-    yield
-    sys.settrace(None)
-    seconds[item.nodeid] = time.perf_counter() - start
-    reached[item.nodeid] = sorted(now)
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_setup(item):
-    before = set(now)
-    yield
-    if CHOSEN is None:
-        shared.update(now - before)
-
-
-def pytest_runtest_logreport(report):
-    if report.failed:  # without any mistake, so that it would notice every one
-        failed.add(report.nodeid)
-
-
-def pytest_sessionfinish():
-    if CHOSEN is None:
-        passed = {name: places for name, places in reached.items() if name not in failed}
-        with open(WHERE, "w") as file:
-            json.dump({"reached": passed, "seconds": seconds, "shared": sorted(shared)}, file)
-'''
-
-
-def environment(**more: str) -> dict[str, str]:
-    """What the tests run with: the same examples each time, and no stale bytecode."""
-    paths = os.pathsep.join(["build/plugin", *filter(None, [os.environ.get("PYTHONPATH")])])
-    fixed = {"CI": "true", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    return {**os.environ, **fixed, "PYTHONPATH": paths, **more}
-
-
-def pytest_in(tree: Path, arguments: list[str], seconds: float, **more: str) -> int | None:
-    """Run tests in a copy of the tree; the exit status, or None if they took too long."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "plug"]
-    try:
-        return subprocess.run(
-            [*command, *arguments], cwd=tree, env=environment(**more), timeout=seconds,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-        ).returncode  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def copied_tree(number: int) -> Path:
-    """A copy of all that the tests need, for one worker."""
-    tree = BUILD / f"tree-{number}"
-    shutil.rmtree(tree, ignore_errors=True)
-    for name in COPIED:
-        ignore = None if name == "kernels" else shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tree / name, ignore=ignore)
-    for path in ROOT.iterdir():
-        if path.is_file():
-            shutil.copy(path, tree)
-    (tree / "build" / "plugin").mkdir(parents=True)
-    (tree / "build" / "plugin" / "plug.py").write_text(PLUGIN)
-    return tree
-
-
-def digest(paths: list[Path]) -> str:
-    """What tells whether any of these files has changed."""
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
-    return total.hexdigest()[:16]
-
-
 class Reach:
-    """Which tests reach which function, and how long each takes."""
+    """Which tests of a module reach which function, and how long each takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: dict[str, Any]) -> None:
         self.tests: dict[tuple[str, str], set[str]] = {}
-        self.seconds: dict[str, float] = {}
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Take what one module's tests have reached."""
-        self.seconds.update(record["seconds"])
-        for test, places in record["reached"].items():
-            for path, function in [*places, *record["shared"]]:
+        places, self.seconds = record["places"], record["seconds"]
+        for test, reached in record["reached"].items():
+            for number in {*reached, *record["shared"]}:
+                path, function = places[number]
                 self.tests.setdefault((path, function), set()).add(test)
                 self.tests.setdefault((path, ""), set()).add(test)
 
     def of(self, mutant: Mutant) -> list[str]:
         """The tests that reach a mistake, the quick ones first, as many as there is time for."""
-        names = mutant.function.removesuffix(".<locals>").split(".<locals>.")
-        found: set[str] = set()
-        if not mutant.function.endswith("<locals>"):
-            names = [""]  # it runs when the module is imported
-        while not found and names:  # what is defined inside a function runs when that is called
-            found = self.tests.get((mutant.path, ".<locals>.".join(names)), set())
-            names.pop()
+        places = [*reversed(mutant.functions()), ""]
+        found = next(filter(None, (self.tests.get((mutant.path, name)) for name in places)), set())
         chosen, total = [], 0.0
         for test in sorted(found, key=lambda t: (self.seconds[t], t)):
             total += self.seconds[test]
@@ -339,61 +254,81 @@ class Reach:
         return chosen
 
 
-def reach_of(modules: list[Path], trees: "Queue[Path]", workers: int) -> Reach:
-    """Run each module of tests once, unless nothing has changed since it was run last."""
-    state = digest(sorted([*(ROOT / "minivae").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]))
-    folder = BUILD / f"reach-{state}"
-    folder.mkdir(parents=True, exist_ok=True)
-    reach = Reach()
-
-    def run(module: Path) -> Path:
-        name = module.relative_to(ROOT).as_posix()
-        record = folder / f"{name.replace('/', '.')}.json"
-        if not record.exists():
-            tree = trees.get()
-            pytest_in(tree, [name], 3600, MUTANTS_OUT=str(record))
-            trees.put(tree)
-            print(f"  {name}", flush=True)
-        return record
-
-    with ThreadPoolExecutor(workers) as pool:
-        for record in pool.map(run, modules):
-            if record.exists():
-                reach.add(json.loads(record.read_text()))
-    return reach
+# ---- what becomes of them ----
 
 
-# ---- one mistake after the other ----
+def record_of(module: str) -> Path:
+    """Where it stands what a module of tests reaches; elsewhere when the tests have changed.
+
+    The library may have changed since: then tests may be missed that reach a mistake, so that the
+    score is lower than it might be, and never higher.
+    """
+    name = module.removeprefix("tests/").replace("/", ".")
+    return BUILD / "reach" / f"{name}-{digest([ROOT / module])}.json"
 
 
-def fate(mutant: Mutant, reach: Reach, tree: Path) -> str:
-    """Make a mistake and say what becomes of it."""
-    tests = reach.of(mutant)
-    if not tests:
-        return "no test reaches it"
-    target = tree / mutant.path
-    original = target.read_text(encoding="utf-8")
-    try:
-        target.write_text(mutant.applied(), encoding="utf-8")
-        for part in (tests[:FIRST], tests[FIRST:]):  # few tests need few modules: quickly begun
-            status = run_chosen(part, reach, tree) if part else 0
-            if status in (3, 4, 5):  # pytest's own faults, and no test that it found
-                return f"pytest ended with {status}"
-            if status != 0:
-                return "noticed" if status else "noticed: it never ends"
-    finally:
-        target.write_text(original, encoding="utf-8")
-    return "survived"
+def tell(key: str, fate: str, test: str = "") -> None:
+    """Keep what became of a mistake, and in which state the tests were that found it out."""
+    module = test.partition("::")[0]
+    with FATES.open("a", encoding="utf-8") as file:
+        what = fate + test if fate.endswith(" ") else fate
+        file.write(json.dumps([key, what, module, module and digest([ROOT / module])]) + "\n")
 
 
-def run_chosen(tests: list[str], reach: Reach, tree: Path) -> int | None:
-    """Run tests by their names, in this order, until one fails."""
-    chosen = tree / "build" / "chosen.json"
-    chosen.write_text(json.dumps(tests))
-    modules = sorted({test.partition("::")[0] for test in tests})
-    seconds = 60 + 5 * sum(reach.seconds[test] for test in tests)
-    out = {"MUTANTS_OUT": os.devnull, "MUTANTS_CHOSEN": str(chosen)}
-    return pytest_in(tree, ["-x", *modules], seconds, **out)
+def fates(state: str) -> dict[str, str]:
+    """What became of each mistake, as far as the tests that told it are what they were."""
+    return {
+        key[:8]: fate
+        for key, fate, module in _told()
+        if fate != "passes" and (module or key.endswith(state))
+    }
+
+
+def passed() -> set[tuple[str, str]]:
+    """The mistakes that a module of tests does not notice."""
+    return {(key, module) for key, fate, module in _told() if fate == "passes"}
+
+
+def _told() -> Iterator[tuple[str, str, str]]:
+    lines = FATES.read_text(encoding="utf-8").splitlines() if FATES.exists() else []
+    for key, fate, module, then in map(json.loads, lines):
+        path = ROOT / module
+        if not module or (path.exists() and digest([path]) == then):
+            yield key, fate, module
+
+
+def digest(paths: list[Path]) -> str:
+    """What tells whether any of these files has changed."""
+    total = hashlib.sha256()
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+    return total.hexdigest()[:16]
+
+
+def copied_tree() -> Path:
+    """A copy of all that the tests need, so that the files may be edited meanwhile."""
+    tree = BUILD / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    for name in COPIED:
+        shutil.copytree(ROOT / name, tree / name)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, tree)
+    return tree
+
+
+def try_all(job: dict[str, Any], modules: list[Path]) -> None:
+    """Have mistakes tried in a copy of the tree (tests/planting.py)."""
+    tree = copied_tree()
+    fixed = {
+        "CI": "true", "PYTHONHASHSEED": "0", "PYTHONPATH": str(tree / "tests"),
+        "MUTANTS_JOB": json.dumps(job), "MUTANTS_BUILD": str(BUILD),
+    }  # fmt: skip
+    names = [path.relative_to(ROOT).as_posix() for path in modules]
+    subprocess.run(
+        [sys.executable, *PYTEST, *names], cwd=tree, env={**os.environ, **fixed}, check=False
+    )
 
 
 def reason(mutant: Mutant) -> str | None:
@@ -424,47 +359,31 @@ def main() -> int:
     if arguments.show:
         return show(arguments.show, sites)
     chosen = drawn(sites, arguments.seed, arguments.count)
-    print(f"{len(chosen)} of {len(sites)} possible mistakes, seed {arguments.seed}")
-    trees: Queue[Path] = Queue()
-    for number in range(arguments.workers):
-        trees.put(copied_tree(number))
-    modules = sorted(
+    print(f"{len(chosen)} of {len(sites)} possible mistakes, seed {arguments.seed}", flush=True)
+    modules = [
         path
         for where in arguments.tests
-        for path in [ROOT / where, *(ROOT / where).rglob("*")]
-        if path.match("test_*.py") and not {"exercises", "cli", "book"} & set(path.parts)
-    )
-    print("Which tests reach what ...", flush=True)
-    reach = reach_of(modules, trees, arguments.workers)
-    kept = BUILD / "fates.jsonl"
-    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
-    fates = {key: value for line in lines for key, value in [json.loads(line)]}
-    state = digest([Path(__file__), *modules])
-
-    def run(mutant: Mutant) -> tuple[Mutant, str]:
-        key = f"{mutant.id} {state}"
-        if why := reason(mutant):
-            return mutant, f"changes nothing: {why}"
-        if key not in fates:
-            tree = trees.get()
-            fates[key] = fate(mutant, reach, tree)
-            trees.put(tree)
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, fates[key]]) + "\n")
-        return mutant, fates[key]
-
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        results = []
-        for mutant, what in pool.map(run, chosen):
-            results.append(what)
-            if not what.startswith("noticed"):
-                print(f"{mutant.id}  {what:20}  {mutant}", flush=True)
+        for path in [ROOT / where, *sorted((ROOT / where).rglob("*"))]
+        if path.match("test_*.py") and not path.relative_to(ROOT).as_posix().startswith(NOT_TRIED)
+    ]
+    (BUILD / "reach").mkdir(parents=True, exist_ok=True)
+    (BUILD / ".gitignore").write_text("*")
+    state = digest(modules)
+    numbers = {mutant.id: mutant for mutant in chosen if not reason(mutant)}
+    known = fates(state)
+    waiting = {number: mutant for number, mutant in numbers.items() if number not in known}
+    if waiting:
+        try_all({"mutants": waiting, "workers": arguments.workers, "state": state}, modules)
+    known = fates(state)
+    results = [known.get(number, "not tried") for number in numbers]
+    for (number, mutant), what in zip(numbers.items(), results, strict=True):
+        if not what.startswith("noticed"):
+            print(f"{number}  {what:20}  {mutant}", flush=True)
     noticed = sum(what.startswith("noticed") for what in results)
-    nothing = sum(what.startswith("changes nothing") for what in results)
-    rest = len(results) - nothing
     minutes = (time.monotonic() - started) / 60
-    share = 100 * noticed / max(rest, 1)
-    print(f"{noticed} of {rest} noticed, {share:.1f}%; {nothing} more change nothing")
+    share = 100 * noticed / max(len(results), 1)
+    nothing = len(chosen) - len(results)
+    print(f"{noticed} of {len(results)} noticed, {share:.1f}%; {nothing} more change nothing")
     print(f"{minutes:.1f} minutes")
     return 0
 

@@ -1,6 +1,11 @@
 """The mistakes that `make mutants` plants are mistakes, and all kinds of them are found."""
 
 import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -36,7 +41,7 @@ def found(source=SOURCE):
 def test_every_place_is_found_and_no_message():
     assert found() == {
         ("", "3", "(4)"),
-        ("f.<locals>", "2.0", "(4.0)"),
+        ("f", "2.0", "(4.0)"),
         ("f.<locals>", "not x or x < LIMIT", "(not (not x or x < LIMIT))"),
         ("f.<locals>", "not x or x < LIMIT", "(not x and x < LIMIT)"),
         ("f.<locals>", "not x", "(x)"),
@@ -72,23 +77,79 @@ def test_a_seed_draws_the_same_again():
 
 
 def test_the_tests_that_reach_a_mistake_come_quick_ones_first():
-    reach = mutants.Reach()
-    reach.add(
+    reach = mutants.Reach(
         {
+            "places": [["x.py", "f"], ["x.py", "C.g"]],
             "seconds": {"slow": 5.0, "quick": 1.0, "other": 1.0, "endless": 1e3},
-            "reached": {
-                "slow": [["x.py", "f"]],
-                "quick": [["x.py", "f"], ["x.py", "C.g"]],
-                "other": [["x.py", "C.g"]],
-                "endless": [["x.py", "f"]],
-            },
+            "reached": {"slow": [0], "quick": [0, 1], "other": [1], "endless": [0]},
             "shared": [],
         }
     )
     by_function = {m.function: m for m in mutants.mutants_of("x.py", SOURCE)}
-    assert reach.of(by_function["f.<locals>"]) == ["quick", "slow"]
+    assert reach.of(by_function["f.<locals>"]) == reach.of(by_function["f"]) == ["quick", "slow"]
     assert reach.of(by_function["C.g.<locals>.<lambda>.<locals>"]) == ["other", "quick"]
-    assert reach.of(by_function[""]) == ["other", "quick", "slow"]
+    assert reach.of(by_function[""]) == reach.of(by_function["C"]) == ["other", "quick", "slow"]
+
+
+PROJECT = {
+    "minivae/__init__.py": "",
+    "minivae/sums.py": """LIMIT = 3
+
+
+def double(x, factor=2):
+    if x > LIMIT:
+        raise ValueError("too large")
+    return x * factor
+
+
+def never(x):
+    return x + 1
+
+
+twice = lambda f: lambda x: f(f(x))
+""",
+    "tests/test_sums.py": """import pytest
+
+from minivae.sums import double, twice
+
+
+def test_double():
+    assert double(3) == 6
+    assert twice(double)(1) == 4
+
+
+def test_a_refusal():
+    with pytest.raises(ValueError):
+        double(4)
+""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each mistake is made in a fork")
+def test_mistakes_meet_their_fates(tmp_path):
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in "kernels", "derivations", "examples":
+        (tmp_path / name).mkdir()
+    for name in "mutants.py", "planting.py":
+        shutil.copy(mutants.ROOT / "tests" / name, tmp_path / "tests")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\npythonpath = ["."]\nmarkers = ["slow: x"]\n'
+    )
+    script = subprocess.run(
+        [sys.executable, "tests/mutants.py"], cwd=tmp_path, capture_output=True, text=True,
+        check=True, timeout=250,
+    )  # fmt: skip
+    left = {line.split("minivae/")[1] for line in script.stdout.splitlines() if "minivae/" in line}
+    where = "sums.py:11 never.<locals>"
+    assert left == {f"{where}: x + 1 -> (x - 1)", f"{where}: 1 -> (2)"}
+    assert "7 of 9 noticed, 77.8%" in script.stdout
+    lines = (tmp_path / "build" / "mutants" / "fates.jsonl").read_text().splitlines()
+    fates = [json.loads(line)[1] for line in lines]
+    assert sum("test_double" in fate for fate in fates) >= 3
+    assert sum("test_a_refusal" in fate for fate in fates) >= 1
 
 
 def test_a_mistake_that_is_listed_as_changing_nothing_is_one_that_can_be_made():

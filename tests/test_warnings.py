@@ -1,11 +1,13 @@
 """A warning points at the line that called the library, however deep in it the cause lies."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from minivae import BayesianGaussianMixture, BernoulliMixture, GaussianMixture, inference
+from minivae import VAE, BayesianGaussianMixture, BernoulliMixture, GaussianMixture, inference
 from minivae.distributions import DiagonalGaussian
-from minivae.errors import ConvergenceWarning, EffectiveSampleSizeWarning
+from minivae.errors import ConvergenceWarning, EffectiveSampleSizeWarning, LikelihoodWarning
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
@@ -42,3 +44,19 @@ def test_the_callers_line_is_named(name):
     with pytest.warns((ConvergenceWarning, EffectiveSampleSizeWarning)) as caught:
         WARNERS[name]()
     assert {each.filename for each in caught} == {__file__}
+
+
+@pytest.mark.parametrize("proposal", ["laplace", "encoder"])
+@pytest.mark.parametrize("scale", [1e20, 1e30, 1e37])
+def test_a_datum_out_of_reach_has_no_density_and_one_warning(proposal, scale):
+    vae = VAE(likelihood="gaussian", sigma=0.5, hidden=(4,), epochs=1, random_state=0).fit(X)
+    far = X[:3].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
+        near = vae.log_likelihood(far, n_samples=200, proposal=proposal)
+    far[1] = scale
+    why = r"1 of 3 data is not finite .that of X\[1\] is -inf"
+    with pytest.warns(LikelihoodWarning, match=why) as caught:
+        found = vae.log_likelihood(far, n_samples=200, proposal=proposal)
+    assert [each.filename for each in caught] == [__file__]
+    np.testing.assert_allclose(found, [near[0], -np.inf, near[2]], rtol=1e-6)

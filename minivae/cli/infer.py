@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minivae import datasets
 from minivae.cli.flags import seed
 from minivae.cli.models import decoded, model_name, require_y
-from minivae.cli.run import open_run
+from minivae.cli.run import load_like, open_run
 from minivae.cli.terminal import add_quiet, say
 from minivae.errors import DatasetError, ShapeError
 
@@ -72,7 +71,7 @@ def infer(arguments: argparse.Namespace) -> None:
         )
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
-    data = datasets.load(source, conditions=saved.conditions)
+    data = load_like(saved.record, source, conditions=saved.conditions)
     require_y(vae, data, data.y_test, "test")
     X = data.model_arrays(counts=vae.likelihood_.takes_counts)[1]
     if arguments.datum >= len(X):

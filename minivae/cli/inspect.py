@@ -19,7 +19,7 @@ from minivae.cli.describe import (
 from minivae.cli.flags import seed
 from minivae.cli.models import asked, decoded, model_name, require_y
 from minivae.cli.results import Results
-from minivae.cli.run import SavedRun, open_run, prior_draws
+from minivae.cli.run import SavedRun, load_like, open_run, prior_draws
 from minivae.cli.terminal import add_quiet, say, table
 from minivae.errors import CheckpointError, DatasetError
 from minivae.reading import refused, shown
@@ -163,7 +163,7 @@ def reconstruct(arguments: argparse.Namespace) -> None:
     vae, source = saved.vae, arguments.data or saved.source
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")
-    data = datasets.load(source, conditions=saved.conditions)
+    data = load_like(saved.record, source, conditions=saved.conditions)
     require_y(vae, data, data.y_test, "test")
     X = data.model_arrays(counts=vae.likelihood_.takes_counts)[1]
     given = asked(vae, data.y_test)

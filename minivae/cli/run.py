@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae import VAE
+from minivae import VAE, datasets
 from minivae.checkpoint import atomic_write, load_checkpoint, partial_files
 from minivae.cli.doctor import versions
 from minivae.cli.lock import hold, release
 from minivae.datasets import Dataset
-from minivae.errors import CheckpointError
+from minivae.errors import CheckpointError, DatasetError
 from minivae.models.resuming import load_model
 from minivae.reading import opened, read_array, read_text, refused, shown
 from minivae.tensor import Array
@@ -41,6 +41,7 @@ __all__ = [
     "empty_folder",
     "frame_epochs",
     "in_units",
+    "load_like",
     "new_run",
     "open_run",
     "prior_draws",
@@ -232,9 +233,11 @@ def _check_record(record: Any) -> None:
     data = record.get("data", {"source": None, "image_shape": None})
     if not (data["source"] is None or isinstance(data["source"], str)):
         raise ValueError(f"its data's source is {shown(data['source'], 40)}")
-    given, most = data.get("conditions", []), data.get("max_value")
-    if not (isinstance(given, list) and all(isinstance(name, str) for name in given)):
-        raise ValueError(f"its data's conditions are {shown(given, 40)}")
+    most = data.get("max_value")
+    for key in ("conditions", "columns"):
+        given = data.get(key, [])
+        if not (isinstance(given, list) and all(isinstance(name, str) for name in given)):
+            raise ValueError(f"its data's {key} are {shown(given, 40)}")
     if not (most is None or (type(most) is int and 0 < most < 256)):
         raise ValueError(f"its data's max_value is {shown(most, 40)}")
     shape = data["image_shape"]
@@ -475,8 +478,27 @@ def provenance(arguments: Sequence[str], data: Dataset) -> dict[str, Any]:
             "max_value": data.max_value,
             "training_data": len(data.x_train),
             "test_data": len(data.x_test),
+            **({"columns": data.columns} if data.columns else {}),
         },
     }
+
+
+def load_like(record: Mapping[str, Any], where: str, **options: Any) -> Dataset:
+    """Return data for a run, the columns of a table as those that it was fitted to.
+
+    Raises
+    ------
+    DatasetError
+        If they cannot be read, or the columns have other names or another order.
+    """
+    data = datasets.load(where, **options)
+    fitted = record.get("data", {}).get("columns")
+    if fitted and data.columns and list(data.columns) != fitted:
+        raise DatasetError(
+            f"{where} has the columns {shown(', '.join(data.columns), 80)}, and the model was "
+            f"fitted to {shown(', '.join(fitted), 80)}: give the same ones in the same order"
+        )
+    return data
 
 
 def prior_draws(vae: VAE, n: int, seed: int = 0) -> Array:

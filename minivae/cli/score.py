@@ -12,7 +12,7 @@ import numpy as np
 from minivae import CategoricalVAE, GaussianMixture, SemiSupervisedVAE, datasets
 from minivae.checkpoint import atomic_write
 from minivae.cli.models import asked, require_y
-from minivae.cli.run import MIXTURE, RunFolder, SavedRun, in_units, open_run
+from minivae.cli.run import MIXTURE, RunFolder, SavedRun, in_units, load_like, open_run
 from minivae.cli.terminal import add_quiet, complain, say, table
 from minivae.datasets import Dataset
 from minivae.errors import DatasetError, EffectiveSampleSizeWarning, LikelihoodWarning
@@ -59,11 +59,11 @@ def score(arguments: argparse.Namespace) -> None:
     folder = RunFolder(arguments.path)
     out = arguments.out or folder.path / "scores.csv"
     if (folder.path / MIXTURE).exists():
-        record = folder.read_record().get("data", {})
+        record = folder.read_record()
         mixture = GaussianMixture.load(folder.path / MIXTURE)
-        X = _part(datasets.load(arguments.file, hold_out=False))[0].astype(np.float64)
+        X = _part(load_like(record, arguments.file, hold_out=False))[0].astype(np.float64)
         columns = {"log_likelihood": mixture.score_samples(X)}
-        source = record.get("source")
+        source = record.get("data", {}).get("source")
 
         def of_the_run(data: Dataset) -> Array:
             found: Array = mixture.score_samples(_part(data)[0][:MOST_COMPARED].astype(np.float64))
@@ -74,7 +74,8 @@ def score(arguments: argparse.Namespace) -> None:
         saved = open_run(arguments.path)
         if not arguments.out and Path(arguments.path).is_file():
             out = Path(arguments.path).parent / "scores.csv"
-        data = datasets.load(arguments.file, hold_out=False, conditions=saved.conditions)
+        some = {"hold_out": False, "conditions": saved.conditions}
+        data = load_like(saved.record, arguments.file, **some)
         columns = _columns(saved, data, *_part(data))
 
         def of_the_run(data: Dataset) -> Array:

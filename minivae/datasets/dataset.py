@@ -44,6 +44,8 @@ class Dataset:
         [0, 1]) or ``"real"``.
     source
         What `load` finds the data again by, from any folder; None if they came from elsewhere.
+    columns
+        What the columns of the data are called, if they are of a table that says so.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Dataset:
     max_value: int | None
     kind: str
     source: str | None = None
+    columns: tuple[str, ...] | None = None
 
     @property
     def test_labels(self) -> np.ndarray | None:
@@ -114,7 +117,8 @@ def dataset_from_arrays(
     name
         What messages call the data.
     arrays
-        ``x_train``, and as far as there are any ``x_test``, ``y_train`` and ``y_test``.
+        ``x_train``, and as far as there are any ``x_test``, ``y_train``, ``y_test`` and the names
+        of the ``columns``.
     hold_out
         Whether training data become test data where there are none; else ``x_test`` is empty.
     conditions
@@ -160,7 +164,10 @@ def dataset_from_arrays(
     kind = kind_of(x_train, x_test, max_value)
     if image_shape is None and kind != "real":
         image_shape = square(x_train.shape[1])
-    return Dataset(name, x_train, y_train, x_test, y_test, image_shape, max_value, kind)
+    columns = tuple(map(str, arrays["columns"])) if "columns" in arrays else None
+    return Dataset(
+        name, x_train, y_train, x_test, y_test, image_shape, max_value, kind, columns=columns
+    )
 
 
 def _as_rows(name: str, key: str, array: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:

@@ -238,6 +238,8 @@ def _columns(table: _Table, name: str, conditions: Sequence[str]) -> dict[str, n
     features = [columns[i] for i in sorted(columns)]
     if not names and len(lines):
         _look_at_unnamed(features, name)
+    if names:
+        arrays["columns"] = np.array([names[i] for i in sorted(columns)])
     return {"x_train": np.stack(features, axis=1), **arrays}
 
 

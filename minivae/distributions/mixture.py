@@ -37,6 +37,7 @@ __all__ = [
 
 _ASYMMETRY = 1e-5  # of a matrix whose diagonal is 1, that is taken for rounding
 _ROUNDING = 1e4 * np.finfo(np.float64).eps  # of a product of factors, for each row
+_LEAST_VARIANCE = np.finfo(np.float64).tiny  # below it digits are lost, and its inverse is infinite
 
 
 class SingularError(ValueError):
@@ -403,7 +404,7 @@ def constrained(scatter: Array, covariance_type: str, floor: float) -> tuple[Arr
         If the floor is 0 and a covariance is singular to working precision.
     """
     if covariance_type in ("diag", "spherical"):
-        low = scatter < floor if floor > 0 else ~(scatter > 0)
+        low = scatter < floor if floor > 0 else ~(scatter > _LEAST_VARIANCE)
         raised = low if low.ndim == 1 else low.sum(axis=1)
         if floor == 0 and raised.any():
             raise SingularError(np.flatnonzero(raised).tolist())
@@ -433,7 +434,7 @@ def _exceeds(S: Array, floor: float) -> bool:
     if info != 0:
         return False
     # A pivot that is all rounding error stands for a direction without variance.
-    noise = 4 * D * np.finfo(float).eps * np.diagonal(S)
+    noise = 4 * D * np.finfo(float).eps * np.diagonal(S) + D * _LEAST_VARIANCE
     return floor > 0 or bool((np.diagonal(L) ** 2 > noise).all())
 
 

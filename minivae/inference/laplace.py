@@ -82,7 +82,8 @@ class StudentMixture(Distribution):
         log_density = np.full(z.shape[:2], -np.inf)
         for log_share, centre, inverse in zip(self.log_shares, self.centres, inverses, strict=True):
             e = (z - centre[:, None]) @ inverse.swapaxes(-1, -2)
-            log_tail = -0.5 * (FREEDOM + K) * np.log1p(np.square(e).sum(axis=-1) / FREEDOM)
+            with np.errstate(over="ignore"):  # so far out that the density is 0
+                log_tail = -0.5 * (FREEDOM + K) * np.log1p(np.square(e).sum(axis=-1) / FREEDOM)
             log_peak = log_share + np.linalg.slogdet(inverse)[1]
             np.logaddexp(log_density, log_peak[:, None] + log_tail, out=log_density)
         constant = gammaln(0.5 * (FREEDOM + K)) - gammaln(0.5 * FREEDOM)
@@ -117,6 +118,8 @@ def laplace_proposal(
     precisions, axes = _curvature(log_joint, peaks, 1.0 / np.linalg.eigvalsh(covariance)[-1])
     # The mass under a Gaussian of this height and width, up to a constant
     log_masses = heights - 0.5 * np.log(precisions).sum(axis=-1)
+    # Where the density is 0 at every point, all points are alike.
+    log_masses[:, np.isneginf(log_masses).all(axis=0)] = 0.0
     log_shares = log_masses - logsumexp(log_masses, axis=0)
     log_shares += math.log(1.0 - Q_SHARE - PRIOR_SHARE)
     of_safety = np.broadcast_to(np.log([[Q_SHARE], [PRIOR_SHARE]]), (2, len(mu)))
@@ -175,7 +178,8 @@ def _curvature(log_joint: LogDensity, z: Array, least: float) -> tuple[Array, Ar
     """The eigenvalues ``(C, n, K)`` and axes ``(C, n, K, K)`` of minus the Hessian at each point.
 
     Eigenvalues are raised to ``least``, the prior's precision where it is widest: beside a peak, or
-    between the components of a prior, they may lie below.
+    between the components of a prior, they may lie below. Where the density is too small to have a
+    Hessian, they are all that.
     """
 
     def total(z: Any) -> Any:
@@ -183,5 +187,6 @@ def _curvature(log_joint: LogDensity, z: Array, least: float) -> tuple[Array, Ar
 
     columns = [-hvp(total, z, np.broadcast_to(axis, z.shape)) for axis in np.eye(z.shape[-1])]
     hessian = np.stack(columns, axis=-1)
+    hessian[~np.isfinite(hessian).all(axis=(-2, -1))] = 0.0
     precisions, axes = np.linalg.eigh(0.5 * (hessian + hessian.swapaxes(-1, -2)))
     return np.maximum(precisions, least), axes

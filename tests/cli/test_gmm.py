@@ -172,3 +172,24 @@ def test_fewer_rows_than_the_default_range_are_enough(minivae, tmp_path):
     command = ("gmm", "--data", tmp_path / "few.csv", "--out", tmp_path / "run")
     status, _, err = minivae(*command)
     assert (status, re.findall(r"^K = (\d)", err, re.M)) == (0, ["1", "2", "3"])
+
+
+def test_columns_in_another_order_are_refused(minivae, tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 2)) + np.array([0.0, 50.0])
+    for names, columns in ("a,b", X), ("b,a", X[:, ::-1]), ("a,c", X), ("", X):
+        file = tmp_path / f"{names.replace(',', '') or 'plain'}.csv"
+        np.savetxt(file, columns, delimiter=",", header=names, comments="")
+    run = tmp_path / "run"
+    file = tmp_path / "ab.csv"
+    assert minivae("gmm", file, "--n-components", "1", "--out", run, "--quiet")[0] == 0
+    for wrong, called in ("ba", "b, a"), ("ac", "a, c"):
+        status, out, err = minivae("score", run, tmp_path / f"{wrong}.csv")
+        assert (status, out) == (2, "")
+        assert is_one_line(err)
+        assert f"{wrong}.csv has the columns {called}, and the model was fitted to a, b" in err
+    scores = []
+    for right in "ab", "plain":  # columns without names are taken as they come
+        status, _, _ = minivae("score", run, tmp_path / f"{right}.csv", "--quiet")
+        assert status == 0
+        scores.append((run / "scores.csv").read_text())
+    assert scores[0] == scores[1]

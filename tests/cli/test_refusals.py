@@ -201,9 +201,10 @@ def altered(run, folder, *, record=None, metadata=None):
         ({"data": {"source": 5}}, "run.json is damaged (its data's source is 5)"),
         ({"data": {"source": "x", "image_shape": [1, "a"]}}, "image_shape is [1, 'a']"),
         ({"data": {"source": "x", "image_shape": [-8, -8]}}, "image_shape is [-8, -8]"),
+        ({"data": {"source": "x", "columns": {"a": 1}}}, "its data's columns are {'a': 1}"),
         ({"hyper_parameters": 5}, "run.json is damaged (its hyper_parameters is 5)"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 @pytest.mark.parametrize("command", ["info", "sample", "train --quiet --resume"])
 def test_nonsense_in_a_record(minivae, small_run, tmp_path, command, record, complaint):

@@ -395,3 +395,33 @@ def test_bad_data_are_refused_and_the_model_stays_as_it_was(data, options, error
             method(data, **options)
     for name, value in before.items():
         np.testing.assert_array_equal(getattr(model, name), value)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_only_the_ratio_of_weights_counts_whatever_numpy_was_told(kind):
+    X = clusters(N=80, K=2, seed=3)
+    first = fit(X, 2, kind, random_state=0)
+    with np.errstate(all="raise"):
+        for weight in 1e-300, 1e-307, 1e300:
+            scaled = fit(X, 2, kind, random_state=0, sample_weight=np.full(80, weight))
+            np.testing.assert_allclose(scaled.means_, first.means_, rtol=1e-9)
+            assert scaled.lower_bound_ == pytest.approx(first.lower_bound_, rel=1e-9)
+        uneven = np.where(np.arange(80) < 40, 1.0, 1e-300)
+        some = fit(X, 2, kind, random_state=0, sample_weight=uneven)
+        assert some.lower_bound_ == pytest.approx(
+            some.score_samples(X[:40]).mean(), rel=1e-9
+        )
+        for weight in 1e-310, 5e-324:
+            with pytest.raises(ValueError, match=r"sample_weight is .* at most"):
+                fit(X, 2, kind, sample_weight=np.full(80, weight))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_variances_that_are_not_normal_numbers_are_none(kind):
+    X = clusters(N=60, K=1)
+    small = fit(X * 1e-150, 1, kind, reg_covar=0)
+    same = fit(X, 1, kind, reg_covar=0).lower_bound_ + 300 * np.log(10)
+    assert small.lower_bound_ == pytest.approx(same, rel=1e-9)
+    for scale in 1e-155, 1e-160, 1e-200:
+        with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+            fit(X * scale, 1, kind, reg_covar=0)

@@ -242,6 +242,11 @@ class Data:
             total = weight.sum()
         if not np.isfinite(total):
             raise ValueError(f"{name} adds up to infinity; divide the weights by their largest")
+        if weight.max() < np.finfo(np.float64).tiny:
+            raise ValueError(
+                f"{name} is {weight.max()} at most, of which float64 keeps too few digits; divide "
+                "the weights by their largest"
+            )
         return np.ascontiguousarray(weight)
 
     def _check_labels(self, labels: Any, K: int) -> Labels | None:

@@ -178,15 +178,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
             )
         self.check_params(("n_samples", "kl"))
         terms = self._evaluation().elbo_terms(X, self.n_samples, self.kl, eps, C)
-        bad = ~np.isfinite(terms.elbo)
-        if bad.any():
-            i = int(np.argmax(bad))
-            warn(
-                f"{operation}: the ELBO of {bad.sum()} of {len(X)} data is not finite (that of "
-                f"X[{i}] is {terms.elbo[i]}); they are too far from the data of fit, or training "
-                "has diverged",
-                LikelihoodWarning,
-            )
+        _are_finite(terms.elbo, f"{operation}: the ELBO")
         return terms
 
     @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
@@ -228,6 +220,8 @@ class FittedVAE(HyperParameters, Transformer, _State):
         -----
         EffectiveSampleSizeWarning
             If some estimate rests on fewer than 10 effective samples.
+        LikelihoodWarning
+            If some estimate is not finite.
         """
         return self._log_likelihood(X, n_samples, return_ess, eps, proposal)
 
@@ -261,12 +255,12 @@ class FittedVAE(HyperParameters, Transformer, _State):
         log_p, ess = (np.empty(len(X), self._settings_.dtype) for _ in range(2))
         for part, log_weights in weighed:
             log_p[part], _, ess[part] = estimate_from(log_weights)
-        few = ~(ess >= min(10.0, 0.5 * S))  # an effective sample size that is NaN among them
+        few = ~(ess >= min(10.0, 0.5 * S)) & _are_finite(log_p, "log_likelihood: log p(x)")
         if few.any():
             warn(
                 f"log_likelihood: {few.sum()} of {len(X)} estimates rest on fewer than 10 "
-                f"effective samples (the least on {ess.min():.1f} of {S}) and are likely too low; "
-                "raise n_samples",
+                f"effective samples (the least on {ess[few].min():.1f} of {S}) and are likely too "
+                "low; raise n_samples",
                 EffectiveSampleSizeWarning,
             )
         return (log_p, ess) if return_ess else log_p
@@ -388,3 +382,16 @@ class FittedVAE(HyperParameters, Transformer, _State):
         if random_state is not None:
             rng = stream(entropy_from(random_state), SAMPLES)
         return self.model_.sample(n, rng, C)
+
+
+def _are_finite(found: Array, what: str) -> Array:
+    """Which of the data have a finite value; warns of the others."""
+    finite: Array = np.isfinite(found)
+    if not finite.all():
+        i = int(np.argmin(finite))
+        warn(
+            f"{what} of {(~finite).sum()} of {len(found)} data is not finite (that of X[{i}] is "
+            f"{found[i]}); they are too far from the data of fit, or training has diverged",
+            LikelihoodWarning,
+        )
+    return finite

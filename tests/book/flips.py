@@ -7,6 +7,7 @@ noticed if a test that evaluates the equation fails.
 """
 
 import argparse
+import importlib
 import random
 import re
 import sys
@@ -18,7 +19,6 @@ if __name__ == "__main__":
     root = Path(__file__).parents[2]
     sys.path[:0] = [str(root), str(root / "kernels"), str(root / "tests")]
 
-from book import test_formulas_early, test_formulas_inference, test_formulas_late
 from book.formulas import equations, said, statements
 
 OTHER = {"+": "-", "-": "+"}
@@ -28,8 +28,8 @@ WORDS = re.compile(r"\\(?:text|begin|end)\{[^}]*\}")
 def tests() -> dict[str, list[Callable[[], None]]]:
     """The tests that evaluate each equation."""
     found: dict[str, list[Callable[[], None]]] = {}
-    for module in (test_formulas_early, test_formulas_late, test_formulas_inference):
-        for function in vars(module).values():
+    for path in sorted(Path(__file__).parent.glob("test_formulas_*.py")):
+        for function in vars(importlib.import_module(f"book.{path.stem}")).values():
             for mark in getattr(function, "pytestmark", []):
                 if mark.name == "equation" and mark.kwargs.get("evaluated"):
                     found.setdefault(mark.args[0], []).append(function)

@@ -94,5 +94,7 @@ class LatentModel(Module):
             rng = stream(entropy_from(random_state))
         prior = self.prior_given(c)
         with no_grad():
-            z = prior.draw(prior.noise(rng, n) if c is None else prior.noise(rng, 1)[0], rng)
+            # A prior that is the same for all data has no axis for them: its samples are the rows.
+            noise = prior.noise(rng, n) if prior is self.prior else prior.noise(rng, 1)[0]
+            z = prior.draw(noise, rng)
             return self.likelihood.sample(self.parameters_given(z[None], c), rng)

@@ -7,7 +7,7 @@ import pytest
 
 from exact import log_integral
 from minivae import VAE, ConditionalVAE, LatentModel, datasets, resume
-from minivae.distributions import Binomial, StandardNormal
+from minivae.distributions import Binomial, Gaussian, StandardNormal
 from minivae.errors import CheckpointError, DtypeError, NotFittedError, ShapeError
 from minivae.objectives import elbo_terms
 
@@ -86,6 +86,15 @@ def test_samples_of_a_class_are_recognised_as_that_class(fitted):
             fitted.sample(n, y=3)
     with pytest.raises(ShapeError, match=r"sample: .*y is None"):
         fitted.sample(y=None)
+
+
+def test_each_draw_given_a_condition_has_a_code_of_its_own():
+    decoder = lambda z, c=None: (z if c is None else z + 10.0 * c,)  # noqa: E731
+    model = LatentModel(StandardNormal(1), decoder, Gaussian(1e-3))
+    c = np.array([[0.0], [0.0], [1.0], [1.0]])
+    given = model.sample(4, 3, c)
+    np.testing.assert_allclose(given - 10.0 * c, model.sample(4, 3), rtol=1e-6)
+    assert len(np.unique((given - 10.0 * c).round(2))) == 4
 
 
 def test_by_bayes_rule_it_is_a_classifier(fitted):

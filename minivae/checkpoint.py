@@ -406,7 +406,7 @@ def data_checksum(X: Any, beside: np.ndarray | None = None) -> str:
     Raises
     ------
     DtypeError
-        If `X` holds Python objects, which have no bytes of their own.
+        If `X` holds Python objects, whose bytes are not in the array.
     """
     if getattr(X, "ndim", 0) != 2:
         X = np.asarray(X)

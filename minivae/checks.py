@@ -91,7 +91,7 @@ def check_data(
     name: str = "X",
     missing: str | None = None,
 ) -> Array:
-    """Data as a contiguous array of shape ``(N, D)``, or a word about what is wrong with them.
+    """Data as a contiguous array of shape ``(N, D)``, or an error that says what is wrong.
 
     Parameters
     ----------

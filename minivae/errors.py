@@ -81,7 +81,7 @@ class LikelihoodWarning(UserWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called the library, however many of its own lie between."""
+    """Warn at the line that called the library, however many of the library's own lie between."""
     level, frame = 2, sys._getframe(1)
     while frame.f_globals.get("__name__", "").partition(".")[0] == "minivae" and frame.f_back:
         level, frame = level + 1, frame.f_back

@@ -139,7 +139,7 @@ def matched_accuracy(labels: Any, clusters: Any) -> float:
 def bits_per_value(nats: Any, D: int) -> Any:
     """The length of a code for each of D values, in bits, of log p(x) in nats, Eq. USE.6.
 
-    Of a pixel, if the values are pixels. With the ELBO in place of log p(x) it is the length that
+    Per pixel, if the values are pixels. With the ELBO in place of log p(x) it is the length that
     bits-back coding reaches: Hinton and van Camp (1993); Townsend, Bird and Barber (2019).
     """
     if D < 1:

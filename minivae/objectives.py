@@ -218,7 +218,7 @@ def expected_log_joint(log_joint: Any, responsibilities: Array) -> Any:
 
 
 def categorical_log_prob(model: LatentModel, x: Any, c: Any = None) -> Any:
-    """log p(x) = log sum_k pi_k p(x | z = k), one number a row: z summed out, Eq. GMM.10.
+    """log p(x) = log sum_k pi_k p(x | z = k), one number per row: z summed out, Eq. GMM.10.
 
     Parameters
     ----------

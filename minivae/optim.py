@@ -1,7 +1,7 @@
 """Gradient descent: SGD with momentum, RMSprop and Adam.
 
 An optimiser never writes to an array that somebody else may hold, such as a tape that is still
-alive: the parameter then gets an array of its own.
+alive: the parameter then gets a new array.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Independent random streams from one ``random_state``.
 
-Training, evaluation, pictures and samples of a model draw from numbered streams of their own, so
+Training, evaluation, pictures and samples of a model draw from separate numbered streams, so
 that none of them disturbs another.
 """
 

@@ -22,7 +22,7 @@ def free_bits(kl: Any, least: float) -> Any:
     kl
         The KL of each datum and dimension, ``(N, K)``, in nats.
     least
-        In nats a dimension.
+        In nats per dimension.
     """
     return ops.sum(ops.maximum(ops.mean(kl, 0), least))
 

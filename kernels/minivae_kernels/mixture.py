@@ -200,7 +200,7 @@ class _Mixture:
         weights, factors = _numbers(weights), _numbers(precisions_cholesky)
         if covariance_type not in COVARIANCE_TYPES:
             choices = ", ".join(map(repr, COVARIANCE_TYPES))
-            raise ValueError(f"{operation}: {covariance_type!r} is none of {choices}")
+            raise ValueError(f"{operation}: {covariance_type!r} is not one of {choices}")
         arrays = {"X": self.X, "weights": weights, "means": self.means}
         if self.X.ndim != 2 or self.means.ndim != 2 or self.X.shape[1:] != self.means.shape[1:]:
             rule = "X and means must be (N, D) and (K, D), of the same D"

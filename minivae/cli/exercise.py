@@ -393,7 +393,7 @@ def _task(folder: Folder, exercise: Exercise) -> str:
 
 
 def _section(exercise: Exercise) -> str:
-    """The section of the book to read, in a line; nothing where there is none."""
+    """The section of the book to read, in a line; empty if there is none."""
     name, _, anchor = exercise.section.partition("#")
     for page in find_sources().book.glob(f"[0-9][0-9]_{name}.md"):
         title, *lines = prose(page.read_text(encoding="utf-8")).splitlines()

@@ -115,7 +115,7 @@ def _reader(rule: Rule, default: Any) -> Callable[[str], Any]:
 
 
 def seed(text: str) -> int:
-    """Return a random state, or refuse what is none."""
+    """Return a random state, or refuse what is not one."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 0")
     return int(text)

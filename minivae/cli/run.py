@@ -354,7 +354,7 @@ def reopened(path: Path) -> RunFolder:
     Raises
     ------
     CheckpointError
-        If there is none, or it is no VAE's.
+        If there is none, or it does not belong to a VAE.
     BlockingIOError
         If another run is writing there.
     """

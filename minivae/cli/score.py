@@ -122,7 +122,7 @@ def _columns(saved: SavedRun, data: Dataset, x: Array, y: Array | None) -> dict[
 
 
 def _compared(source: str | None, conditions: Any, hold_out: bool, measure: Any) -> Array | None:
-    """log p(x) of the run's own data, or None where they cannot be had."""
+    """log p(x) of the run's own data, or None if they are not available."""
     if source is None:
         complain("warning: the model does not say what it was trained on: no p_value")
         return None

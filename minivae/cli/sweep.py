@@ -120,7 +120,7 @@ def _count(text: str) -> int:
 
 
 def sweep(arguments: argparse.Namespace) -> None:
-    """Train what is not trained yet, and draw what is."""
+    """Train what has not been trained yet, and draw what has."""
     started = time.monotonic()
     folder, record, data = _resumed(arguments) if arguments.resume else _begun(arguments)
     tasks = [
@@ -234,7 +234,7 @@ def _run_all(tasks: Sequence[_Task], jobs: int, quiet: bool) -> None:
 
 
 def _spread(tasks: Sequence[_Task], jobs: int) -> Iterator[_Task]:
-    """Run all in processes of their own; yield each when it is finished."""
+    """Run all in separate processes; yield each when it is finished."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     context = multiprocessing.get_context("spawn")
     with (

@@ -1,4 +1,4 @@
-"""Data to learn from: two embedded sets, the full MNIST and Fashion-MNIST, and files of one's own.
+"""Data to learn from: two embedded sets, the full MNIST and Fashion-MNIST, and your own files.
 
 >>> from minivae.datasets import load
 >>> digits = load("optdigits")

@@ -60,7 +60,7 @@ def load(
     Raises
     ------
     DatasetError
-        If there is no such data set, or it cannot be read or had.
+        If there is no such data set, or it cannot be read or downloaded.
     """
     name = str(name_or_path).lower().replace("_", "-")
     name = _ALIASES.get(name, name)

@@ -28,7 +28,7 @@ _MOST_BYTES = 1 << 26  # of a download; the largest file, as it is sent, takes l
 
 @dataclass(frozen=True)
 class Published:
-    """One published data set: the sums of its files, and where they can be had."""
+    """One published data set: the sums of its files, and where to download them."""
 
     sha256: Mapping[str, str]
     hosts: tuple[str, ...]
@@ -89,8 +89,8 @@ def load_published(name: str) -> dict[str, np.ndarray]:
     Raises
     ------
     DatasetError
-        If a file is not the published one, or the data are nowhere to be had: the message says
-        all that was tried, and how to get them.
+        If a file is not the published one, or the data cannot be obtained anywhere: the message
+        says all that was tried, and how to get them.
     """
     tried = []
     if not os.environ.get("MINIVAE_DATA"):

@@ -73,7 +73,7 @@ class AffineCoupling(Module):
     """Half of z is scaled and shifted by a network of the other half. Dinh et al. (2017).
 
     z_b = u_b exp(s(u_a)) + t(u_a) and z_a = u_a, so ``log |dz/du|`` = sum s. It starts as the
-    identity, for the network's last layer starts at zero. Scales are kept within exp(+-2).
+    identity, because the network's last layer starts at zero. Scales are kept within exp(+-2).
 
     Parameters
     ----------

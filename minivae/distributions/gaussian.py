@@ -48,7 +48,7 @@ def standard_normal_log_prob(z: Any) -> Any:
 
 
 def gaussian_entropy(log_var: Any) -> Any:
-    """The entropy of N(mu, exp(log_var)) in nats, one number a row, Eq. GAUSS.3."""
+    """The entropy of N(mu, exp(log_var)) in nats, one number per row, Eq. GAUSS.3."""
     return 0.5 * ops.sum(log_var, -1) + 0.5 * log_var.shape[-1] * (1.0 + LOG_2PI)
 
 

@@ -448,8 +448,8 @@ def _inverse_factor(S: Array) -> Array:
 def _raise_eigenvalues(S: Array, floor: float) -> tuple[Array, Array, int]:
     """S with its eigenvalues raised to the floor, the factor of its inverse, how many were raised.
 
-    The factor is had from the eigenvectors and not from the matrix, in whose rounding a floor far
-    below the largest eigenvalue would drown.
+    The factor is computed from the eigenvectors and not from the matrix, in whose rounding a floor
+    far below the largest eigenvalue would drown.
     """
     values, vectors = np.linalg.eigh(S)
     raised = int((values < floor).sum())

@@ -57,7 +57,7 @@ def _mixture_parts(
 ) -> tuple[Array, Array, Array]:
     """log pi_c + log N(z; m_c, L_c L_c^T) ``(C, n)``, e ``(C, K, n)`` with L e = z - m, and L^-1.
 
-    The n samples lie along the last axis, for there are many of them and few of anything else.
+    The n samples lie along the last axis, because there are many of them and few of anything else.
     """
     rows = z.reshape(-1, z.shape[-1])
     inverses = np.linalg.inv(np.tril(factors))

@@ -3,7 +3,7 @@
 With these files you can
 
 - look at what there is: :func:`find`, :func:`catalogue`, each an :class:`Exercise`;
-- judge an answer, in this process or in one of its own: :func:`judge`, :func:`judge_file`, which
+- judge an answer, in this process or in a separate one: :func:`judge`, :func:`judge_file`, which
   return a :class:`Verdict`; or a function in a cell of a notebook: :func:`check`.
 
 In reading order: ``catalogue``, an exercise and how the hole is cut from its one source;

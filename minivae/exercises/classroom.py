@@ -1,4 +1,4 @@
-"""A class: who has passed what, and which mistake is the commonest in each exercise.
+"""A class: who has passed what, and which mistake is the most common in each exercise.
 
 Either the folders that students hand in are marked, each answer run again, or the files that
 ``minivae exercise progress --json`` writes are believed. What cannot be read is listed, and the
@@ -214,7 +214,7 @@ def _ordered(found: Class) -> list[Student]:
 
 
 def write_csv(found: Class, path: Path) -> None:
-    """Write a row a student: the name, how many have passed, and each exercise in a word."""
+    """Write one row per student: the name, how many have passed, and each exercise in a word."""
     numbers = [exercise.number for exercise in found.exercises]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

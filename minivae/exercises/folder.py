@@ -139,7 +139,7 @@ class Folder:
         return path
 
     def check(self, exercise: Exercise, limit: float = TIME_LIMIT) -> Verdict:
-        """Judge an answer in a process of its own, and note the verdict."""
+        """Judge an answer in a separate process, and note the verdict."""
         self.file(exercise)
         (verdict,) = self.check_all([exercise], limit)
         return verdict

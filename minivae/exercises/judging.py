@@ -348,7 +348,7 @@ def check_function(
             _judge(setting, part, right, tolerance, shapes, floors[position] if floors else 0.0)
 
     def possible(changed: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any] | None:
-        """The inputs, mended, and the right answer; None if there is none, or no finite one."""
+        """The inputs, mended, and the right answer; None if there is no finite right answer."""
         try:
             with np.errstate(all="ignore"):
                 changed = repair(changed) if repair else changed
@@ -646,7 +646,7 @@ def _unchanged(x: Any, y: Any) -> bool:
 
 
 def _flat(found: Any) -> list[Array]:
-    """The results of a function as arrays; nothing for what is not numbers."""
+    """The results of a function as arrays; empty if they are not numbers."""
     several = isinstance(found, tuple) or (
         isinstance(found, list) and any(isinstance(x, np.ndarray) for x in found)
     )

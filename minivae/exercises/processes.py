@@ -1,4 +1,4 @@
-"""Checks in processes of their own, several at a time, each ended in time.
+"""Checks in separate processes, several at a time, each ended in time.
 
 Where the system can fork, a check is a child of this process, which has everything loaded: it
 begins at once. Elsewhere it is a new Python. Its verdict comes back in a file that was open before
@@ -47,7 +47,7 @@ class Job(NamedTuple):
 def judge_file(
     exercise: Exercise, path: Path, limit: float = TIME_LIMIT, salt: int = 1
 ) -> Verdict:
-    """Judge a student's file in a process of its own, which is stopped after ``limit`` seconds."""
+    """Judge a student's file in a separate process, which is stopped after ``limit`` seconds."""
     ((_, verdict),) = judge_files([Job(exercise, path, salt)], limit)
     return verdict
 
@@ -207,7 +207,7 @@ class _Forked(_Running):
 
 
 class _Spawned(_Running):
-    """A check in a Python of its own, which takes its time to begin."""
+    """A check in a separate Python process, which takes its time to begin."""
 
     def __init__(self, job: Job, text: str, limit: float) -> None:
         super().__init__(job, text, limit)

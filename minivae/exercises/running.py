@@ -1,6 +1,6 @@
 """Running a check: what an answer's text is worth, in this process and with no limits.
 
-``processes`` runs the same in a process of its own that ends in time.
+``processes`` runs the same in a separate process that ends in time.
 """
 
 from __future__ import annotations

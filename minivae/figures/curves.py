@@ -121,7 +121,7 @@ def sweep(
     panels: Mapping[str, Mapping[str, Floats | Sequence[Sequence[float]]]],
     xlabel: str,
 ) -> Figure:
-    """Draw what several seeds say at each value: a dot a seed, and a line through the means.
+    """Draw what several seeds say at each value: one dot per seed, and a line through the means.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def image_grid(images: ArrayLike, image_shape: Sequence[int], columns: int) -> F
     Parameters
     ----------
     images : (N, height * width)
-        One flattened image a row.
+        One flattened image per row.
     image_shape : (height, width)
     columns : int
         Images in a row of the grid; the last row is filled up with NaN.

@@ -24,7 +24,7 @@ def comparison(
     gaps: tuple[float, float] | None = None,
     log_p: float | None = None,
 ) -> Figure:
-    """Draw the exact posterior in grey, and each answer over it in a picture of its own.
+    """Draw the exact posterior in grey, and each answer over it in a separate picture.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _draw_gaps(pane: Axes, gaps: tuple[float, float]) -> None:
 
 
 def trace_and_ranks(draws: ArrayLike, names: Sequence[str] | None = None) -> Figure:
-    """Draw the chains' paths, and how their ranks among all draws are spread, a row a dimension.
+    """Draw the chains' paths and the spread of their ranks among all draws, one row per dimension.
 
     Chains that draw from one distribution have each rank equally often: flat lines, within the band
     that 95% of independent draws would keep to. A chain that is lower than the others has too many

@@ -102,7 +102,7 @@ class Page(Figure):
 
 
 def page(width: float, height: float) -> Page:
-    """A white figure of width x height inches with an Agg canvas of its own."""
+    """A white figure of width x height inches with its own Agg canvas."""
     figure = Page(figsize=(width, height), dpi=100, facecolor="white")
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     FigureCanvasAgg(figure)

@@ -52,7 +52,7 @@ def gradcheck(
         float64; everything else (integer and boolean arrays, strings, None) is handed on as it is.
     expect_zero
         Set if the gradient is meant to vanish everywhere. Otherwise a check in which both gradients
-        vanish is INCONCLUSIVE, for a VJP that returns zeros would pass it.
+        vanish is INCONCLUSIVE, because a VJP that returns zeros would pass it.
     seed
         Of the random cotangent and of the choice of elements.
     max_elements

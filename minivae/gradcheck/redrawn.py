@@ -1,4 +1,4 @@
-"""What an estimator would give if each use of its noise had a draw of its own.
+"""What an estimator would give if each use of its noise had its own draw.
 
 The gradient of (E f)^2 is 2 E f E f', and a product of two means over the same draws is not an
 estimate of it: the noise is used twice. If the estimate comes right as soon as each use draws

@@ -1,7 +1,7 @@
 """Is an estimate of a gradient right on average, and what kind of mistake is it if not.
 
 A stochastic gradient may be off by a factor or lack a term, and training still goes somewhere. Here
-its expectation is held against differences of the objective: without chance where the noise can be
+its expectation is compared with differences of the objective: without chance where the noise can be
 enumerated or integrated, otherwise by samples, with an error.
 """
 

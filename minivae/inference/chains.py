@@ -2,8 +2,8 @@
 
 Both take a log-density of z ``(C, n, K)``, which need not be normalised, and move C chains for each
 of n data together: a step is a few operations on arrays, with no loop over chains or data. What is
-tuned is tuned during the warm-up, whose draws are thrown away, for a chain that is tuned while it
-runs does not draw from the target.
+tuned is tuned during the warm-up, whose draws are thrown away, because a chain that is tuned while
+it runs does not draw from the target.
 """
 
 from __future__ import annotations

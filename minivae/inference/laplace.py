@@ -2,7 +2,7 @@
 
 The encoder answers for every datum at once, and its Gaussian q(z | x) may miss the posterior
 p(z | x) of a particular one, the more so for data it was not trained on. Importance sampling from q
-then rests on a few lucky samples, however many are drawn. So each datum gets a proposal of its own:
+then rests on a few lucky samples, however many are drawn. So each datum gets its own proposal:
 
 1. climb log p(x, z) from q's mean and from good points all over the prior, and keep the peaks;
 2. put on each a distribution as wide as the curvature there says (Laplace's approximation), and

@@ -171,7 +171,7 @@ class BayesNet:
     def sample(self, n: int = 1, random_state: Any = None) -> dict[str, Array]:
         """n draws of every variable, by ancestry: parents first, Eq. DAG.1.
 
-        Each node draws from a stream of its own, so that a node that is added at the end leaves
+        Each node draws from its own stream, so that a node that is added at the end leaves
         the others as they were.
         """
         require_whole("sample", "n", n, least=1)

@@ -53,7 +53,7 @@ def enumerated_terms(
     """The bound on log p(x, y) where y is known and on log p(x) where it is not, ``(N,)``.
 
     Eq. SSL.1 and Eq. SSL.2. The first term is the reconstruction, the second the KL of all that is
-    latent: of z, and of y where it is not known. Each class of such a datum is a row of its own.
+    latent: of z, and of y where it is not known. Each class of such a datum becomes a separate row.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A VAE for PyTorch: a script that needs nothing of minivae, and weights under the same names.
 
-Names are those of ``state_dict``, for the script nests its modules in the same way. PyTorch keeps a
-layer's weights as ``(fan_out, fan_in)``, so that they travel transposed.
+Names are those of ``state_dict``, because the script nests its modules in the same way. PyTorch
+keeps a layer's weights as ``(fan_out, fan_in)``, so they are transposed on the way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Naive Bayes: features independent given the class, so that all is a sum and a count.
+"""Naive Bayes: features independent given the class, so that sums and counts suffice.
 
 The simplest generative classifier. Its constructor's arguments, attributes and numbers are
 scikit-learn's, all in log space.

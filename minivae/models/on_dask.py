@@ -130,7 +130,7 @@ def row_by_row(
     """A decorator of methods ``(self, X, ...)`` that give a number, or a row, for each row of X.
 
     Of a Dask array they return a lazy one with the same blocks, computed by a copy of the model as
-    it is now. Each block is looked at as by a call of its own.
+    it is now. Each block is treated as a separate call would treat it.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def resume(
     CheckpointError
         If the file is not a checkpoint of a training run, or ``X`` are other data.
     DatasetError
-        If the recorded ``source`` cannot be had.
+        If the recorded ``source`` is not available.
     """
     arrays, metadata = load_checkpoint(path)
     vae = kind_of(path, metadata)._from_checkpoint(path, arrays, metadata, modules)

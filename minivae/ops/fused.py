@@ -141,7 +141,7 @@ reparameterise = primitive(_reparameterise, _reparameterise_vjp, composed=_repar
 
 
 def _gaussian_kl(mu: Array, log_var: Array, /) -> Array:
-    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, one number a row, Eq. KL.4.
+    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, one number per row, Eq. KL.4.
 
     Parameters
     ----------

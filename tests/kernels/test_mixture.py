@@ -176,7 +176,7 @@ def test_refusals_name_every_shape():
         mixture.mixture_log_prob(X[:, :2], weights, means, U, kind)
     with pytest.raises(ValueError, match=r"precisions_cholesky \(2, 3, 3\); for 2 .* for diag"):
         mixture.mixture_log_prob(X, weights, means, U, "diag")
-    with pytest.raises(ValueError, match="'round' is none of 'full'"):
+    with pytest.raises(ValueError, match="'round' is not one of 'full'"):
         mixture.mixture_log_prob(X, weights, means, U, "round")
     with pytest.raises(ValueError, match=r"sample_weight \(3,\); sample_weight must be \(4,\)"):
         mixture.mixture_statistics(X, weights, means, U, kind, sample_weight=np.ones(3))

@@ -141,7 +141,7 @@ def log_odds(p: Array) -> Array:
 
 
 def tiled(constants: Array, rows: Any) -> Array:
-    """One number a datum, repeated for each of S samples, in the parameters' dtype."""
+    """One number per datum, repeated for each of S samples, in the parameters' dtype."""
     repeats = rows.shape[0] // len(constants) if len(constants) else 1
     return np.tile(constants.astype(numbers(rows).dtype), repeats)
 

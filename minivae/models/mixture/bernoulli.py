@@ -132,8 +132,8 @@ def m_step(sums: BernoulliSums, before: MixtureOfBernoullis, floor: float) -> Mi
     The part of the bound in mu_ki is N_k (m log mu_ki + (1 - m) log(1 - mu_ki)), where m is the
     weighted mean. It is concave, so where m is out of bounds the nearest bound is best, Eq. GMM.12:
     an exact step of a constrained problem, which never lowers the log-likelihood. A component
-    without data keeps its means, of which none would be better. With missing values m is the mean
-    of those that are observed, Eq. MISS.6.
+    without data keeps its means, because no others would be better. With missing values m is the
+    mean of those that are observed, Eq. MISS.6.
     """
     weights = sums.counts / sums.counts.sum()  # Eq. GMM.4
     some = np.broadcast_to(sums.observed > 0, sums.first.shape)

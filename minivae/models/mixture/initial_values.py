@@ -30,7 +30,7 @@ class Given(NamedTuple):
 def check_initial(
     weights: Any, means: Any, precisions: Any, covariance_type: str, K: int, D: int
 ) -> Given:
-    """Initial values as float64 arrays of their own; None stays None.
+    """Initial values as new float64 arrays; None stays None.
 
     Raises
     ------

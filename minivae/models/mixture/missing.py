@@ -3,7 +3,7 @@
 Rows that miss the same features are a pattern. Given a component, what is missing has a Gaussian
 about a linear function of what is observed, and so the sums over a pattern's rows follow from the
 sums over their observed parts: the rows are gone through by the same kernels as complete ones, and
-each pattern costs one factorisation a component.
+each pattern costs one factorisation per component.
 
 References
 ----------

@@ -1,6 +1,6 @@
 """Looking at data through a fitted model, in portions that bound memory.
 
-Noise is drawn from streams of its own, numbered by datum or in the data's order. So what is
+Noise is drawn from separate streams, numbered by datum or in the data's order. So what is
 measured depends neither on the portions nor on what was drawn before, and training goes on
 undisturbed.
 """
@@ -80,7 +80,7 @@ class Evaluation:
     def elbo_terms(
         self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
     ) -> ElboTerms:
-        """The ELBO's two terms with S samples a datum, or with the noise given."""
+        """The ELBO's two terms with S samples per datum, or with the noise given."""
         S = S if eps is None else len(eps)
         reconstruction, divergence = (np.empty(len(X), self.dtype) for _ in range(2))
         for part, x, c, q, noise in self.encoded(X, S, eps, C):

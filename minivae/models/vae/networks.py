@@ -17,7 +17,7 @@ __all__ = ["Encoder", "Heads", "Trunk", "trunk"]
 class Trunk(Module):
     """Dense layers from an input and a condition: activation(x W + c V + b), and so on.
 
-    The condition has a product of its own, so that one that is always 0 leaves every bit of the
+    The condition has its own product, so that one that is always 0 leaves every bit of the
     network without it.
     """
 

@@ -362,7 +362,7 @@ def reopened(path: Path) -> RunFolder:
     if not (run.checkpoint.exists() or run.record.exists()):
         refuse_mixture(run.path)
         raise CheckpointError(
-            f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
+            f"--resume {path}: no run was begun there: it has neither checkpoint.npz nor "
             "run.json"
         )
     run.lock()

@@ -182,7 +182,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[RunFolder, Dataset, VAE]:
         record = run.read_record()
         if "hyper_parameters" not in record or "data" not in record:
             raise CheckpointError(
-                f"--resume {path}: no run was begun there, for it has neither checkpoint.npz nor "
+                f"--resume {path}: no run was begun there: it has neither checkpoint.npz nor "
                 "run.json"
             )
         with refused(CheckpointError, str(run.record), "damaged", "delete it"):

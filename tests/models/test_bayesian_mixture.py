@@ -315,6 +315,8 @@ def test_data_that_do_not_vary():
     X[:, 1] = 3.0
     with pytest.raises(ValueError, match="do not vary in some direction"):
         fit(X, 2, reg_covar=0)
+    with pytest.raises(ValueError, match=r"next to nothing beside another.*a row that is far out"):
+        fit(np.vstack([X, [[1e9, 1e9]]]), 2)
     model = fit(X, 2, max_iter=30)
     bounds = np.array(model.lower_bounds_)
     assert (np.diff(bounds) > -1e-10 * np.abs(bounds[1:])).all()

@@ -250,10 +250,12 @@ class BayesianGaussianMixture(GaussianComponents):
                 one = "full" if kind == "tied" else kind
                 try:
                     S = nu * constrained(scatter[None] / nu, one, self.reg_covar)[0][0]
-                except SingularError as error:
+                    MixtureOfGaussians.from_covariances(np.ones(1), centre, (S / nu)[None], one)
+                except ValueError as error:  # or one far row is all of the variance
                     raise ValueError(
-                        f"{data.operation}: the data do not vary in some direction, and their "
-                        "covariance is not a prior; give covariance_prior, or a reg_covar above 0"
+                        f"{data.operation}: the data do not vary in some direction, or next to "
+                        "nothing beside another, and their covariance is not a prior; look for a "
+                        "row that is far out, or give covariance_prior or a larger reg_covar"
                     ) from error
         return (1.0 / K if gamma is None else gamma, 1.0 if beta is None else beta, m, nu, S)
 

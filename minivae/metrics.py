@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import ndtri, xlogy
 from scipy.stats import rankdata
 
+from minivae.doors import as_array, refuse_masked
 from minivae.errors import ShapeError
 
 __all__ = [
@@ -144,11 +145,12 @@ def bits_per_value(nats: Any, D: int) -> Any:
     """
     if D < 1:
         raise ValueError(f"bits_per_value: D={D} must be at least 1")
-    return -np.asarray(nats) / (D * math.log(2.0))
+    return -as_array("bits_per_value", nats) / (D * math.log(2.0))
 
 
 def _scored(scores: Any, positive: Any, operation: str) -> tuple[Floats, np.ndarray]:
-    found, kind = np.asarray(scores, dtype=np.float64), np.asarray(positive)
+    refuse_masked(operation, [positive])
+    found, kind = as_array(operation, scores, np.float64), np.asarray(positive)
     if found.ndim != 1 or found.shape != kind.shape or kind.dtype != bool:
         raise ShapeError(
             f"{operation}: scores have shape {found.shape}, and positive {kind.shape} of dtype "
@@ -163,6 +165,7 @@ def _scored(scores: Any, positive: Any, operation: str) -> tuple[Floats, np.ndar
 
 def _contingency(labels: Any, clusters: Any, operation: str) -> np.ndarray:
     """How many data have each label and each cluster."""
+    refuse_masked(operation, [labels, clusters])
     a, b = np.asarray(labels), np.asarray(clusters)
     if a.ndim != 1 or a.shape != b.shape or not a.size:
         raise ShapeError(

@@ -140,12 +140,12 @@ def test_mistakes_meet_their_fates(tmp_path):
     )
     script = subprocess.run(
         [sys.executable, "tests/mutants.py"], cwd=tmp_path, capture_output=True, text=True,
-        check=True, timeout=250,
+        check=True,
     )  # fmt: skip
     left = {line.split("minivae/")[1] for line in script.stdout.splitlines() if "minivae/" in line}
     where = "sums.py:11 never.<locals>"
     assert left == {f"{where}: x + 1 -> (x - 1)", f"{where}: 1 -> (2)"}
-    assert "7 of 9 noticed, 77.8%" in script.stdout
+    assert "6 of 8 noticed, 75.0%" in script.stdout
     lines = (tmp_path / "build" / "mutants" / "fates.jsonl").read_text().splitlines()
     fates = [json.loads(line)[1] for line in lines]
     assert sum("test_double" in fate for fate in fates) >= 3

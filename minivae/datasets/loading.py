@@ -149,6 +149,6 @@ def _read_path(path: Path, conditions: Sequence[str] = ()) -> dict[str, np.ndarr
 def _counted(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Tell counts in a table of text from measurements: whole numbers that eight bits hold."""
     x = arrays["x_train"]
-    if x.size and ((x >= 0) & (x <= 255) & (x % 1 == 0)).all():
+    if x.size and ((x >= 0) & (x <= 255) & (np.floor(x) == x)).all():
         return {**arrays, "x_train": x.astype(np.uint8)}
     return arrays

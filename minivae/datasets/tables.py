@@ -287,7 +287,7 @@ def _look_at_unnamed(columns: Sequence[np.ndarray], name: str) -> None:
         what = "numbers the rows, and was taken for data: drop it if it is an index"
         _say(f"{name}: the first column {what}")
     side = math.isqrt(n_pixels)
-    if side * side == n_pixels >= _FEWEST_PIXELS and all((x % 1 == 0).all() for x in columns):
+    if side * side == n_pixels >= _FEWEST_PIXELS and all((np.floor(x) == x).all() for x in columns):
         raise DatasetError(
             f"{name}: {n_pixels + 1} columns are pictures of {side}x{side} pixels and one column "
             "more: name the columns in a first line, that of the labels 'label'"

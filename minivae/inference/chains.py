@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae.checks import require_whole
+from minivae.checks import refuse_masked, require_whole
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference import diagnostics
 from minivae.inference.importance import LogDensity
@@ -284,6 +284,7 @@ class _DualAveraging:
 
 def begins(name: str, z: Any) -> Array:
     """Where chains begin, as floating-point numbers of shape ``(C, n, K)``, or it is refused."""
+    refuse_masked(z, f"{name}: z")
     z = np.array(z)
     if z.dtype.kind in "iub":
         z = z.astype(np.float64)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtri
 
-from minivae.tensor import Array
+from minivae.tensor import Array, as_array
 
 __all__ = ["ess", "ess_bulk", "ess_tail", "mcse", "r_hat"]
 
@@ -113,7 +113,7 @@ def _variances(draws: Array) -> tuple[Array, Array]:
 
 def _split(draws: Array) -> Array:
     """Each chain cut in half, so that a drift within one shows as a difference between two."""
-    draws = np.asarray(draws, np.float64)
+    draws = as_array("diagnostics", draws, np.float64)
     half = draws.shape[1] // 2
     if draws.ndim < 2 or half < 2:
         raise ValueError(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae.checks import as_float64, is_whole, require_whole
+from minivae.checks import as_float64, is_whole, refuse_masked, require_whole
 from minivae.distributions import Distribution
 from minivae.errors import ShapeError
 from minivae.randomness import entropy_from, stream
@@ -144,6 +144,7 @@ class BayesNet:
                     "be (n, K)"
                 )
             return values
+        refuse_masked(values, f"{operation}: {name!r}")
         given, C = np.asarray(values), self._tables[name].shape[-1]
         if given.ndim != 1 or given.dtype.kind not in "biu" or ((given < 0) | (given >= C)).any():
             raise ValueError(

@@ -181,7 +181,7 @@ def test_columns_in_another_order_are_refused(minivae, tmp_path):
         np.savetxt(file, columns, delimiter=",", header=names, comments="")
     run = tmp_path / "run"
     file = tmp_path / "ab.csv"
-    assert minivae("gmm", file, "--n-components", "1", "--out", run, "--quiet")[0] == 0
+    assert minivae("gmm", "--data", file, "--n-components", "1", "--out", run, "--quiet")[0] == 0
     for wrong, called in ("ba", "b, a"), ("ac", "a, c"):
         status, out, err = minivae("score", run, tmp_path / f"{wrong}.csv")
         assert (status, out) == (2, "")

@@ -1,6 +1,7 @@
 """Tables of text and single arrays, and data of which none are held out."""
 
 import re
+import warnings
 import zipfile
 
 import numpy as np
@@ -228,3 +229,25 @@ def test_a_single_row_is_enough_if_none_is_held_out():
     assert (len(data.x_train), data.max_value) == (1, 1)
     with pytest.raises(DatasetError, match="one row of data is not enough"):
         dataset_from_arrays("x", {"x_train": np.ones((1, 3))})
+
+
+def test_the_columns_of_the_data_keep_their_names(tmp_path):
+    path = tmp_path / "x.csv"
+    for text, names in (
+        (b"id,label,b,a\n1,0,0.5,2\n2,1,1.5,3\n", ("b", "a")),
+        (b"0.5,2\n1.5,3\n", None),
+    ):
+        path.write_bytes(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says what it took for an index and for labels
+            assert load(path, hold_out=False).columns == names
+    path.write_bytes(b"a,b,c\n1,2,3\n4,5,6\n")
+    assert load(path, hold_out=False, conditions=("b",)).columns == ("a", "c")
+
+
+@pytest.mark.parametrize("text", [b"a,b\n1,inf\n2,3\n", b"a,b\n-1e999,2\n", b"1," + b"9" * 400])
+def test_infinity_in_a_table_is_refused_without_a_warning_of_numpys(text, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(text)
+    with pytest.raises(DatasetError, match="holds infinity in row 0"):
+        load(path)

@@ -1,5 +1,7 @@
 """Tables with named columns at every door: in scikit-learn's words, with a table of a few lines."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,8 @@ from minivae import (
     NeuralClassifier,
     NeuralRegressor,
     SemiSupervisedVAE,
+    inference,
+    metrics,
     resume,
 )
 from minivae.checks import as_classes, check_data, column_names
@@ -306,6 +310,40 @@ def test_nothing_is_taken_from_under_a_mask_or_out_of_a_word():
     for weight, why in ((words, "holds words, such as '1'"), (complex_ones, "complex")):
         with pytest.raises(ValueError, match=f"sample_weight is not an array of .*{why}"):
             GaussianMixture().fit(X, sample_weight=weight)
+
+
+def hidden(*shape):
+    return np.ma.masked_array(np.zeros(shape), np.arange(math.prod(shape)).reshape(shape) == 1)
+
+
+def normal(z):
+    return -0.5 * (z**2).sum(axis=-1)
+
+
+IS_ONE = np.array([True, False, True])
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: metrics.roc_auc(hidden(3), IS_ONE),
+        lambda: metrics.roc_auc(np.arange(3.0), np.ma.masked_array(IS_ONE, [0, 0, 1])),
+        lambda: metrics.adjusted_rand_index(hidden(3), np.arange(3)),
+        lambda: metrics.normalised_mutual_information(np.arange(3), hidden(3)),
+        lambda: metrics.bits_per_value(hidden(3), 2),
+        lambda: inference.metropolis(normal, hidden(1, 2, 1), draws=4, random_state=0),
+        lambda: inference.annealed_importance_sampling(
+            normal, normal, hidden(2, 1, 1), [0.0, 1.0], random_state=0
+        ),
+        lambda: inference.diagnostics.r_hat(hidden(2, 8, 1)),
+        lambda: NeuralClassifier(epochs=1).fit(X, np.ma.masked_equal(y, 1)),
+        lambda: NeuralRegressor(epochs=1).fit(X, hidden(40)),
+    ],
+    ids=range(10),
+)
+def test_no_other_door_takes_what_is_under_a_mask(take):
+    with pytest.raises((DtypeError, ValueError), match="mask"):
+        take()
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -136,6 +136,14 @@ _AS_FLOAT = (np.ndarray.item, np.ndarray.__float__)  # which only leave
 _LINEAR = (ops.add, ops.subtract, ops.negative, ops.positive, ops.sum, ops.mean, ops.reshape)
 
 
+# And operations of floats that are one of NumPy's functions.
+_UFUNCS: dict[Primitive, Callable[..., Any]] = {
+    ops.add: np.add.__call__,
+    ops.subtract: np.subtract.__call__,
+    ops.multiply: np.multiply.__call__,
+}
+
+
 # ---- writing down ----
 
 
@@ -374,6 +382,8 @@ def _method(recorder: Recorder, watcher: Any, original: Any) -> Callable[..., An
 
 def _forward(primitive: Primitive, inputs: Sequence[Any]) -> Callable[..., Any]:
     """What an operation computes: without its door, if that has nothing to convert."""
+    if primitive in _UFUNCS and all(type(x) is np.ndarray and x.dtype.kind == "f" for x in inputs):
+        return _UFUNCS[primitive]
     if all(type(x) in (np.ndarray, float, int) for x in inputs):
         return primitive.forward
     return primitive

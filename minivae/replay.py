@@ -42,6 +42,7 @@ from minivae_kernels.recording import again
 __all__ = ["Program", "Refused", "Step", "bound", "is_on"]
 
 CHECKED = 2  # steps that are done both ways
+FILLING = (np.random.Generator.standard_normal, np.random.Generator.random)  # a given array
 ATTEMPTS = 10  # recordings, after which a run's steps stay on the tape
 
 Measured = Mapping[str, float]
@@ -343,6 +344,10 @@ def bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:
         x.setflags(write=True)
     places = [(i, there(x)) for i, x in results]
     inputs, params = mapped(there, inputs), mapped(there, params)
+    if function in (np.array, np.ndarray.copy):
+        return partial(np.copyto, places[0][1], inputs[0], casting="unsafe")
+    if function in FILLING and len(inputs) == 2 and places[0][1].flags.c_contiguous:
+        return partial(function, inputs[0], **params, out=places[0][1])
     if isinstance(getattr(function, "__self__", None), np.ufunc) or function is np.ndarray.sum:
         return partial(function, *inputs, **params, out=places[0][1])
     return partial(_put, function, inputs, params, places)

@@ -425,8 +425,8 @@ def softplus_backward(start: int, stop: int, g: Array, y: Array, out: Array) -> 
 
 # Loops over rows -------------------------------------------------------------------------------
 #
-# Row r goes with row (first + r) % B of an array that has B rows. Sums are kept in float64, of terms
-# that are written down first: a loop that also adds up doubles fills a register with half as many.
+# Row r goes with row (first + r) % B of an array that has B rows. Sums are kept in float64, of
+# terms that are written down first: a loop that also adds up doubles has half as wide registers.
 
 
 @summing_inner

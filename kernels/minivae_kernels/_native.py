@@ -190,29 +190,6 @@ def use_whole_registers(typing: Any) -> Any:
     return types.void(), generate
 
 
-def fetch(builder: Any, place: Any, offset: int = 0) -> None:
-    """Ask for the cache line so many bytes behind a place, to write there soon."""
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-    place = builder.gep(builder.bitcast(place, byte), [ir.IntType(64)(offset)])
-    builder.call(prefetch, [place, number(1), number(3), number(1)])
-
-
-@intrinsic
-def _fetch_to_write(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, values[0])
-        fetch(builder, builder.gep(array.data, [values[1]]))
-        return context.get_dummy_value()
-
-    return types.void(x, i), generate
-
-
-# Asks for the cache line of x[i], to write there soon; i may lie beyond the end of x.
-fetch_to_write: Any = (lambda x, i: None) if INTERPRETED else _fetch_to_write
-
-
 # Shared memory ---------------------------------------------------------------------------------
 #
 # A board is a row of 64-bit numbers that several threads read and write. It is known by its

@@ -17,6 +17,8 @@ On a busy machine a helper does harm: if another program has taken its processor
 middle of a block, all wait. So at each look it writes down the time, and the caller opens the
 work only to helpers that have just looked. Where they have not, because they are asleep or
 another program runs in their place, it does block after block itself, and looks again before each.
+A helper that waits does not offer its processor to others: where there are any, it would seldom
+have it back in time.
 """
 
 import ctypes
@@ -63,9 +65,8 @@ _COUNT, _STEP = 41, 42  # how much there is to do, and how much of it is a block
 _FAILED = 43  # whether a block ended with an exception
 _FRESH = 44  # ticks of the clock since its last look, for which a helper is taken to be running
 _REST, _REST_ARGUMENT = 45, 46  # the system's function for a short sleep
-_YIELD = 47  # and the one that gives the processor to whoever wants it
-LEAD = 48  # the function that shares out what is written behind
-CALL = 49  # the caller's function and arguments
+LEAD = 47  # the function that shares out what is written behind
+CALL = 48  # the caller's function and arguments
 _ASLEEP = CALL + CALL_SIZE + 8  # for each helper whether it sleeps
 _LOOKED = _ASLEEP + 1  # and when it looked last
 _SIZE = _ASLEEP + 8 * (_MOST_HELPERS + 1)
@@ -144,8 +145,6 @@ def _join(board: int, number: int, looks: int, turn: int) -> int:
             store(board, _LOOKED + 8 * number, clock())
             pause()
             idle += 1
-            if idle % 16 == 0:
-                call(load(board, _YIELD), 0, 0, 0, 0)
         else:
             if add(board, _INSIDE, 1) < _SHUT:
                 blocks = _blocks(board)
@@ -177,7 +176,7 @@ class _Pool:
         self.board = -(-self._memory.ctypes.data // 64) * 64
         self.numbers = (ctypes.c_int64 * _SIZE).from_address(self.board)
         self.numbers[_INSIDE] = _SHUT
-        self.numbers[_REST], self.numbers[_REST_ARGUMENT], self.numbers[_YIELD] = _system()
+        self.numbers[_REST], self.numbers[_REST_ARGUMENT] = _system()
         self._helpers: list[tuple[threading.Thread, threading.Lock]] = []  # each with its bell
         self._allowed: set[int] = set()  # the processors that the caller may run on
         self.free = threading.Lock()  # held by the caller that the helpers work for
@@ -269,16 +268,13 @@ def share(kernel: Callable[..., None], count: int, step: int, arguments: tuple[A
         pool.free.release()
 
 
-def _system() -> tuple[int, int, int]:
-    """Return the addresses of two functions: one that sleeps, with for how long, and a yielding."""
+def _system() -> tuple[int, int]:
+    """Return the address of the system's function for a short sleep, and for how long."""
     if sys.platform == "win32":
-        system = ctypes.windll.kernel32
-        sleep, shortly, yielding = system.Sleep, 1, system.SwitchToThread  # milliseconds
+        sleep, shortly = ctypes.windll.kernel32.Sleep, 1  # milliseconds
     else:
-        system = ctypes.CDLL(None)
-        sleep, shortly, yielding = system.usleep, 20, system.sched_yield  # microseconds
-    addresses = [ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (sleep, yielding)]
-    return addresses[0], shortly, addresses[1]
+        sleep, shortly = ctypes.CDLL(None).usleep, 20  # microseconds
+    return ctypes.cast(sleep, ctypes.c_void_p).value or 0, shortly
 
 
 def _renew_pool() -> None:

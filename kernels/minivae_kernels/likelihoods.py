@@ -30,14 +30,8 @@ def binomial_log_prob(logits: FloatArray, x: FloatArray, n_trials: float) -> Flo
     logits, x = as_floats("binomial_log_prob", logits, x)
     _check_rows("binomial_log_prob", logits=logits, x=x)
     out = np.empty(len(logits), logits.dtype)
-    run_rows(
-        _loops.binomial_log_prob,
-        logits,
-        contiguous(x),
-        float(n_trials),
-        contiguous(logits),
-        out,
-    )
+    arrays = contiguous(x), float(n_trials), contiguous(logits), out
+    run_rows(_loops.binomial_log_prob, logits, *arrays)
     return out
 
 
@@ -109,9 +103,8 @@ def gaussian_log_prob(x: FloatArray, mu: FloatArray, log_var: FloatArray) -> Flo
         run_rows(_loops.gaussian_log_prob_shared, mu, *shared, contiguous(mu), out)
     else:
         _check_log_var("gaussian_log_prob", mu, log_var)
-        run_rows(
-            _loops.gaussian_log_prob, mu, contiguous(x), contiguous(mu), contiguous(log_var), out
-        )
+        arrays = contiguous(x), contiguous(mu), contiguous(log_var), out
+        run_rows(_loops.gaussian_log_prob, mu, *arrays)
     return out
 
 
@@ -132,17 +125,8 @@ def gaussian_log_prob_backward(
         return d_mu, np.full((1, 1), by_row.sum(), mu.dtype)
     _check_log_var(operation, mu, log_var)
     d_log_var = np.empty(mu.shape, mu.dtype)
-    loop_by_element = _loops.gaussian_log_prob_backward
-    run_rows(
-        loop_by_element,
-        mu,
-        contiguous(x),
-        line(g),
-        contiguous(mu),
-        contiguous(log_var),
-        d_mu,
-        d_log_var,
-    )
+    arrays = contiguous(x), line(g), contiguous(mu), contiguous(log_var)
+    run_rows(_loops.gaussian_log_prob_backward, mu, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
 
@@ -171,15 +155,8 @@ def gaussian_kl_backward(
     _check_log_var("gaussian_kl_backward", mu, log_var)
     _check_weights("gaussian_kl_backward", g, mu)
     d_mu, d_log_var = np.empty(mu.shape, mu.dtype), np.empty(mu.shape, mu.dtype)
-    run_rows(
-        _loops.gaussian_kl_backward,
-        mu,
-        line(g),
-        contiguous(mu),
-        contiguous(log_var),
-        d_mu,
-        d_log_var,
-    )
+    arrays = line(g), contiguous(mu), contiguous(log_var)
+    run_rows(_loops.gaussian_kl_backward, mu, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
 
@@ -221,11 +198,8 @@ def reparameterise_backward(
     if g.shape != eps.shape:
         raise refuse(operation, "g must have the shape of eps", g=g, eps=eps)
     d_mu, d_log_var = np.empty(log_var.shape, g.dtype), np.empty(log_var.shape, g.dtype)
-    loop, arrays = (
-        _loops.reparameterise_backward,
-        (contiguous(g), contiguous(log_var), contiguous(eps)),
-    )
-    run_rows(loop, log_var, *arrays, d_mu, d_log_var)
+    arrays = contiguous(g), contiguous(log_var), contiguous(eps)
+    run_rows(_loops.reparameterise_backward, log_var, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
 

@@ -41,6 +41,7 @@ from minivae_kernels.registers import (
     grow,
     height,
     positive,
+    read,
     read_four,
     read_rows,
     tiles,
@@ -53,11 +54,13 @@ _SHORT = 256  # rows whose sums may be taken four at a time; more would lose dig
 _DEEP = 2**15  # terms of a sum, more than which are added in halves
 _FEW = 4 * HEIGHT  # rows of a for which b is not worth copying
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
-_ROWS = 128  # of a that go down one panel: copying it costs a few hundredths of that
+_ROWS = 256  # of a that go down one panel: copying it costs one or two hundredths of that
+_FEWER_ROWS = 64  # where there are so few panels that threads would find nothing to share
 
-# Multiplications in what a thread takes at a time, at least; and from which on sharing pays.
+# Multiplications in what a thread takes at a time, at least; and from which on sharing pays: a
+# processor with half as wide registers takes twice as long for them.
 _BLOCK = 50_000
-_WORTH_SHARING = 1_500_000
+_WORTH_SHARING = 1_500_000 * BYTES // 64
 
 _NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
@@ -180,10 +183,12 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
     b = b.T if turned else contiguous(b)
     registers = -(-n * c.itemsize // BYTES)
-    count = -(-m // _ROWS) * -(-registers // WIDTH)
-    work = m * n * depth
-    step = count if work < _WORTH_SHARING else -(-_BLOCK * count // work)
-    _by_panels.run(count, step, a, b, turned, bias, relu, c)
+    panels, work = -(-registers // WIDTH), m * n * depth
+    shared = work >= _WORTH_SHARING
+    rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
+    count = -(-m // rows) * panels
+    step = -(-_BLOCK * count // work) if shared else count
+    _by_panels.run(count, step, a, b, turned, rows, bias, relu, c)
 
 
 # The loops -------------------------------------------------------------------------------------
@@ -274,11 +279,12 @@ def _by_panels(
     a: FloatArray,
     b: FloatArray,
     turned: bool,
+    rows: int,
     bias: FloatArray,
     relu: bool,
     c: FloatArray,
 ) -> None:
-    """Write the blocks start to stop of c: some rows of a times a panel of b, or of b.T if turned.
+    """Write the blocks start to stop of c: so many rows of a times a panel of b, b.T if turned.
 
     A panel is three registers wide, or two where the columns do not divide: all are as alike as can
     be. What goes beyond the last column is computed beside c, and the rest copied.
@@ -288,11 +294,11 @@ def _by_panels(
     panels = (registers + WIDTH - 1) // WIDTH
     parts = max(1, (depth + _PART - 1) // _PART)
     offset, edge = np.zeros(WIDTH * one, dtype), np.empty(_ROWS * WIDTH * one, dtype)
-    memory = np.zeros((_PART * WIDTH + 1) * one, dtype)
+    memory, flat = np.empty((_PART * WIDTH + 1) * one, dtype), b.reshape(-1)
     space = memory[-(memory.ctypes.data // a.itemsize) % one :]  # begins where a cache line does
     for block in range(start, stop):
-        top, p = block // panels * _ROWS, block % panels
-        bottom = min(top + _ROWS, m)
+        top, p = block // panels * rows, block % panels
+        bottom = min(top + rows, m)
         left, right = registers * p // panels * one, registers * (p + 1) // panels * one
         width, columns = right - left, min(right, n) - left
         for j in range(columns if bias.size else 0):
@@ -300,20 +306,27 @@ def _by_panels(
         to, at, stride = (c.reshape(-1), top * n + left, n) if right <= n else (edge, 0, width)
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
-            rows, first, step, panel = b.reshape(-1), low * n + left, n, space
+            source, first, step, panel = flat, low * n + left, n, space
+            if right > n:
+                space[: (high - low) * width] = 0
             if turned:
                 corner = np.uintp(left * depth + low)
                 _turn(b, corner, np.uintp(columns), np.uintp(high - low), space, np.uintp(width))
             elif right > n:
                 for k in range(low, high):
-                    for j in range(columns):
-                        space[(k - low) * width + j] = b[k, left + j]
+                    at_k, place = k * n + left, np.uintp((k - low) * width)
+                    if at_k + width <= flat.size:  # the columns beyond the last are not used
+                        for w in range(np.uintp(0), np.uintp(width), np.uintp(one)):
+                            write(space, place + w, read(flat, np.uintp(at_k) + w))
+                    else:
+                        for j in range(np.uintp(columns)):
+                            space[place + j] = flat[np.uintp(at_k) + j]
             if turned or right > n:  # it is copied already
-                rows, first, step, panel = space, 0, width, space[:0]
+                source, first, step, panel = space, 0, width, space[:0]
             elif m <= _FEW:  # it is not worth copying
                 panel = space[:0]
             last = relu and part == parts - 1
-            where = (a, top, bottom, low, high, rows, first, step, panel, offset, last)
+            where = (a, top, bottom, low, high, source, first, step, panel, offset, last)
             if width == one:
                 _strip_1(*where, to, at, stride)
             elif width == 2 * one:

@@ -9,7 +9,6 @@ import numpy as np
 
 from minivae_kernels._arrays import FLOATS, FloatArray, refuse, run_flat
 from minivae_kernels._jit import block_kernel
-from minivae_kernels._native import fetch_to_write
 
 Arrays = Sequence[FloatArray]  # one for each parameter
 
@@ -135,16 +134,12 @@ def _adam(
     of_dtype = param.dtype.type
     keep1, take1, keep2, take2 = of_dtype(beta1), of_dtype(rest1), of_dtype(beta2), of_dtype(rest2)
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
-    for low in range(start, stop, 512):
-        high = min(low + 512, stop)
-        for i in range(high, high + 512, 16):
-            fetch_to_write(param, i)
-        for i in range(np.uintp(low), np.uintp(high)):
-            first = keep1 * m[i] + take1 * grad[i]
-            second = keep2 * v[i] + take2 * (grad[i] * grad[i])
-            m[i] = first
-            v[i] = second
-            param[i] -= step * first / (np.sqrt(second * unbias) + floor)
+    for i in range(np.uintp(start), np.uintp(stop)):
+        first = keep1 * m[i] + take1 * grad[i]
+        second = keep2 * v[i] + take2 * (grad[i] * grad[i])
+        m[i] = first
+        v[i] = second
+        param[i] -= step * first / (np.sqrt(second * unbias) + floor)
 
 
 @block_kernel

@@ -23,7 +23,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import imputils, types
 
-from minivae_kernels._native import INTERPRETED, fetch, intrinsic
+from minivae_kernels._native import INTERPRETED, intrinsic
 
 extending: Any = numba.extending
 lower: Any = imputils.lower_builtin
@@ -202,10 +202,15 @@ def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: A
 def _fetch_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = _array(context, builder, signature.args[1], values[1]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         across = BYTES * signature.args[0].width
-        for place in _rows(builder, signature.args[0], *values[2:]):
+        for row in _rows(builder, signature.args[0], *values[2:]):
+            start = builder.bitcast(builder.gep(data, [row]), byte)
             for offset in (*range(0, across, 64), across - 1):
-                fetch(builder, builder.gep(data, [place]), offset)
+                place = builder.gep(start, [ir.IntType(64)(offset)])
+                builder.call(prefetch, [place, number(1), number(3), number(1)])
         return context.get_dummy_value()
 
     return types.void(tile, x, first, last, stride), generate
@@ -341,8 +346,9 @@ deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 
 # And tiles: of zeros, of one, two and three registers in a row; with the outer product added of
 # a[i : i + rows, k] and the numbers of the flat b from j on; read from the flat x, and written
-# there, where rows begin at first, first + stride, ...; asked for, to be written there soon. If fewer rows are left than a tile has,
-# `last` is the number of the last, and those behind it are the last again.
+# there, where rows begin at first, first + stride, ...; asked for, to be written there soon. If
+# fewer rows are left than a tile has, `last` is the number of the last, and those behind it are
+# the last again.
 tiles: tuple[Any, ...] = tuple(
     (_zeros_slowly if INTERPRETED else _zeros_of)(height(width), width)
     for width in range(1, WIDTH + 1)

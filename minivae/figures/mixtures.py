@@ -229,7 +229,7 @@ def _two_panels(view: _View) -> Figure:
     figure = page(11.6, 6.4)
     for axes, title in zip(
         figure.subplots(1, 2),
-        ("Density; ellipses at 1 and 2 sigma", r"Responsibilities $p(z=k\,|\,x)$; white: in doubt"),
+        ("Density; ellipses at 1 and 2 sigma", r"Responsibilities $p(z=k\,|\,x)$; faded: in doubt"),
         strict=True,
     ):
         dress(axes, title, *view.labels)

@@ -8,7 +8,8 @@ Each mistake meets the tests that reach its function, the quick ones first, unti
 tests reach which function is found out once for each module of tests. A mistake that makes tests
 take ten times as long counts as noticed, in seconds of the processor, so a busy machine changes
 nothing; so does one that ends the process, but not one that merely waits. All is kept in
-build/mutants: what was stopped goes on where it was. Mistakes that change nothing are listed in
+build/mutants: what was stopped goes on where it was, and a mistake is tried again only when its
+function or the tests that noticed it have changed. Mistakes that change nothing are listed in
 EQUIVALENT, each with its reason.
 
 The score is the share of those noticed among those that could be. `--show ID` prints a mistake as
@@ -23,7 +24,6 @@ import hashlib
 import itertools
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -72,11 +72,12 @@ class Mutant(NamedTuple):
     end: int
     before: str
     after: str
+    place: str  # the outermost statement around it that is not a class, and where in it
 
     @property
     def id(self) -> str:
-        """Eight digits that say which one it is, as long as the file is the same."""
-        text = f"{(ROOT / self.path).read_text(encoding='utf-8')}{self}"
+        """Eight digits that say which one it is, as long as that function is the same."""
+        text = f"{self.path} {self.place} {self.after}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def functions(self) -> list[str]:
@@ -107,6 +108,7 @@ class _Finder(ast.NodeVisitor):
     def __init__(self, path: str, source: str) -> None:
         self.path, self.found = path, list[Mutant]()
         self.names: list[str] = []
+        self.outermost: Any = None
         lines = source.encode().splitlines(keepends=True)
         self.offsets = [sum(map(len, lines[:i])) for i in range(len(lines) + 1)]
         self.source = source.encode()
@@ -115,13 +117,25 @@ class _Finder(ast.NodeVisitor):
         start = self.offsets[node.lineno - 1] + node.col_offset
         end = self.offsets[node.end_lineno - 1] + node.end_col_offset
         after = ast.unparse(changed)
+        around = self.outermost or node  # the head of a class
+        first, last = self.offsets[around.lineno - 1], self.offsets[around.end_lineno]
+        place = f"{self.names} {self.source[first:last].decode()} {start - first}"
         self.found.append(
             Mutant(
                 self.path, ".".join(self.names), node.lineno, start, end,
                 " ".join(self.source[start:end].decode().split()),
-                f"({after})" if parentheses else after,
+                f"({after})" if parentheses else after, place,
             )
         )  # fmt: skip
+
+    def visit(self, node: ast.AST) -> None:
+        begins = self.outermost is None and isinstance(node, ast.stmt)
+        if begins and not isinstance(node, ast.ClassDef):
+            self.outermost = node
+            super().visit(node)
+            self.outermost = None
+        else:
+            super().visit(node)
 
     def visit_scope(self, node: Any) -> None:
         self.names.append("<lambda>" if isinstance(node, ast.Lambda) else node.name)
@@ -214,8 +228,8 @@ def is_python(mutant: Mutant) -> bool:
 
 
 def drawn(sites: list[Mutant], seed: int, count: int) -> list[Mutant]:
-    """Some of the mistakes, the same ones for the same seed and files."""
-    order = random.Random(seed).sample(sites, len(sites))
+    """Some of the mistakes, for the same seed the same ones, but for those in changed functions."""
+    order = sorted(sites, key=lambda m: hashlib.sha256(f"{seed} {m.id}".encode()).digest())
     return list(itertools.islice(filter(is_python, order), count))
 
 

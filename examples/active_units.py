@@ -1,4 +1,4 @@
-"""Which dimensions of a code are in use? The variance of each posterior mean over data, Eq. VAE.5.
+"""Which dimensions of a code are in use? The variance of each posterior mean over data, Eq. VAE.6.
 
 Two VAEs of digits with 32 latent dimensions, trained with the KL weighted by 1 and by 10. A
 dimension whose mean hardly moves with the data has collapsed to the prior: its KL is near zero.

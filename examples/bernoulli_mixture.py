@@ -1,6 +1,6 @@
-"""Binary images of digits as a mixture of Bernoulli distributions, Eq. GMM.11, and its means.
+"""Binary images of digits as a mixture of Bernoulli distributions, Eq. GMM.13, and its means.
 
-With more components new digits have a higher log p(x). EM alternates Eq. GMM.2 with Eq. GMM.12 and
+With more components new digits have a higher log p(x). EM alternates Eq. GMM.2 with Eq. GMM.14 and
 Eq. GMM.4.
 """
 

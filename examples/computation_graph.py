@@ -1,4 +1,4 @@
-"""The computation graph of an ELBO, Eq. ELBO.3, drawn from the tape of a Tensor.
+"""The computation graph of an ELBO, Eq. ELBO.4, drawn from the tape of a Tensor.
 
 All randomness is in the leaf eps: Eq. REP.1 computes z from it by a function that has a derivative.
 The script draws ``examples/computation_graph.png``; in a notebook the figure shows itself.

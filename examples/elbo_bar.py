@@ -1,4 +1,4 @@
-"""How the ELBO is made up, and its gap: Eq. ELBO.3 and Eq. ELBO.5.
+"""How the ELBO is made up, and its gap: Eq. ELBO.4 and Eq. ELBO.3.
 
 For x = w z + sigma noise everything is known. Each bar is a q: the posterior, one that is too wide,
 one with a wrong mean, the prior, and one that has shrunk almost to a point. The line is log p(x),

@@ -1,4 +1,4 @@
-"""The gap between the ELBO and log p(x) as q leaves the posterior: Eq. ELBO.5.
+"""The gap between the ELBO and log p(x) as q leaves the posterior: Eq. ELBO.3.
 
 The model is x = w z + sigma noise with z ~ N(0, 1), for which log p(x), the posterior and the ELBO
 are known. The script draws ``examples/elbo_gap.png``: moving the mean of q costs the same in both
@@ -28,13 +28,13 @@ def posterior(x, w, sigma):
 
 
 def kl_of_gaussians(mu, log_var, mu_p, log_var_p):
-    """KL(N(mu, exp(log_var)) || N(mu_p, exp(log_var_p))) in nats, Eq. KL.5."""
+    """KL(N(mu, exp(log_var)) || N(mu_p, exp(log_var_p))) in nats, Eq. KL.4."""
     ratio = log_var - log_var_p
     return 0.5 * ((mu - mu_p) ** 2 / np.exp(log_var_p) + np.expm1(ratio) - ratio)
 
 
 def elbo(x, w, sigma, mu, log_var):
-    """The ELBO of q = N(mu, exp(log_var)), log p(x) less its gap, Eq. ELBO.5.
+    """The ELBO of q = N(mu, exp(log_var)), log p(x) less its gap, Eq. ELBO.3.
 
     Noise of 1 and -1 makes the expectation exact.
     """

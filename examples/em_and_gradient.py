@@ -1,6 +1,6 @@
 """EM and gradient ascent climb one likelihood, Eq. PRIOR.1, from one start to one optimum.
 
-EM (Eq. GMM.2 to GMM.6) solves for the parameters; gradient ascent (Eq. GMM.9) has to choose its
+EM (Eq. GMM.2 to GMM.6) solves for the parameters; gradient ascent (Eq. GMM.10) has to choose its
 steps.
 """
 

@@ -1,6 +1,6 @@
 """From a table to a latent space: what a variational autoencoder makes of the rows of a CSV file.
 
-Each row becomes a point in a plane, Eq. VAE.1, such that similar rows lie close together. You need
+Each row becomes a point in a plane, Eq. VAE.3, such that similar rows lie close together. You need
 nothing but a table of numbers: no command line, and no knowledge of networks.
 """
 

@@ -1,4 +1,4 @@
-"""A mean and a variance network on data whose p(y | x) is known: is it calibrated? Eq. USE.8.
+"""A mean and a variance network on data whose p(y | x) is known: is it calibrated? Eq. USE.10.
 
 The noise grows along x. If the network is calibrated, an interval contains as many of the new data
 as it promises.

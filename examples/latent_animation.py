@@ -1,4 +1,4 @@
-"""The latent space during training: samples of q(z|x), Eq. VAE.1 and Eq. REP.1, coloured by digit.
+"""The latent space during training: samples of q(z|x), Eq. VAE.3 and Eq. REP.1, coloured by digit.
 
 Training starts at the prior, because the encoder's heads start at zero; then the digits find their
 places.

@@ -1,4 +1,4 @@
-"""Generative against discriminative: naive Bayes and logistic regression, Eq. NB.2 and Eq. USE.7.
+"""Generative against discriminative: naive Bayes and logistic regression, Eq. NB.2 and Eq. USE.9.
 
 Binary pixels, and more and more labelled digits. Naive Bayes is wrong about the digits, because
 pixels are not independent given the class, but it has less to learn. Each model has a prior,

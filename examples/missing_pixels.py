@@ -1,4 +1,4 @@
-"""The lower half of a digit from its upper half, by the posterior of what is seen, Eq. USE.10.
+"""The lower half of a digit from its upper half, by the posterior of what is seen, Eq. USE.7.
 
 The code has two dimensions, so the posterior is summed on a grid. It is compared with the training
 mean, and with what most people would try first, an encoder that is shown the mean in place of what
@@ -20,7 +20,7 @@ SETTINGS = {"likelihood": "binomial", "n_trials": 16, "hidden": (100,), "activat
 
 
 def imputed(x, seen, means, log_prior):
-    """E[x | what is seen] over a grid of codes, ``(N, D)``, Eq. USE.10.
+    """E[x | what is seen] over a grid of codes, ``(N, D)``, Eq. USE.7.
 
     ``means`` are E[x | z] as shares of 16, ``(G, D)``.
     """

@@ -1,4 +1,4 @@
-"""Training without the KL: Eq. VAE.4 with beta 0 and 1, judged by Eq. ELBO.3.
+"""Training without the KL: Eq. VAE.4 with beta 0 and 1, judged by Eq. ELBO.4.
 
 Without the KL nothing keeps q(z|x) near the prior: means spread, variances shrink, and each datum
 gets its own spot. Training digits are reconstructed better, but the bound on log p(x) of new ones

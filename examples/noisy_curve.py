@@ -1,4 +1,4 @@
-"""A curve in space, and a VAE that finds its one dimension: Eq. VAE.1 and Eq. VAE.2.
+"""A curve in space, and a VAE that finds its one dimension: Eq. VAE.3 and Eq. VAE.1.
 
 The points lie near a helix. One latent must be enough, and the code must follow the curve.
 """

@@ -1,4 +1,4 @@
-"""Three models as graphs with plates, Eq. LVM.4, and a VAE's networks with their shapes, Eq. VAE.1.
+"""Three models as graphs with plates, Eq. LVM.4, and a VAE's networks with their shapes, Eq. VAE.3.
 
 A circle is a random variable, grey if it is observed; a point is a parameter; everything inside a
 plate is repeated N times. The guide q is dashed and not a part of the model. Below, the same VAE as

@@ -1,4 +1,4 @@
-"""Two grids of codes, and what they show of the prior: Eq. VAE.3.
+"""Two grids of codes, and what they show of the prior: Eq. VAE.2.
 
 Equal steps from -3 to 3 spend half of their pictures where the prior hardly ever goes: the mean of
 z^2 is over 3, while under the prior it is 1. Steps of equal probability show what the model would

@@ -1,4 +1,4 @@
-"""Rate and distortion as beta goes from 1/8 to 32: Eq. VAE.4, and Eq. RATE.4 for a linear decoder.
+"""Rate and distortion as beta goes from 1/8 to 32: Eq. VAE.4, and Eq. RATE.1 for a linear decoder.
 
 On the left the curve is known: a linear decoder with fixed noise uses the directions whose variance
 exceeds beta sigma^2, and trained models lie on the curve. On the right are digits, for which only
@@ -18,7 +18,7 @@ BETAS = 2.0 ** np.arange(-3, 6)
 
 
 def linear_curve(eigenvalues, var, beta):
-    """The rate, Eq. RATE.4, and the mean squared error of the best linear model, both exact.
+    """The rate, Eq. RATE.1, and the mean squared error of the best linear model, both exact.
 
     A direction in use keeps beta sigma^2 of its variance as error, the others all of it.
     """

@@ -1,4 +1,4 @@
-"""Draw x, keep it with probability p(y | x): what that recipe draws from, Eq. USE.11.
+"""Draw x, keep it with probability p(y | x): what that recipe draws from, Eq. USE.8.
 
 The table has two classes and twelve values, so everything is a sum. Ancestral sampling draws x from
 p(x | y). The recipe does so, too, if its x come from p(x). For any other source a bias remains,
@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 
 def recipe(proposal, p_y_given_x):
-    """What the recipe draws from, and the share that it keeps, Eq. USE.11."""
+    """What the recipe draws from, and the share that it keeps, Eq. USE.8."""
     kept = proposal * p_y_given_x
     return kept / kept.sum(), kept.sum()
 

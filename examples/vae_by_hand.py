@@ -16,7 +16,7 @@ from minivae.randomness import stream
 
 # %% The model: 64 pixels, each a count to 16, to 200 features to a code of 2 numbers, and back
 def encode(x, W, b, W_mu, b_mu, W_var, b_var):
-    """q(z | x) = N(mu, exp(log_var)), Eq. VAE.1."""
+    """q(z | x) = N(mu, exp(log_var)), Eq. VAE.3."""
     h = ops.linear(x / 16, W, b, activation="tanh")
     return ops.linear(h, W_mu, b_mu), ops.linear(h, W_var, b_var)
 

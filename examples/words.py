@@ -32,7 +32,7 @@ def sentences(n, seed):
 
 
 def em(X, K, seed, steps=300):
-    """The log-likelihood of a mixture of K tables at EM's fixed point, Eq. GMM.10."""
+    """The log-likelihood of a mixture of K tables at EM's fixed point, Eq. GMM.12."""
     rng = np.random.default_rng(seed)
     hot = np.eye(len(VOCABULARY))[X.astype(int)]  # (n, 5, V)
     r = rng.dirichlet(np.ones(K), len(X))

@@ -17,7 +17,7 @@ def enumerated_terms(model: LatentModel, q: Categorical, x: Any, c: Any = None) 
     """The ELBO's two terms with z summed over, each ``(N,)``, without any noise, Eq. DISC.1.
 
     It takes as many passes through the decoder as there are classes. Where q is the posterior it
-    is log p(x), Eq. GMM.10.
+    is log p(x), Eq. GMM.12.
     """
     each = model.log_prob_given(x, q.support(), c)  # (C, N)
     weights = ops.exp(q.log_probabilities())

@@ -21,7 +21,7 @@ __all__ = ["LatentModel"]
 
 
 class LatentModel(Module):
-    """p(x, z given c) = p(z given c) p(x given z, c), Eq. VAE.3.
+    """p(x, z given c) = p(z given c) p(x given z, c), Eq. VAE.2.
 
     Samples of z have the shape ``(S, N, K)``: they become rows in here, and nowhere else.
 
@@ -44,7 +44,7 @@ class LatentModel(Module):
     def parameters_given(self, z: Any, c: Any = None) -> tuple[Any, ...]:
         """The parameters of p(x given z, c), each ``(S*N, D)``, for z ``(S, N, K)``, c ``(N, C)``.
 
-        Eq. VAE.2.
+        Eq. VAE.1.
         """
         rows = ops.reshape(z, (-1, z.shape[-1]))
         if c is None:
@@ -77,7 +77,7 @@ class LatentModel(Module):
             return self.likelihood.mean(self.parameters_given(z[None], c))
 
     def sample(self, n: int, random_state: Any = None, c: Any = None) -> Array:
-        """n draws of x, ``(n, D)``: z from the prior, x from p(x given z, c), Eq. VAE.3.
+        """n draws of x, ``(n, D)``: z from the prior, x from p(x given z, c), Eq. VAE.2.
 
         Parameters
         ----------

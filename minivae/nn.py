@@ -27,7 +27,7 @@ Initialiser = Callable[[np.random.Generator, int, int], Array]
 
 
 def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Weights of shape ``(fan_in, fan_out)`` with variance 2 / (fan_in + fan_out), Eq. MLP.2.
+    """Weights of shape ``(fan_in, fan_out)`` with variance 2 / (fan_in + fan_out), Eq. MLP.4.
 
     It keeps the variance of signals and gradients even through layers whose activation is near the
     identity around 0, as tanh is. Glorot and Bengio (2010).
@@ -37,7 +37,7 @@ def glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array
 
 
 def he_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Weights of shape ``(fan_in, fan_out)`` with variance 2 / fan_in, Eq. MLP.3.
+    """Weights of shape ``(fan_in, fan_out)`` with variance 2 / fan_in, Eq. MLP.5.
 
     The 2 makes up for the half of the signal that relu cuts off. He et al. (2015).
     """

@@ -42,7 +42,7 @@ class ElboTerms(NamedTuple):
 
     @property
     def elbo(self) -> Any:
-        """reconstruction - KL, Eq. ELBO.3."""
+        """reconstruction - KL, Eq. ELBO.4."""
         return self.reconstruction - self.kl
 
 
@@ -59,17 +59,17 @@ class SampleTerms(NamedTuple):
 
     @property
     def means(self) -> ElboTerms:
-        """The Monte-Carlo ELBO's two terms, Eq. ELBO.4."""
+        """The Monte-Carlo ELBO's two terms, Eq. ELBO.5."""
         return ElboTerms(ops.mean(self.log_likelihood, 0), ops.mean(self.log_ratio, 0))
 
 
 def elbo_terms(
     model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
 ) -> ElboTerms:
-    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.3.
+    """The evidence lower bound E_q[log p(x | z)] - KL(q(z | x) || p(z)), Eq. ELBO.4.
 
     The KL is in closed form, if q and the prior have one. Its twin with a Monte-Carlo KL is
-    ``sample_terms(...).means``, Eq. ELBO.4; for the joint form, the mean of log p(x, z) -
+    ``sample_terms(...).means``, Eq. ELBO.5; for the joint form, the mean of log p(x, z) -
     log q(z | x), average ``sample_terms(...).log_weights``, Eq. ELBO.2. Kingma and Welling (2014).
     """
     z = q.rsample(eps)
@@ -204,7 +204,7 @@ def expected_log_joint(log_joint: Any, responsibilities: Array) -> Any:
     """sum_k r_nk log p(x_n, z_n = k), the expected complete-data log-likelihood of each datum.
 
     Its gradient, with the responsibilities of the same parameters held, is the gradient of
-    log p(x_n): Fisher's identity, Eq. GMM.9. So the M-step's objective leads uphill, and where EM
+    log p(x_n): Fisher's identity, Eq. GMM.10. So the M-step's objective leads uphill, and where EM
     stands still the likelihood is level. Dempster, Laird and Rubin (1977).
 
     Parameters
@@ -218,7 +218,7 @@ def expected_log_joint(log_joint: Any, responsibilities: Array) -> Any:
 
 
 def categorical_log_prob(model: LatentModel, x: Any, c: Any = None) -> Any:
-    """log p(x) = log sum_k pi_k p(x | z = k), one number per row: z summed out, Eq. GMM.10.
+    """log p(x) = log sum_k pi_k p(x | z = k), one number per row: z summed out, Eq. GMM.12.
 
     Parameters
     ----------

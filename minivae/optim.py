@@ -148,7 +148,7 @@ class Optimiser:
 
 
 class SGD(Optimiser):
-    """Stochastic gradient descent with momentum, Eq. OPT.1.
+    """Stochastic gradient descent with momentum, Eq. OPT.2.
 
     v <- momentum v + g and theta <- theta - learning_rate v. Polyak (1964).
     """
@@ -199,7 +199,7 @@ class RMSprop(Optimiser):
 
 
 class Adam(Optimiser):
-    """Adam: steps scaled by running averages of the gradient and of its square, Eq. OPT.2.
+    """Adam: steps scaled by running averages of the gradient and of its square, Eq. OPT.3.
 
     Kingma and Ba (2015), with the bias corrections of their Algorithm 1.
     """

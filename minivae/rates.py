@@ -14,7 +14,7 @@ __all__ = ["free_bits", "optimal_noise", "profile_log_prob"]
 def free_bits(kl: Any, least: float) -> Any:
     """sum_k max(mean_n KL_nk, least): what the KL costs if a dimension's first nats are free.
 
-    Eq. RATE.1. A dimension below ``least`` has no gradient that would close it. Not below the KL,
+    Eq. RATE.2. A dimension below ``least`` has no gradient that would close it. Not below the KL,
     and so reconstruction less this is still a bound, a looser one. Kingma et al. (2016).
 
     Parameters
@@ -28,7 +28,7 @@ def free_bits(kl: Any, least: float) -> Any:
 
 
 def optimal_noise(x: Any, mu: Any) -> Any:
-    """The scale sigma at which N(x; mu, sigma^2 I) is greatest, Eq. RATE.2.
+    """The scale sigma at which N(x; mu, sigma^2 I) is greatest, Eq. RATE.3.
 
     The root of the mean squared error over all values of x and mu, of one shape.
 
@@ -47,7 +47,7 @@ def optimal_noise(x: Any, mu: Any) -> Any:
 
 
 def profile_log_prob(x: Any, mu: Any) -> Any:
-    """The mean of log N(x_n; mu_n, sigma^2 I) at its best sigma, Eq. RATE.3, in nats per datum.
+    """The mean of log N(x_n; mu_n, sigma^2 I) at its best sigma, Eq. RATE.4, in nats per datum.
 
     Up to constants it is -D/2 log MSE: with the noise at its optimum the Gaussian loss is the
     logarithm of the squared error. Its gradient in mu is that of the log-density with sigma held.

@@ -249,7 +249,7 @@ def depart_equation(self: Any, node: equation) -> None:
 
 
 class EquationDomain(Domain):
-    """``Eq. ELBO.3`` as a link, and the labels in the search."""
+    """``Eq. ELBO.4`` as a link, and the labels in the search."""
 
     name = "eq"
     label = "Equation"

@@ -1,7 +1,7 @@
 /* Drag a Gaussian q over a posterior of two hills and watch the bound, its gap and both divergences.
 
    It stands below the picture of examples/two_hills.py. The posterior is that picture's; log p(x) is
-   any number, here -3. All integrals are sums over a grid, Eq. KL.1 and Eq. ELBO.5. */
+   any number, here -3. All integrals are sums over a grid, Eq. KL.1 and Eq. ELBO.3. */
 (function () {
   "use strict";
 

@@ -40,10 +40,10 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "eq",
         help="an equation of the book: its code and its tests",
-        description="List the book's numbered equations. With a label, such as ELBO.3: print that "
+        description="List the book's numbered equations. With a label, such as ELBO.4: print that "
         "equation, and if you ask for it the code that computes it, and run its tests.",
     )
-    parser.add_argument("label", metavar="LABEL", nargs="?", help="such as ELBO.3")
+    parser.add_argument("label", metavar="LABEL", nargs="?", help="such as ELBO.4")
     parser.add_argument("--code", action="store_true", help="print the functions that compute it")
     parser.add_argument("--test", action="store_true", help="run the tests that check it")
     parser.add_argument(

@@ -26,7 +26,7 @@ LEAST_LOG_SCALE = -300.0
 
 
 def kl_divergence(mu: Any, log_var: Any) -> Any:
-    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, Eq. KL.4.
+    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, Eq. KL.5.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class DiagonalGaussian(Distribution):
         return gaussian_entropy(self.log_var)
 
     def _kl_closed(self, prior: Distribution, per_dimension: bool) -> Any:
-        if isinstance(prior, StandardNormal):  # Eq. KL.4
+        if isinstance(prior, StandardNormal):  # Eq. KL.5
             if not per_dimension and len(self.mu.shape) == 2:
                 return kl_divergence(self.mu, self.log_var)
             terms = 0.5 * (ops.square(self.mu) + (ops.expm1(self.log_var) - self.log_var))

@@ -183,7 +183,7 @@ class CategoricalVAE(VAE):
         return _Enumeration(super()._evaluation())
 
     def log_likelihood(self, X: Any) -> Array:  # type: ignore[override]
-        """log p(x) of each datum, exactly, in nats, ``(N,)``, Eq. GMM.10."""
+        """log p(x) of each datum, exactly, in nats, ``(N,)``, Eq. GMM.12."""
         return self._evaluation().log_prob(self._checked(X, "log_likelihood"))
 
     def posterior(self, X: Any) -> Any:

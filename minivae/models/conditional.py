@@ -172,7 +172,7 @@ class ConditionalVAE(VAE):
         return np.stack(columns, axis=-1)
 
     def posterior(self, X: Any, y: Any) -> Any:  # type: ignore[override]
-        """q(z | x, y) for each datum, Eq. VAE.1."""
+        """q(z | x, y) for each datum, Eq. VAE.3."""
         C = self._beside(X, y, "posterior")
         return self._evaluation().posterior(self._checked(X, "posterior"), C)
 
@@ -194,7 +194,7 @@ class ConditionalVAE(VAE):
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any, threshold: float = 0.01
     ) -> Array:
-        """Which latent dimensions are in use, ``(K,)``, Eq. VAE.5."""
+        """Which latent dimensions are in use, ``(K,)``, Eq. VAE.6."""
         codes = self._codes(X, "active_units", self._beside(X, y, "active_units"))
         active: Array = codes.var(axis=0, dtype=np.float64) > threshold
         return active

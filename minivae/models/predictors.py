@@ -43,7 +43,7 @@ _HIDDEN = Rule(
 
 
 def log_weight_prior(weights: Sequence[Any], weight_decay: float) -> Any:
-    """log p(W) under N(0, 1 / weight_decay) for each weight, without its constant, Eq. USE.9."""
+    """log p(W) under N(0, 1 / weight_decay) for each weight, without its constant, Eq. USE.11."""
     return sum((-0.5 * weight_decay * ops.sum(ops.square(W)) for W in weights), 0.0)
 
 
@@ -91,7 +91,7 @@ class _Predictor(Estimator, _State):
         rule=number(),
         sentence=(
             "The precision of a prior N(0, 1 / weight_decay) on each weight, biases excepted: the "
-            "maximum a posteriori is found, Eq. USE.9. 0 is maximum likelihood."
+            "maximum a posteriori is found, Eq. USE.11. 0 is maximum likelihood."
         ),
     )
     epochs: int = parameter(default=200, rule=whole(1), sentence="Passes over the data.")
@@ -227,7 +227,7 @@ def _checked_units(mean: Any, scale: Any, name: str) -> tuple[Array, Array]:
 
 
 class NeuralClassifier(_Predictor):
-    """p(y given x) = softmax of a network: logistic regression, or an MLP, Eq. USE.7.
+    """p(y given x) = softmax of a network: logistic regression, or an MLP, Eq. USE.9.
 
     %parameters%
 
@@ -270,7 +270,7 @@ class NeuralClassifier(_Predictor):
         return log_p
 
     def predict_log_proba(self, X: Any) -> Array:
-        """log p(y given x) of each class in nats, ``(N, C)``, Eq. USE.7."""
+        """log p(y given x) of each class in nats, ``(N, C)``, Eq. USE.9."""
         return self._log_p(X, "predict_log_proba")
 
     def predict_proba(self, X: Any) -> Array:
@@ -302,7 +302,7 @@ class NeuralClassifier(_Predictor):
 class NeuralRegressor(_Predictor):
     """p(y given x) = N(mu(x), var(x)), with a head for the mean and one for the log-variance.
 
-    Eq. USE.8. y is standardised on the way in; a floor under the variance keeps the likelihood
+    Eq. USE.10. y is standardised on the way in; a floor under the variance keeps the likelihood
     bounded. Nix and Weigend (1994).
 
     %parameters%
@@ -362,7 +362,7 @@ class NeuralRegressor(_Predictor):
         return (mu, sigma) if return_std else mu
 
     def log_prob(self, X: Any, y: Any) -> Array:
-        """log p(y given x) in nats, ``(N,)``, in the units of y, Eq. USE.8."""
+        """log p(y given x) in nats, ``(N,)``, in the units of y, Eq. USE.10."""
         return self._log_prob(X, y, "log_prob")
 
     def score(self, X: Any, y: Any) -> float:

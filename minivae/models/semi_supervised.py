@@ -234,7 +234,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any = None, threshold: float = 0.01
     ) -> Array:
-        """Which latent dimensions are in use, ``(K,)``, Eq. VAE.5."""
+        """Which latent dimensions are in use, ``(K,)``, Eq. VAE.6."""
         return super().active_units(X, y, threshold)
 
     def log_likelihood(  # type: ignore[override]

@@ -88,7 +88,7 @@ def _linear_vjp(
     activation: str,
     wanted: Sequence[bool] = (True, True, True),
 ) -> Value:
-    # Eq. MLP.4: P = G * activation'(pre), read off the output; P W^T, X^T P, column sums of P
+    # Eq. MLP.2: P = G * activation'(pre), read off the output; P W^T, X^T P, column sums of P
     return kernels.linear_backward(g, out, x, weight, activation, wanted)
 
 
@@ -141,7 +141,7 @@ reparameterise = primitive(_reparameterise, _reparameterise_vjp, composed=_repar
 
 
 def _gaussian_kl(mu: Array, log_var: Array, /) -> Array:
-    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, one number per row, Eq. KL.4.
+    """KL(N(mu, exp(log_var)) || N(0, I)) in nats, one number per row, Eq. KL.5.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ binomial_log_prob = primitive(
 
 
 def _gaussian_log_prob(mu: Array, log_var: Array, x: Array, /) -> Array:
-    """-1/2 sum_d (log 2 pi + log_var_d + (x_d - mu_d)^2 / exp(log_var_d)) in nats, Eq. LIK.3.
+    """-1/2 sum_d (log 2 pi + log_var_d + (x_d - mu_d)^2 / exp(log_var_d)) in nats, Eq. LIK.7.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ gaussian_log_prob = primitive(
 
 
 def _continuous_bernoulli_log_prob(logits: Array, x: Array, /) -> Array:
-    """sum_d x_d l_d - softplus(l_d) + log C(l_d) in nats, C(l) = l / tanh(l / 2), Eq. LIK.4.
+    """sum_d x_d l_d - softplus(l_d) + log C(l_d) in nats, C(l) = l / tanh(l / 2), Eq. LIK.5.
 
     Parameters
     ----------

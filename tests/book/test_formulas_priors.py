@@ -53,17 +53,17 @@ def test_the_bound_of_a_word():
     check("DISC.1", bind)
 
 
-@pytest.mark.equation("RATE.1", evaluated=True)
+@pytest.mark.equation("RATE.2", evaluated=True)
 def test_what_the_kl_costs_with_free_bits():
     def bind(rng, trial):
         kl = rng.exponential(0.5, (4, 3))
         return {"F": float(free_bits(kl, 0.5)), "K": 3, "N": 4, "R": kl, r"\tau": 0.5}
 
-    check("RATE.1", bind)
+    check("RATE.2", bind)
 
 
-@pytest.mark.equation("RATE.2", evaluated=True)
 @pytest.mark.equation("RATE.3", evaluated=True)
+@pytest.mark.equation("RATE.4", evaluated=True)
 def test_the_noise_that_suits_best():
     def bind(rng, trial):
         x, mu = rng.standard_normal((2, 4, 3))
@@ -73,7 +73,7 @@ def test_the_noise_that_suits_best():
             r"\hat{\sigma}": float(optimal_noise(x, mu)), "N": 4, "D": 3, "x": x, r"\mu": mu,
         }  # fmt: skip
 
-    check("RATE.2", bind)
+    check("RATE.3", bind)
 
     def mean(rng, trial):
         x, mu = rng.standard_normal((2, 4, 3))
@@ -84,10 +84,10 @@ def test_the_noise_that_suits_best():
             "p(x|z)": lambda x, z: densities[x - 1],
         }  # fmt: skip
 
-    check("RATE.3", mean)
+    check("RATE.4", mean)
 
 
-@pytest.mark.equation("RATE.4", evaluated=True)
+@pytest.mark.equation("RATE.1", evaluated=True)
 def test_the_rate_of_a_linear_decoder():
     def bind(rng, trial):
         eigenvalues, var, beta = rng.exponential(1.0, 4), rng.uniform(0.1, 0.5), rng.uniform(0.5, 3)
@@ -95,7 +95,7 @@ def test_the_rate_of_a_linear_decoder():
         return {"R": rate, "K": 4, r"\lambda": [*eigenvalues], r"\beta": beta,
                 r"\sigma": math.sqrt(var)}  # fmt: skip
 
-    check("RATE.4", bind)
+    check("RATE.1", bind)
 
 
 @pytest.mark.equation("MI.2", evaluated=True)

@@ -83,7 +83,7 @@ def test_the_bits():
     check("USE.6", bind)
 
 
-@pytest.mark.equation("USE.7", evaluated=True)
+@pytest.mark.equation("USE.9", evaluated=True)
 def test_the_softmax():
     X = np.random.default_rng(0).normal(size=(20, 2))
     model = NeuralClassifier(epochs=3, random_state=0).fit(X, np.arange(20) % 3)
@@ -93,10 +93,10 @@ def test_the_softmax():
         h = model.network_((x - model.mean_) / model.scale_)[0].data[0]
         return {"p(y|x)": model.predict_proba(x)[0, y], "h": [*h], "y": y + 1, "C": 3, "x": 0}
 
-    check("USE.7", bind)
+    check("USE.9", bind)
 
 
-@pytest.mark.equation("USE.8", evaluated=True)
+@pytest.mark.equation("USE.10", evaluated=True)
 def test_the_gaussian_of_a_regressor():
     X = np.random.default_rng(0).normal(size=(20, 1))
     model = NeuralRegressor(epochs=3, random_state=0).fit(X, 3 * X[:, 0] + 1)
@@ -107,20 +107,20 @@ def test_the_gaussian_of_a_regressor():
         log_p = float(model.log_prob(x, np.array([y]))[0])
         return {"p(y|x)": math.exp(log_p), "v": 2 * math.log(sigma), r"\mu": mu, "y": y, "x": 0}
 
-    check("USE.8", bind)
+    check("USE.10", bind)
 
 
-@pytest.mark.equation("USE.9", evaluated=True)
+@pytest.mark.equation("USE.11", evaluated=True)
 def test_the_prior_of_the_weights():
     def bind(rng, trial):
         w, tau = rng.normal(size=4), rng.uniform(0.5, 3)
         log_p = float(log_weight_prior([w[:2], w[2:]], tau)) + 2 * math.log(tau / (2 * math.pi))
         return {"p(w)": math.exp(log_p), "w": [*w], r"\tau": tau, "n": 4}
 
-    check("USE.9", bind)
+    check("USE.11", bind)
 
 
-@pytest.mark.equation("USE.10", evaluated=True)
+@pytest.mark.equation("USE.7", evaluated=True)
 def test_the_posterior_of_what_is_seen():
     def bind(rng, trial):
         x, means = rng.integers(0, 17, (1, 2)), rng.uniform(0.2, 0.8, (4, 2))
@@ -130,20 +130,20 @@ def test_the_posterior_of_what_is_seen():
         w = p**k * (1 - p) ** (16 - k) * np.exp(log_prior) * 1e6
         return {r"\hat{x}": found, "w": [*w], r"\mu": [*(16 * means[:, 1])], "G": 4}
 
-    check("USE.10", bind)
+    check("USE.7", bind)
 
 
-@pytest.mark.equation("USE.11", evaluated=True)
+@pytest.mark.equation("USE.8", evaluated=True)
 def test_what_the_recipe_keeps():
     def bind(rng, trial):
         q, p = rng.dirichlet(np.ones(4)), rng.random(4)
         kept = rejection.recipe(q, p)[0]
         return {"r": [*kept], "q": [*q], "p": [*p], "J": 4, "ranges": {"i": 4}}
 
-    check("USE.11", bind)
+    check("USE.8", bind)
 
 
-@pytest.mark.equation("USE.11")
+@pytest.mark.equation("USE.8")
 def test_from_p_of_x_the_recipe_is_bayes_rule():
     joint = np.random.default_rng(0).dirichlet(np.ones(10)).reshape(5, 2)
     p_x = joint.sum(1)

@@ -152,7 +152,7 @@ def test_log_q_at_a_sample_is_scipys(seed, K):
     )
 
 
-@pytest.mark.equation("LIK.5")
+@pytest.mark.equation("LIK.8")
 @given(st.floats(-60, 60), st.floats(1e-4, 10))
 def test_the_floor_is_a_softplus_above_it(raw, floor):
     v0 = 2 * math.log(floor)

@@ -172,7 +172,7 @@ def test_errors_are_no_larger_than_those_of_blas(shape, layout_b, dtype):
     assert ours < 1.25 * theirs
 
 
-@pytest.mark.equation("MLP.4")
+@pytest.mark.equation("MLP.2")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
 @pytest.mark.parametrize(

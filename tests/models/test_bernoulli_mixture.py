@@ -55,7 +55,7 @@ def by_hand(theta, x):
 # The density -------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("GMM.11")
+@pytest.mark.equation("GMM.13")
 @pytest.mark.equation("GMM.2")
 def test_densities_and_responsibilities_by_enumeration():
     theta, X = theta_of(), cube(4)
@@ -69,7 +69,7 @@ def test_densities_and_responsibilities_by_enumeration():
     np.testing.assert_allclose(p @ X, theta.weights @ theta.means, rtol=1e-13)
 
 
-@pytest.mark.equation("GMM.10")
+@pytest.mark.equation("GMM.12")
 def test_it_is_a_bernoulli_decoder_with_categories_summed_out():
     theta, X = theta_of(), cube(4)
     style = {"rng": np.random.default_rng(0), "dtype": np.float64}
@@ -109,7 +109,7 @@ def test_draws_have_the_moments():
 
 
 @pytest.mark.equation("GMM.4")
-@pytest.mark.equation("GMM.12")
+@pytest.mark.equation("GMM.14")
 def test_the_m_step_is_the_weighted_mean_within_the_floor():
     X, _ = binary(D=5)
     X[:, 0], X[:, 1] = 0, 1  # never, always
@@ -127,7 +127,7 @@ def test_the_m_step_is_the_weighted_mean_within_the_floor():
         assert (np.abs(mean[2:] - 0.5) < 0.49).all()  # the floor is not what those rest on
 
 
-@pytest.mark.equation("GMM.12")
+@pytest.mark.equation("GMM.14")
 @given(st.integers(0, 2**32), st.floats(1e-6, 0.3))
 def test_no_mean_within_the_floor_does_better(seed, floor):
     rng = np.random.default_rng(seed)

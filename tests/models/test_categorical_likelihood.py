@@ -30,7 +30,7 @@ def one_hot(x, C):
 # The density --------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("LIK.8")
+@pytest.mark.equation("LIK.4")
 @pytest.mark.parametrize(("D", "C"), [(1, 2), (1, 5), (2, 3), (3, 4)])
 def test_the_probabilities_of_all_data_sum_to_one(D, C):
     row = 3.0 * np.random.default_rng(0).standard_normal(D * C)
@@ -47,7 +47,7 @@ def test_the_probabilities_of_all_data_sum_to_one(D, C):
     np.testing.assert_allclose(log_p, exact, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.equation("LIK.8")
+@pytest.mark.equation("LIK.4")
 @given(st.lists(logits, min_size=2, max_size=6), st.floats(-1e3, 1e3))
 def test_only_differences_of_logits_count(row, shift):
     row, C = np.array(row), len(row)
@@ -59,7 +59,7 @@ def test_only_differences_of_logits_count(row, shift):
     np.testing.assert_allclose(shifted, log_p, atol=1e-9)
 
 
-@pytest.mark.equation("LIK.8")
+@pytest.mark.equation("LIK.4")
 @given(st.lists(st.tuples(logits, logits, st.integers(0, 1)), min_size=1, max_size=5))
 def test_two_classes_are_a_bernoulli(values):
     off, on, x = np.array(values).T
@@ -96,7 +96,7 @@ def test_samples_of_z_meet_their_data_in_order(S, N, D, seed):
 # Gradients ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("LIK.8")
+@pytest.mark.equation("LIK.4")
 @pytest.mark.parametrize(("S", "N", "D"), [(1, 1, 1), (1, 3, 2), (3, 1, 2), (2, 3, 3)])
 def test_the_gradient_is_what_was_seen_minus_what_was_thought(S, N, D):
     rng, C = np.random.default_rng(0), 3
@@ -244,7 +244,7 @@ def test_what_it_gives_is_classes(vae):
     assert (np.abs(draws.mean(axis=0) - mean.mean(axis=0)) < 5 * error).all()
 
 
-@pytest.mark.equation("LIK.8")
+@pytest.mark.equation("LIK.4")
 def test_its_likelihood_is_the_integral(vae):
     x = X[:8]
     trunk, head = vae.decoder_, vae.likelihood_.heads[0]

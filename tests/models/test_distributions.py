@@ -212,7 +212,7 @@ def priors(K):
     }
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @pytest.mark.parametrize("make", [diagonal, full])
 @pytest.mark.parametrize("to", ["standard", "diagonal", "full"])
 @pytest.mark.parametrize("K", [1, 2, 5])

@@ -502,7 +502,7 @@ def test_all_labels_known_is_one_m_step():
 # Stepwise EM -------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("GMM.8")
+@pytest.mark.equation("GMM.11")
 @pytest.mark.parametrize("kind", TYPES)
 def test_an_update_mixes_the_sums_of_old_and_new_data(kind):
     X = clusters(400)

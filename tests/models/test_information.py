@@ -301,7 +301,7 @@ def test_an_implicit_posterior_has_draws_and_no_density():
 # Rate and distortion ------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("RATE.1")
+@pytest.mark.equation("RATE.2")
 def test_the_first_nats_are_free():
     kl = np.array([[0.0, 1.0, 0.3], [0.1, 3.0, 0.5]])
     assert free_bits(kl, 0.4) == pytest.approx(0.4 + 2.0 + 0.4)
@@ -330,8 +330,8 @@ def test_free_bits_keep_dimensions_open():
         VAE(**settings, free_bits=0.5, prior="mixture").fit(X)
 
 
-@pytest.mark.equation("RATE.2")
 @pytest.mark.equation("RATE.3")
+@pytest.mark.equation("RATE.4")
 def test_the_best_noise_is_the_root_of_the_squared_error():
     rng = np.random.default_rng(0)
     x, mu = rng.normal(size=(2, 5, 3))
@@ -365,10 +365,10 @@ def test_a_learnt_scale_ends_at_the_best_noise():
     assert sigma == pytest.approx(best, rel=0.02)
 
 
-@pytest.mark.equation("RATE.4")
+@pytest.mark.equation("RATE.1")
 @pytest.mark.parametrize("beta", [0.5, 3.0])
 def test_the_rate_of_a_linear_decoder(beta):
-    # gaussians of each axis: at the optimum of beta KL - reconstruction, Eq. RATE.4 is the KL
+    # gaussians of each axis: at the optimum of beta KL - reconstruction, Eq. RATE.1 is the KL
     eigenvalues, var = np.array([4.0, 1.0, 0.5]), 0.3
     rate, error = linear_curve(eigenvalues, var, beta)
 

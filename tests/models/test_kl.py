@@ -53,13 +53,13 @@ def exact_kl(mu, log_var, terms=40):
     return total / 2
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @given(means, log_variances)
 def test_the_closed_form_is_the_integral(mu, log_var):
     assert kl_of(mu, log_var) == pytest.approx(integral_of_kl(mu, log_var), rel=1e-11, abs=1e-12)
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @given(st.lists(st.tuples(means, log_variances), min_size=1, max_size=5))
 def test_independent_dimensions_add(dimensions):
     mu, log_var = np.array(dimensions).T[:, None]
@@ -81,7 +81,7 @@ def test_it_is_cross_entropy_minus_entropy(mu, log_var):
     assert kl_of(mu, log_var) == pytest.approx(cross_entropy - entropy, abs=1e-10)
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @given(means, log_variances)
 def test_its_gradient_is_that_of_differences(mu, log_var):
     x = np.array([[mu], [log_var]])
@@ -93,7 +93,7 @@ def test_its_gradient_is_that_of_differences(mu, log_var):
     np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 def test_gradcheck_passes_its_gradient_and_not_one_twice_too_large():
     def without_the_half(g, out, mu, log_var):
         return g[:, None] * mu, g[:, None] * np.expm1(log_var)
@@ -105,7 +105,7 @@ def test_gradcheck_passes_its_gradient_and_not_one_twice_too_large():
     assert gradcheck(wrong, mu, log_var).verdict == "FAIL"
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(exponent=st.floats(-20.0, 0.0), sign=st.sampled_from([-1.0, 1.0]))
 def test_near_the_prior_every_digit_is_right(dtype, exponent, sign):
@@ -117,7 +117,7 @@ def test_near_the_prior_every_digit_is_right(dtype, exponent, sign):
     assert kl_of(0.0, log_var, dtype) == pytest.approx(exact, rel=tolerance, abs=least)
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 def test_near_the_prior_float32_gives_the_known_numbers():
     for log_var, kl in ((1e-4, 2.5000833e-9), (1e-8, 2.5e-17), (1e-18, 2.5e-37)):
         assert kl_of(0.0, log_var, np.float32) == pytest.approx(kl, rel=3e-7, abs=0)
@@ -127,7 +127,7 @@ def test_near_the_prior_float32_gives_the_known_numbers():
     assert 0.5 * (np.expm1(t) - t) != pytest.approx(2.5e-09, rel=0.0001, abs=0)
 
 
-@pytest.mark.equation("KL.4")
+@pytest.mark.equation("KL.5")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(exponent=st.floats(-20.0, 0.0), sign=st.sampled_from([-1.0, 1.0]))
 def test_near_the_prior_the_gradient_is_right_too(dtype, exponent, sign):

@@ -89,7 +89,7 @@ def test_one_trial_is_a_bernoulli(logit):
     )
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 @given(st.floats(-60.0, 60.0) | st.floats(-1e-3, 1e-3))
 def test_the_continuous_bernoulli_integrates_to_one(logit):
     x, weight = unit_rule()
@@ -97,7 +97,7 @@ def test_the_continuous_bernoulli_integrates_to_one(logit):
     assert weight @ p == pytest.approx(1.0, rel=1e-11)
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 @given(p=st.floats(0.01, 0.99).filter(lambda p: abs(p - 0.5) > 1e-3), x=st.floats(0.0, 1.0))
 def test_the_continuous_bernoulli_is_its_published_density(p, x):
     # C(p) p^x (1 - p)^(1 - x) with C(p) = 2 atanh(1 - 2p) / (1 - 2p)
@@ -106,7 +106,7 @@ def test_the_continuous_bernoulli_is_its_published_density(p, x):
     assert log_p[0] == pytest.approx(math.log(density), rel=1e-9, abs=1e-11)
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 def test_the_continuous_bernoulli_at_a_half_is_uniform():
     x = np.linspace(0, 1, 5)[:, None]
     for logit in (0.0, 1e-12, -1e-9):
@@ -124,7 +124,7 @@ def test_the_cross_entropy_of_grey_pixels_is_no_density(p, mass):
     )
 
 
-@pytest.mark.equation("LIK.3")
+@pytest.mark.equation("LIK.7")
 @pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name.startswith("gaussian")])
 def test_the_gaussian_is_scipys_and_integrates_to_one(name):
     rng = np.random.default_rng(0)
@@ -294,7 +294,7 @@ def test_the_twin_of_another_density_is_noticed():
         np.testing.assert_allclose(value, -0.5 * np.square(x - mu).sum(1), rtol=1e-12)
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 @given(st.floats(-0.2, 0.2), st.floats(0.0, 1.0))
 def test_the_continuous_bernoulli_is_smooth_through_its_series(logit, x):
     # near 0 log C is a series, in the twin as in the kernel: no step where it takes over
@@ -326,7 +326,7 @@ def test_the_mean_pixel_is_the_probability_of_on(logit):
     assert Bernoulli().mean(outputs)[0, 0] == pytest.approx(on, rel=1e-12)
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 @given(st.floats(-60.0, 60.0) | st.floats(-0.1, 0.1))
 def test_the_mean_grey_value_is_that_of_integration(logit):
     x, weight = unit_rule()
@@ -357,7 +357,7 @@ def grey_distribution(logit, x):
     return (np.exp(logit * (x - 1)) - np.exp(-logit)) / -np.expm1(-logit)
 
 
-@pytest.mark.equation("LIK.4")
+@pytest.mark.equation("LIK.5")
 @given(st.floats(-30.0, 30.0) | st.floats(-1e-4, 1e-4))
 def test_grey_samples_are_drawn_by_the_inverse_of_their_distribution(logit):
     class Ruler:
@@ -467,7 +467,7 @@ def test_the_shared_scale_starts_at_the_datas():
 # The floor ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("LIK.3")
+@pytest.mark.equation("LIK.7")
 @given(st.floats(-1e4, 1e4), st.floats(1e-6, 10.0))
 def test_no_scale_is_below_the_floor(raw, floor):
     likelihood = Gaussian("network", floor)

@@ -174,7 +174,7 @@ def test_noise_that_does_not_belong_to_its_datum_is_noticed():
         assert_same(mean, ours, 1e-3)
 
 
-@pytest.mark.equation("ELBO.3")
+@pytest.mark.equation("ELBO.4")
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_every_datum_has_its_own_elbo(name):
     # the ELBO of many is the ELBOs of each: nothing leaks from one row into another

@@ -42,7 +42,7 @@ def test_a_layer_is_its_formula(activation):
     np.testing.assert_allclose(layer(x).data, expected, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.equation("MLP.4")
+@pytest.mark.equation("MLP.2")
 @pytest.mark.equation("MLP.1")
 @pytest.mark.parametrize("activation", FORMULAE)
 def test_a_perceptron_is_its_layers_and_its_gradient_theirs(activation):
@@ -100,8 +100,8 @@ def test_an_unknown_activation_is_refused_at_once():
 # How weights start -------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("MLP.2")
-@pytest.mark.equation("MLP.3")
+@pytest.mark.equation("MLP.4")
+@pytest.mark.equation("MLP.5")
 @pytest.mark.parametrize(
     ("initialiser", "variance", "kurtosis"),
     [
@@ -121,7 +121,7 @@ def test_initialisers_have_their_variance(initialiser, variance, kurtosis, fan_i
     assert (W**4).mean() / np.square(W).mean() ** 2 == pytest.approx(kurtosis, rel=0.03)
 
 
-@pytest.mark.equation("MLP.3")
+@pytest.mark.equation("MLP.5")
 def test_he_keeps_a_signal_alive_through_relu():
     x = np.random.default_rng(1).standard_normal((200, 300))
 
@@ -147,7 +147,7 @@ def test_the_initialiser_goes_with_the_activation():
         assert variance(activation) == pytest.approx(2 / 400, rel=0.04)
 
 
-@pytest.mark.equation("VAE.1")
+@pytest.mark.equation("VAE.3")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(seed=st.integers(0, 99), K=st.integers(1, 4))
 def test_zero_heads_start_at_the_prior_exactly(dtype, seed, K):

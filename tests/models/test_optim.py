@@ -44,7 +44,7 @@ def assert_equal(first, second):
 # The formulae ------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("OPT.2")
+@pytest.mark.equation("OPT.3")
 @given(
     g=st.lists(st.just(0.0) | st.floats(1e-6, 1e3) | st.floats(-1e3, -1e-6), max_size=9),
     start=st.floats(-10.0, 10.0),
@@ -67,7 +67,7 @@ def test_adam_is_the_published_algorithm(g, start, rate, beta1, beta2):
         assert p.item() == pytest.approx(theta, rel=0, abs=1e-12 * scale)
 
 
-@pytest.mark.equation("OPT.2")
+@pytest.mark.equation("OPT.3")
 @pytest.mark.parametrize("gradient", [1.0, 1e-6, -1e3])
 def test_adams_first_step_has_the_learning_rate_for_its_length(gradient):
     p = Tensor([0.0], requires_grad=True)
@@ -80,7 +80,7 @@ def test_adams_first_step_has_the_learning_rate_for_its_length(gradient):
         assert p.item() != pytest.approx(-0.1 * gradient / math.sqrt(gradient**2 + 1e-8), rel=0.5)
 
 
-@pytest.mark.equation("OPT.1")
+@pytest.mark.equation("OPT.2")
 def test_momentum_on_a_bowl_by_hand():
     # f = 2 theta^2 from 1, rate 1/8, momentum 1/2: all numbers are dyadic, so none may round
     p = Tensor([1.0], requires_grad=True)
@@ -95,7 +95,7 @@ def test_momentum_on_a_bowl_by_hand():
     assert trajectory == [0.5, 0.0, -0.25, -0.25, -0.125]
 
 
-@pytest.mark.equation("OPT.1")
+@pytest.mark.equation("OPT.2")
 @given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=9), st.floats(0.0, 0.99))
 def test_momentum_is_its_recurrence(g, momentum):
     theta, velocity = 1.0, 0.0
@@ -108,7 +108,7 @@ def test_momentum_is_its_recurrence(g, momentum):
     assert p.item() == pytest.approx(theta, rel=1e-12, abs=1e-10)
 
 
-@pytest.mark.equation("OPT.1")
+@pytest.mark.equation("OPT.2")
 def test_the_parameter_goes_down_the_gradient_and_not_up():
     # on (t - 1)^2 the right sign comes to 1
     p = Tensor([3.0], requires_grad=True)
@@ -120,7 +120,7 @@ def test_the_parameter_goes_down_the_gradient_and_not_up():
     assert p.item() == pytest.approx(1.0, abs=1e-8)
 
 
-@pytest.mark.equation("OPT.2")
+@pytest.mark.equation("OPT.3")
 def test_adam_finds_the_minimum_of_an_ill_scaled_bowl():
     scales = np.array([1e-3, 1.0, 1e3])
     p = Tensor([1.0, -1.0, 2.0], requires_grad=True)
@@ -558,7 +558,7 @@ def test_going_on_without_the_state_is_not_the_same():
     assert (first[0].data != second[0].data).any()
 
 
-@pytest.mark.equation("OPT.2")
+@pytest.mark.equation("OPT.3")
 def test_adams_state_says_what_it_holds():
     ps = parameters()
     adam = Adam(ps)

@@ -31,7 +31,7 @@ def log_pmf(log_rate, counts):
 # The density --------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 @given(log_rates)
 def test_the_probabilities_sum_to_one_and_are_scipys(log_rate):
     counts, rate = np.arange(700), math.exp(log_rate)
@@ -40,7 +40,7 @@ def test_the_probabilities_sum_to_one_and_are_scipys(log_rate):
     np.testing.assert_allclose(ours, stats.poisson.logpmf(counts, rate), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 @given(st.lists(st.tuples(log_rates, st.integers(0, 10_000)), min_size=1, max_size=5))
 def test_the_values_of_a_datum_multiply(values):
     log_rate, x = np.array(values, dtype=float).T[:, None]
@@ -49,7 +49,7 @@ def test_the_values_of_a_datum_multiply(values):
     assert ours == pytest.approx(expected, rel=1e-11, abs=1e-9)
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 @given(st.floats(-5.0, 3.0), st.floats(-5.0, 3.0))
 def test_the_sum_of_two_is_a_third_at_the_sum_of_their_rates(a, b):
     counts = np.arange(200)
@@ -57,7 +57,7 @@ def test_the_sum_of_two_is_a_third_at_the_sum_of_their_rates(a, b):
     np.testing.assert_allclose(np.exp(log_pmf(np.logaddexp(a, b), counts)), together, atol=1e-13)
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 @given(st.floats(-3.0, 2.0))
 def test_rare_successes_of_many_trials_are_nearly_its_counts(log_rate):
     # Le Cam: the two lie within n p^2 of each other, in total variation
@@ -94,7 +94,7 @@ def test_samples_of_z_meet_their_data_in_order(S, N, D, seed):
 # Gradients ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 @pytest.mark.parametrize(("S", "N", "D"), [(1, 1, 1), (1, 3, 2), (3, 1, 2), (2, 3, 4)])
 def test_the_gradient_is_the_count_minus_the_rate(S, N, D):
     rng = np.random.default_rng(0)
@@ -228,7 +228,7 @@ def test_what_it_gives_is_counts_and_rates(vae):
     assert (vae.reconstruct(X) > 0).all()
 
 
-@pytest.mark.equation("LIK.7")
+@pytest.mark.equation("LIK.3")
 def test_its_likelihood_is_the_integral(vae):
     x = X[:8]
 

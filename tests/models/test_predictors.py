@@ -19,8 +19,8 @@ def two_classes(n=200, seed=0):
     return X, y
 
 
-@pytest.mark.equation("USE.7")
 @pytest.mark.equation("USE.9")
+@pytest.mark.equation("USE.11")
 @pytest.mark.parametrize("weight_decay", [0.0, 20.0])
 def test_logistic_regression_is_the_convex_optimum(weight_decay):
     X, y = two_classes()
@@ -40,7 +40,7 @@ def test_logistic_regression_is_the_convex_optimum(weight_decay):
     np.testing.assert_allclose(model.predict_log_proba(X), wanted, atol=2e-3)
 
 
-@pytest.mark.equation("USE.9")
+@pytest.mark.equation("USE.11")
 def test_the_penalty_is_a_log_prior():
     rng = np.random.default_rng(0)
     W, V = rng.normal(size=(3, 2)), rng.normal(size=(2, 4))
@@ -51,7 +51,7 @@ def test_the_penalty_is_a_log_prior():
     assert_gradcheck(lambda w: log_weight_prior([w], tau), W)
 
 
-@pytest.mark.equation("USE.8")
+@pytest.mark.equation("USE.10")
 def test_the_regressor_recovers_mean_and_sigma_of_a_known_conditional():
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, (1500, 1))
@@ -67,7 +67,7 @@ def test_the_regressor_recovers_mean_and_sigma_of_a_known_conditional():
     np.testing.assert_allclose(model.log_prob(x[:50], y[:50]), log_p, rtol=1e-9)
 
 
-@pytest.mark.equation("USE.8")
+@pytest.mark.equation("USE.10")
 def test_the_density_integrates_to_one_in_the_units_of_y():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 1))

@@ -156,7 +156,7 @@ def linear_gaussian(w, sigma, x):
     return closed_form
 
 
-@pytest.mark.equation("ELBO.3")
+@pytest.mark.equation("ELBO.4")
 @pytest.mark.equation("REP.1")
 @given(w=st.floats(-2.0, 2.0), sigma=st.floats(0.3, 2.0), x=means, mu=means, log_var=log_variances)
 def test_the_elbo_of_a_linear_decoder_and_its_gradient(w, sigma, x, mu, log_var):

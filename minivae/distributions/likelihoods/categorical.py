@@ -18,7 +18,7 @@ LEAST_SHARE = 1e-3  # of a class, at which one that never occurs begins
 
 
 class CategoricalLikelihood(Likelihood):
-    """Independent values in 0 ... C-1, log p = l_x - logsumexp(l), Eq. LIK.8.
+    """Independent values in 0 ... C-1, log p = l_x - logsumexp(l), Eq. LIK.4.
 
     The head gives C logits for each value: those of the first value come first.
     """

@@ -16,7 +16,7 @@ __all__ = ["ContinuousBernoulli"]
 
 
 class ContinuousBernoulli(Likelihood):
-    """Independent grey values in [0, 1] with density C(p) p^x (1-p)^(1-x), Eq. LIK.4.
+    """Independent grey values in [0, 1] with density C(p) p^x (1-p)^(1-x), Eq. LIK.5.
 
     The head is the natural parameter log p / (1 - p). Loaiza-Ganem and Cunningham (2019).
     """

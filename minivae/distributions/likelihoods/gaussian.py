@@ -16,7 +16,7 @@ __all__ = ["Gaussian"]
 
 
 class Gaussian(Likelihood):
-    """Independent Gaussian values, Eq. LIK.3.
+    """Independent Gaussian values, Eq. LIK.7.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Gaussian(Likelihood):
         return 2.0 * math.log(self.sigma_floor)
 
     def log_var(self, raw: Any) -> Any:
-        """A log-variance above the floor, floor + softplus(raw - floor), Eq. LIK.5."""
+        """A log-variance above the floor, floor + softplus(raw - floor), Eq. LIK.8."""
         return self.log_floor + ops.softplus(raw - self.log_floor)
 
     def _raw(self, log_var: Array) -> Array:

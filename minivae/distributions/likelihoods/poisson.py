@@ -18,7 +18,7 @@ LEAST_RATE = 1e-3  # at which a column that is always 0 begins
 
 
 class Poisson(Likelihood):
-    """Independent counts, log p = x log(rate) - rate - log x!, Eq. LIK.7.
+    """Independent counts, log p = x log(rate) - rate - log x!, Eq. LIK.3.
 
     The head is the logarithm of the rate, which is the mean and the variance.
     """

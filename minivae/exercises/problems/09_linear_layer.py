@@ -2,7 +2,7 @@
 
 A layer computes Y = tanh(X @ W + b) for N data at once: X is (N, D), W is (D,
 H), b is (H,). Its VJP first goes back through tanh, to P, the cotangent of X @
-W + b, and from there to the three inputs, equation MLP.4. The bias is used by
+W + b, and from there to the three inputs, equation MLP.2. The bias is used by
 every datum.
 """
 
@@ -26,7 +26,7 @@ def layer_vjp(g, out, X, W, b):
 
 from minivae.exercises.judging import Wrong, check_vjp, draw
 
-EQUATIONS = ["MLP.4", "AD.4"]
+EQUATIONS = ["MLP.2", "AD.4"]
 SECTION = "networks#its-gradient"
 
 HINTS = [

@@ -1,6 +1,6 @@
 """10 Adam's bias correction
 
-Adam keeps running means m of the gradient and v of its square, equation OPT.2.
+Adam keeps running means m of the gradient and v of its square, equation OPT.3.
 Both begin at zero, so that after t steps they are too small by known factors;
 dividing by 1 - beta1**t and 1 - beta2**t mends that, and the first step has
 length learning_rate whatever the gradient.
@@ -27,7 +27,7 @@ def adam_step(theta, g, m, v, t, learning_rate, beta1, beta2, epsilon):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["OPT.2", "OPT.4"]
+EQUATIONS = ["OPT.3", "OPT.4"]
 SECTION = "networks#adam"
 
 HINTS = [

@@ -2,7 +2,7 @@
 
 The decoder gives the mean mu and the log-variance log_var of each of D
 independent Gaussian values. The log-density of x is the sum over the values of
-equation LIK.3, with every constant: it is in nats, and an ELBO built on it can
+equation LIK.7, with every constant: it is in nats, and an ELBO built on it can
 be compared with other models.
 """
 
@@ -20,7 +20,7 @@ def gaussian_log_prob(x, mu, log_var):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["LIK.3"]
+EQUATIONS = ["LIK.7"]
 SECTION = "families#real-values-the-gaussian-and-its-floor"
 
 HINTS = [

@@ -1,7 +1,7 @@
 """13 The KL divergence in closed form
 
 The encoder gives q(z | x) = N(mu, diag(exp(log_var))), the prior is N(0, I).
-Their KL divergence is a sum over the K latent dimensions, equation KL.4. It is
+Their KL divergence is a sum over the K latent dimensions, equation KL.5. It is
 zero where q is the prior, and never negative.
 """
 
@@ -19,7 +19,7 @@ def kl_standard_normal(mu, log_var):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["KL.4"]
+EQUATIONS = ["KL.5"]
 SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [

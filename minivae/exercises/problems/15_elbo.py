@@ -3,7 +3,7 @@
 For a datum x the encoder gives mu and log_var, (K,), from which S codes were
 drawn; the decoder gave the logits of each of them. The ELBO is the mean over
 the draws of log p(x | z), less the KL divergence from the prior in closed form,
-equation ELBO.3. It is a number in nats.
+equation ELBO.4. It is a number in nats.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def elbo(x, logits, mu, log_var):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["ELBO.3", "ELBO.4"]
+EQUATIONS = ["ELBO.4", "ELBO.5"]
 SECTION = "kl_and_elbo#two-terms"
 
 HINTS = [

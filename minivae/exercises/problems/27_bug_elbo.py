@@ -1,6 +1,6 @@
 """27 Find the bug: a bound above the rest
 
-The ELBO of each datum with the KL in closed form, equation ELBO.3, from one
+The ELBO of each datum with the KL in closed form, equation ELBO.4, from one
 sample z_n of each q. So it was once published. The number is better than the
 one of everybody else, because it exceeds log p(x). Mend it.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def kl_divergence(mu, log_var):
-    """KL(N(mu, exp(log_var)) || N(0, I)) for each row, equation KL.4."""
+    """KL(N(mu, exp(log_var)) || N(0, I)) for each row, equation KL.5."""
     return 0.5 * np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=-1)
 
 
@@ -33,7 +33,7 @@ def elbo(log_likelihood, mu, log_var, z):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["ELBO.3", "KL.4"]
+EQUATIONS = ["ELBO.4", "KL.5"]
 SECTION = "kl_and_elbo#two-terms"
 
 HINTS = [
@@ -92,7 +92,7 @@ SUSPECTS = {
     "the prior is counted twice, in the KL and besides": lambda a, m, v, z: (
         elbo(a, m, v, z) + standard(z)
     ),
-    "the KL is estimated from the sample; that is right on average (equation ELBO.4), and noisier "
+    "the KL is estimated from the sample; that is right on average (equation ELBO.5), and noisier "
     "than the closed form asked for here": lambda a, m, v, z: a - log_normal(z, m, v) + standard(z),
     "the KL is counted twice, in closed form and by the sample": lambda a, m, v, z: (
         elbo(a, m, v, z) - log_normal(z, m, v) + standard(z)

@@ -1,7 +1,7 @@
 """28 Find the bug: the KL of two Gaussians
 
 KL(q || p) for q = N(mu, sigma^2) and p = N(mu_p, sigma_p^2), summed over the
-independent dimensions: equation KL.5, with sigma for the scale. The lines give 0
+independent dimensions: equation KL.4, with sigma for the scale. The lines give 0
 where q = p, as they should, and are wrong elsewhere. Mend them.
 """
 
@@ -20,7 +20,7 @@ def kl_of_gaussians(mu, sigma, mu_p, sigma_p):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["KL.5"]
+EQUATIONS = ["KL.4"]
 SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [

@@ -1,7 +1,7 @@
 """30 The gradient of a training step
 
 A whole VAE with a linear decoder: codes by equation REP.1, the likelihood of
-equation LIK.1, the KL of equation KL.4, and the loss of equation VAE.4 with
+equation LIK.1, the KL of equation KL.5, and the loss of equation VAE.4 with
 beta = 1 and one sample for each datum. No engine this time: write down the
 gradient of the loss by the encoder's outputs and the decoder's parameters.
 """
@@ -39,7 +39,7 @@ def gradients(mu, log_var, W, b, x, eps):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["VAE.4", "REP.1", "LIK.1", "KL.4"]
+EQUATIONS = ["VAE.4", "REP.1", "LIK.1", "KL.5"]
 SECTION = "vae#objective-and-algorithm"
 
 HINTS = [

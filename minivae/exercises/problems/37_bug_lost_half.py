@@ -1,6 +1,6 @@
 """37 Find the bug: a KL that has lost its half
 
-The KL(N(mu, exp(log_var)) || N(0, I)) of each datum, equation KL.4. The lines below
+The KL(N(mu, exp(log_var)) || N(0, I)) of each datum, equation KL.5. The lines below
 run, a model trains with them, and they are 0 where q is the prior. Yet the curve of
 reconstruction against KL is not the one it should be. Mend them.
 """
@@ -19,7 +19,7 @@ def kl_divergence(mu, log_var):
 
 from minivae.exercises.judging import Wrong, check_function, combined, draw
 
-EQUATIONS = ["KL.4", "VAE.4"]
+EQUATIONS = ["KL.5", "VAE.4"]
 SECTION = "kl_and_elbo#between-gaussians"
 
 HINTS = [

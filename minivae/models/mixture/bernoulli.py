@@ -35,7 +35,7 @@ __all__ = ["BernoulliMixture", "BernoulliSums", "MixtureOfBernoullis", "e_step",
 
 @dataclass(frozen=True, eq=False)
 class MixtureOfBernoullis:
-    """The distribution p(x) = sum_k pi_k prod_i mu_ki^x_i (1 - mu_ki)^(1 - x_i), Eq. GMM.11."""
+    """The distribution p(x) = sum_k pi_k prod_i mu_ki^x_i (1 - mu_ki)^(1 - x_i), Eq. GMM.13."""
 
     weights: Array
     """pi, of shape ``(K,)``."""
@@ -70,7 +70,7 @@ class MixtureOfBernoullis:
         return np.asarray(ops.matmul(on, logits) + off + log_pi)
 
     def log_prob(self, X: Array) -> Array:
-        """log p(x) of each row, in nats, ``(N,)``, Eq. GMM.11."""
+        """log p(x) of each row, in nats, ``(N,)``, Eq. GMM.13."""
         return np.asarray(ops.logsumexp(self.log_joint(X), 1))
 
     def responsibilities(self, X: Array) -> Array:
@@ -130,7 +130,7 @@ def m_step(sums: BernoulliSums, before: MixtureOfBernoullis, floor: float) -> Mi
     """The parameters that maximise the bound given the sums, every mean within the floor.
 
     The part of the bound in mu_ki is N_k (m log mu_ki + (1 - m) log(1 - mu_ki)), where m is the
-    weighted mean. It is concave, so where m is out of bounds the nearest bound is best, Eq. GMM.12:
+    weighted mean. It is concave, so where m is out of bounds the nearest bound is best, Eq. GMM.14:
     an exact step of a constrained problem, which never lowers the log-likelihood. A component
     without data keeps its means, because no others would be better. With missing values m is the
     mean of those that are observed, Eq. MISS.6.
@@ -143,7 +143,7 @@ def m_step(sums: BernoulliSums, before: MixtureOfBernoullis, floor: float) -> Mi
 
 
 class BernoulliMixture(Mixture):
-    """A mixture of K Bernoulli distributions for data of 0 and 1, fitted by EM, Eq. GMM.11.
+    """A mixture of K Bernoulli distributions for data of 0 and 1, fitted by EM, Eq. GMM.13.
 
     Features are independent given the component; the components' means are probabilities and can be
     looked at as images. EM begins at the clusters of k-means.

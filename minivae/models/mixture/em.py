@@ -214,7 +214,7 @@ def climb(
 
 
 def stepwise(statistics: MixtureStatistics, before: Step, rate: float, floor: float) -> Step:
-    """One update from a batch: s <- (1 - rate) s + rate s_batch, then an M-step, Eq. GMM.8.
+    """One update from a batch: s <- (1 - rate) s + rate s_batch, then an M-step, Eq. GMM.11.
 
     s are the sums for one datum. Those so far are known from the parameters that came of them:
     about the current means they are pi_k, 0 and pi_k S_k.

@@ -211,7 +211,7 @@ class Mixture(Estimator):
         return self.distribution_.sample(n_samples, stream(entropy_from(state), _SAMPLES))
 
     def bic(self, X: Any) -> float:
-        """-2 log-likelihood + df log N, with df free parameters, Eq. GMM.14; the least is best."""
+        """-2 log-likelihood + df log N, with df free parameters, Eq. GMM.9; the least is best."""
         log_p = self._log_prob(X, "bic")
         n_parameters = self.distribution_.n_parameters
         return float(-2 * log_p.sum() + n_parameters * math.log(len(log_p)))

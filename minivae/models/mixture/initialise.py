@@ -154,7 +154,7 @@ def filled(data: Data, K: int, kind: str, rng: np.random.Generator) -> Data:
 def k_means(rows: Piece, centres: Array) -> tuple[Array, Labels]:
     """Lloyd's steps from the centres, until they stand still; labelled rows stay where they belong.
 
-    Each row belongs to its nearest centre, the limit of Eq. GMM.13. A cluster without rows takes
+    Each row belongs to its nearest centre, the limit of Eq. GMM.8. A cluster without rows takes
     the row that is farthest from its centre.
 
     Returns

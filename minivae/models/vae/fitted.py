@@ -86,7 +86,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
     # ---- looking at data through the model ----
 
     def _encode(self, x: Any, c: Any = None) -> Any:
-        """q(z | x) of data as the likelihood takes them, Eq. VAE.1."""
+        """q(z | x) of data as the likelihood takes them, Eq. VAE.3."""
         seen = self.likelihood_.encoder_input(x)
         return self.encoder_(seen) if c is None else self.encoder_(seen, c)
 
@@ -134,7 +134,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         return noise
 
     def elbo_terms(self, X: Any, eps: Any = None) -> ElboTerms:
-        """The ELBO's two terms for each datum, in nats, Eq. ELBO.3.
+        """The ELBO's two terms for each datum, in nats, Eq. ELBO.4.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
 
     @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
     def elbo(self, X: Any, eps: Any = None) -> Array:
-        """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.3.
+        """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.4.
 
         It is reconstruction - KL of :meth:`elbo_terms`, which says what ``eps`` is.
         """
@@ -268,7 +268,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def posterior(self, X: Any) -> Any:
         """q(z | x) for each datum, with arrays ``mu`` and ``log_var`` of shape ``(N, K)``.
 
-        Eq. VAE.1. Its ``sample(random_state)`` draws one z for each datum: together, draws from the
+        Eq. VAE.3. Its ``sample(random_state)`` draws one z for each datum: together, draws from the
         aggregate posterior.
         """
         X = self._checked(X, "posterior")
@@ -293,7 +293,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         return codes
 
     def active_units(self, X: Any, threshold: float = 0.01) -> Array:
-        """Which latent dimensions are in use: Var_x(E[z_k | x]) > threshold, Eq. VAE.5.
+        """Which latent dimensions are in use: Var_x(E[z_k | x]) > threshold, Eq. VAE.6.
 
         Booleans of shape ``(K,)``, for data ``(N, D)``. Burda et al. (2016).
         """
@@ -361,7 +361,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         return self._decode((1 - t) * start + t * end)
 
     def sample(self, n: int = 1, random_state: Any = None) -> Array:
-        """``n`` draws of x, of shape ``(n, D)``: z from the prior, x from p(x | z), Eq. VAE.3.
+        """``n`` draws of x, of shape ``(n, D)``: z from the prior, x from p(x | z), Eq. VAE.2.
 
         Use :meth:`decode` for noiseless pictures.
 

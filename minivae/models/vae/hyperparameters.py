@@ -204,7 +204,7 @@ class HyperParameters(Estimator):
         rule=number(),
         sentence=(
             "So many nats of a latent dimension's KL cost nothing, which keeps it from closing "
-            "early (Eq. RATE.1)."
+            "early (Eq. RATE.2)."
         ),
         metavar="N",
         kw_only=True,

@@ -107,7 +107,7 @@ class Heads(Module):
 
 
 class Encoder(Heads):
-    """x to q(z | x) = N(mu, exp(log_var)): dense layers and two heads, Eq. VAE.1.
+    """x to q(z | x) = N(mu, exp(log_var)): dense layers and two heads, Eq. VAE.3.
 
     The heads start at zero, so that q(z | x) starts at the prior and the KL at 0. With conditions
     it gives q(z | x, c).

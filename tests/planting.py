@@ -31,8 +31,16 @@ import pytest
 
 import mutants
 
-JOB: dict[str, Any] = json.loads(os.environ.get("MUTANTS_JOB", "{}"))
-PLANTED: dict[str, Any] = json.loads(os.environ.get("MUTANTS_PLANTED", "{}"))
+
+def told(variable: str) -> dict[str, Any]:
+    """What the file says that a variable of the environment names."""
+    found: dict[str, Any] = {}
+    if variable in os.environ:
+        found = json.loads(Path(os.environ[variable]).read_text())
+    return found
+
+
+JOB, PLANTED = told("MUTANTS_JOB"), told("MUTANTS_PLANTED")
 MOST_BYTES = 8 << 30  # a mistake may ask for anything
 WALL_SECONDS = 1800.0  # who has said nothing by then waits, or the machine is too busy to tell
 FAILED, FAULT = 1, 3  # pytest's own statuses
@@ -346,9 +354,10 @@ class Planting:
             if plant(mutant):
                 return run_tests(self.session, [self.items[test] for test in tests])
             seconds = {test: _limits[test] for test in tests}
-            told = {"mutant": mutant, "tests": tests, "seconds": seconds, "folder": str(folder)}
+            what = {"mutant": mutant, "tests": tests, "seconds": seconds, "folder": str(folder)}
+            (folder / "planted.json").write_text(json.dumps(what))
             os.environ.pop("MUTANTS_JOB")
-            os.environ["MUTANTS_PLANTED"] = json.dumps(told)
+            os.environ["MUTANTS_PLANTED"] = str(folder / "planted.json")
             os.execv(sys.executable, [sys.executable, *mutants.PYTEST, "-x", module])
 
         def ended(status: int | None, folder: Path) -> None:

@@ -57,6 +57,7 @@ _AWAKE = 2e-3
 # Positions on the board, 64 bytes or more apart where several threads write: they would take the
 # cache line from each other.
 _TURN = 0  # changes when there is work
+_LEADS = 1  # whether the caller is doing blocks
 _TAKEN = 8  # how many blocks somebody has taken
 _ENDS = 16, 24  # and how many of them from the front, and from the back
 _INSIDE = 32  # helpers that are inside the kernel, plus _SHUT if no more may come
@@ -110,6 +111,7 @@ def _lead(board: int) -> None:
     store(board, _ENDS[0], 0)
     store(board, _ENDS[1], 0)
     store(board, _TAKEN, 0)
+    store(board, _LEADS, 1)
     shut, blocks = True, _blocks(board)
     while True:
         if shut and _someone_looks(board):
@@ -119,6 +121,7 @@ def _lead(board: int) -> None:
         if add(board, _TAKEN, 1) >= blocks:
             break
         _do(board, add(board, _ENDS[0], 1))
+    store(board, _LEADS, 0)
     if not shut:
         add(board, _INSIDE, _SHUT)
     waited = 0
@@ -144,7 +147,8 @@ def _join(board: int, number: int, looks: int, turn: int) -> int:
         if now == turn or number >= load(board, _INVITED):
             store(board, _LOOKED + 8 * number, clock())
             pause()
-            idle += 1
+            if not load(board, _LEADS) or number >= load(board, _INVITED):
+                idle += 1  # else the caller will look for a helper when its block is done
         else:
             if add(board, _INSIDE, 1) < _SHUT:
                 blocks = _blocks(board)

@@ -451,7 +451,8 @@ class ExampleDirective(SphinxDirective):
         if not script.is_file():
             return [self.state.document.reporter.warning(f"there is no {self.arguments[0]}")]
         place = Place(f"examples/{script.name}", script, 1, 1)
-        found = (ROOT / "pictures" / f"{script.stem}{suffix}" for suffix in (".png", ".gif"))
+        shipped = SOURCES.book / "pictures" / script.stem
+        found = (shipped.with_suffix(suffix) for suffix in (".png", ".gif"))
         picture = next((path for path in found if path.is_file()), None)
         if picture is None:
             missing = f"no picture of {script.name}: make gallery ARGS='--keep {script.stem}'"
@@ -460,7 +461,7 @@ class ExampleDirective(SphinxDirective):
         text, _ = self.parse_inline("\n".join(self.content), lineno=self.lineno)
         caption += [*text, nodes.Text(" "), link_to(place, place.name)]
         figure = nodes.figure()
-        figure += nodes.image(uri=f"/../pictures/{picture.name}", alt=caption.astext())
+        figure += nodes.image(uri=f"/pictures/{picture.name}", alt=caption.astext())
         figure += caption
         return [figure]
 

@@ -1,8 +1,8 @@
 """Run every example and keep its picture in build/gallery; fail if one fails or leaves none.
 
 An example writes beside itself, so each is run from a copy. With ``--keep`` the pictures become
-those that the book ships, in pictures/: with fewer colours, and each once more for a dark page.
-Names of examples restrict all this to them.
+those that the book ships, in derivations/pictures/: with fewer colours, and each once more for a
+dark page. Names of examples restrict all this to them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from PIL import Image, ImageSequence
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "pictures"
+SHIPPED = ROOT / "derivations" / "pictures"
 PICTURES = {".png", ".gif"}
 ALONE = {"matmul_stages"}  # it measures time: nothing may run beside it
 DRAWN_BY = "drawn_by.txt"  # beside the shipped pictures: the digest of each one's script
@@ -139,7 +139,7 @@ def main(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw the picture of every example.")
     parser.add_argument("names", nargs="*", help="only these examples, without .py")
-    parser.add_argument("--keep", action="store_true", help="ship them, in pictures/")
+    parser.add_argument("--keep", action="store_true", help="ship them, in derivations/pictures/")
     arguments = parser.parse_args()
     place = SHIPPED if arguments.keep else None
     sys.exit(main(ROOT / "examples", ROOT / "build" / "gallery", arguments.names, place))

@@ -96,11 +96,11 @@ def test_the_digest_sees_what_can_change_the_picture_and_nothing_else(gallery, t
 
 def unshown(gallery, book):
     """The figures of a book that do not show the picture that their script draws."""
-    shipped = book.parent / "pictures"
+    shipped = book / "pictures"
     digests = gallery.read_digests(shipped)
     form = re.compile(
-        r'<picture><source media="\(prefers-color-scheme: dark\)" srcset="\.\./pictures/(\w+)-dark'
-        r'\.(png|gif)"><img src="\.\./pictures/\1\.\2" alt="[^"]+"></picture>'
+        r'<picture><source media="\(prefers-color-scheme: dark\)" srcset="pictures/(\w+)-dark'
+        r'\.(png|gif)"><img src="pictures/\1\.\2" alt="[^"]+"></picture>'
     )
     for page in sorted(book.glob("[0-9][0-9]_*.md")):
         paragraphs = page.read_text(encoding="utf-8").split("\n\n")
@@ -128,14 +128,14 @@ def test_a_figure_without_its_picture_is_seen(gallery, small_book):
     book = small_book().sources.book
     page, script = book / "01_sums.md", book.parent / "examples" / "bars.py"
     picture = (
-        '<picture><source media="(prefers-color-scheme: dark)" srcset="../pictures/bars-dark.png">'
-        '<img src="../pictures/bars.png" alt="bars"></picture>\n\n'
+        '<picture><source media="(prefers-color-scheme: dark)" srcset="pictures/bars-dark.png">'
+        '<img src="pictures/bars.png" alt="bars"></picture>\n\n'
     )
     assert "no <picture> of bars" in "".join(unshown(gallery, book))
     page.write_text(page.read_text().replace("Figure: ", picture + "Figure: "))
     assert "there is no pictures/bars-dark.png" in "".join(unshown(gallery, book))
     Image.new("RGB", (2, 2)).save(book.parent / "bars.png")
-    gallery.keep(book.parent / "bars.png", script, book.parent / "pictures")
+    gallery.keep(book.parent / "bars.png", script, book / "pictures")
     assert list(unshown(gallery, book)) == []
     script.write_text(script.read_text() + "width = 3\n")
     assert "bars.py has changed" in "".join(unshown(gallery, book))

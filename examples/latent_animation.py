@@ -1,7 +1,8 @@
-"""The latent space during training: samples of q(z|x), Eq. VAE.3 and Eq. REP.1, and the prior's grid.
+"""The latent space during training, Eq. VAE.3 and Eq. REP.1, and the prior's grid beside it.
 
-Training starts at the prior, because the encoder's heads start at zero; then the digits find their
-places. Beside them, the same places of the prior are decoded: quantiles of N(0, 1) in each direction.
+Samples of q(z|x) are coloured by digit. Training starts at the prior, because the encoder's heads
+start at zero; then the digits find their places. Beside them, the same places of the prior are
+decoded: quantiles of N(0, 1) in each direction.
 """
 
 # %%

@@ -293,8 +293,8 @@ def _by_panels(
     registers = (n + one - 1) // one
     panels = (registers + WIDTH - 1) // WIDTH
     parts = max(1, (depth + _PART - 1) // _PART)
-    offset, edge = np.zeros(WIDTH * one, dtype), np.empty(_ROWS * WIDTH * one, dtype)
-    memory, flat = np.empty((_PART * WIDTH + 1) * one, dtype), b.reshape(-1)
+    offset, edge = np.zeros(WIDTH * one, dtype), np.empty(min(rows, m) * WIDTH * one, dtype)
+    memory, flat = np.empty((min(_PART, depth) * WIDTH + 1) * one, dtype), b.reshape(-1)
     space = memory[-(memory.ctypes.data // a.itemsize) % one :]  # begins where a cache line does
     for block in range(start, stop):
         top, p = block // panels * rows, block % panels

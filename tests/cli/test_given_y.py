@@ -35,7 +35,8 @@ def tables(tmp_path_factory):
     np.savetxt(folder / "counts.csv", X, "%d", ",", header="a,b,c", comments="")
     dose = rng.uniform(-1, 1, 120)
     table = np.c_[dose + rng.normal(0, 0.1, 120), dose, dose**2 + rng.normal(0, 0.1, 120)]
-    np.savetxt(folder / "real.csv", table, delimiter=",", header="u,dose,v", comments="")
+    for name, header in (("real", "u,dose,v"), ("like", "a,b,c")):
+        np.savetxt(folder / f"{name}.csv", table, delimiter=",", header=header, comments="")
     return folder
 
 
@@ -175,7 +176,8 @@ def test_methods_are_compared_given_y(minivae, runs, monkeypatch, run, tmp_path)
         ("sample run-real --y a", "should be numbers"),
         ("sample run-real --y 1,2", "should be 1 finite numbers"),
         ("infer run-real --datum 99999", "there is no datum 99999"),
-        ("score run-half real.csv", "data are whole counts from 0"),
+        ("score run-half like.csv", "data are whole counts from 0"),
+        ("score run-half real.csv", "has the columns u, dose, v, and the model was fitted to"),
         ("score run-half counts.csv --out a.txt", "should end in .csv"),
         ("score nowhere counts.csv", "there is no nowhere"),
         ("sweep", "say what to compare"),

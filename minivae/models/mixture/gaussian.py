@@ -217,7 +217,7 @@ class GaussianMixture(GaussianComponents):
     def partial_fit(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, labels: Any = None
     ) -> Self:
-        """One update from a batch by stepwise EM, Eq. GMM.11: the sums so far fade as new ones come.
+        """Update once from a batch, by stepwise EM, Eq. GMM.11: older sums fade as new ones come.
 
         The t-th update counts the batch with the rate (t + 2)^-0.7, where t is ``n_iter_`` so far.
         An unfitted model is first initialised on the batch, which then needs at least K rows. The

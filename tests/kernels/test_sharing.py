@@ -79,6 +79,38 @@ def test_idle_helpers_sleep():
     assert time.process_time() - before < 0.05
 
 
+def test_a_helper_stays_awake_as_long_as_the_caller_works():
+    pool, asleep, join = _sharing._Pool(), threading.Event(), _sharing._compiled_join().ctypes
+    pool.numbers[_sharing._INVITED] = pool.numbers[_sharing._LEADS] = 1
+
+    def help_until_it_sleeps():
+        join(pool.board, 0, 1000, 0)  # a thousand looks take less than a millisecond
+        asleep.set()
+
+    helper = threading.Thread(target=help_until_it_sleeps, daemon=True)
+    helper.start()
+    try:
+        assert not asleep.wait(0.5)  # the caller is in a long block
+        pool.numbers[_sharing._INVITED] = 0
+        assert asleep.wait(30)  # and its call is not for this helper
+    finally:
+        pool.numbers[_sharing._LEADS] = 0
+    helper.join(30)
+    assert not helper.is_alive()
+
+
+def test_the_board_says_whether_the_caller_works():
+    out, numbers = np.zeros(2), _sharing._pool.numbers
+    count.run(2, 1, out, 1)  # compiled
+    caller = threading.Thread(target=count.run, args=(2, 1, out, 10**8))
+    caller.start()
+    while caller.is_alive() and not numbers[_sharing._LEADS]:
+        time.sleep(0.001)
+    assert numbers[_sharing._LEADS] == 1
+    caller.join()
+    assert numbers[_sharing._LEADS] == 0
+
+
 @pytest.mark.skipif(_sharing._processor is None, reason="the system does not place threads")
 def test_a_helper_is_woken_on_another_processor_and_then_free_to_move(monkeypatch):
     count.run(BLOCKS, 1, np.zeros(BLOCKS), 200)

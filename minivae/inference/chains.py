@@ -28,7 +28,7 @@ TARGET = {"metropolis": 0.35, "hmc": 0.8}  # of the acceptance, which the warm-u
 DIVERGENCE = 1000.0  # in nats of energy: the trajectory has left the level set for good
 MOST_STEPS = 16  # of a leapfrog trajectory; each has a random number from 1
 
-ValueAndZero = Callable[[Array], tuple[Array, Array]]  # the random walk wants no slope
+HeightAndSlope = Callable[[Array], tuple[Array, Array]]  # the random walk's slope is 0
 
 
 class Chain:
@@ -91,14 +91,15 @@ def metropolis(
     random_state
         An int, a ``RandomState``, a ``Generator`` or None.
     """
+    value = _value(log_density)
 
     def step(state: State, rng: np.random.Generator) -> tuple[State, Array, Array]:
         jump = state.scale[..., None] * np.sqrt(state.variance) * rng.standard_normal(state.z.shape)
-        there = _moved(state, state.z + jump.astype(state.z.dtype), _value(log_density))
+        there = _moved(state, state.z + jump.astype(state.z.dtype), value)
         log_ratio = there.height - state.height
         return (*_accept(state, there, log_ratio, rng), np.zeros(log_ratio.shape, bool))
 
-    return _run("metropolis", log_density, z, draws, warmup, random_state, step)
+    return _run("metropolis", value, z, draws, warmup, random_state, step)
 
 
 def hmc(
@@ -132,7 +133,7 @@ def hmc(
     def step(state: State, rng: np.random.Generator) -> tuple[State, Array, Array]:
         return trajectory(slopes, state, rng)
 
-    return _run("hmc", log_density, z, draws, warmup, random_state, step)
+    return _run("hmc", slopes, z, draws, warmup, random_state, step)
 
 
 class State(NamedTuple):
@@ -209,7 +210,7 @@ Step = Callable[[State, np.random.Generator], tuple[State, Array, Array]]
 
 def _run(
     name: str,
-    log_density: LogDensity,
+    value: HeightAndSlope,
     z: Any,
     draws: int,
     warmup: int,
@@ -220,7 +221,7 @@ def _run(
     require_whole(name, "draws", draws, least=4)
     require_whole(name, "warmup", warmup, least=0)
     rng = stream(entropy_from(random_state), 0)
-    state = _warm_up(_start(name, log_density, z), step, warmup, rng, TARGET[name])
+    state = _warm_up(_start(name, value, z), step, warmup, rng, TARGET[name])
     (C, n, K), dtype = state.z.shape, state.z.dtype
     kept = np.empty((C, draws, n, K), dtype)
     accepted, diverged, still = np.zeros((C, n)), np.zeros((C, n), int), np.ones((C, n), bool)
@@ -297,10 +298,9 @@ def begins(name: str, z: Any) -> Array:
     return begun
 
 
-def _start(name: str, log_density: LogDensity, z: Any) -> State:
+def _start(name: str, value: HeightAndSlope, z: Any) -> State:
     z = begins(name, z)
-    gradient = Slopes(log_density) if name == "hmc" else _value(log_density)
-    height, slope = gradient(z)
+    height, slope = value(z)
     if height.shape != z.shape[:2]:
         raise ShapeError(
             f"{name}: for z of shape {z.shape} the log-density has shape {height.shape}; it must "
@@ -315,12 +315,12 @@ def _start(name: str, log_density: LogDensity, z: Any) -> State:
     return State(z, height, slope, np.full(height.shape, 0.1), np.ones(z.shape[1:]))
 
 
-def _moved(state: State, z: Array, value: ValueAndZero) -> State:
+def _moved(state: State, z: Array, value: HeightAndSlope) -> State:
     height, slope = value(z)
     return state._replace(z=z, height=height, slope=slope)
 
 
-def _value(log_density: LogDensity) -> ValueAndZero:
+def _value(log_density: LogDensity) -> HeightAndSlope:
     def value(z: Array) -> tuple[Array, Array]:
         with no_grad():
             height = log_density(z)

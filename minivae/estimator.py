@@ -28,8 +28,8 @@ from minivae.reading import shown
 from minivae.tensor import Array
 
 __all__ = [
-    "Estimator", "Parameter", "Rule", "Transformer", "anything", "boolean", "choice", "number",
-    "parameter", "whole",
+    "Classifier", "Estimator", "Parameter", "Rule", "Transformer", "anything", "boolean", "choice",
+    "number", "parameter", "whole",
 ]  # fmt: skip
 
 _FRAMES = ("default", "pandas", "polars")
@@ -330,6 +330,19 @@ def _table(declared: Mapping[str, Parameter]) -> str:
         lines.append(name)
         lines += textwrap.wrap(p.sentence, 92, initial_indent="    ", subsequent_indent="    ")
     return textwrap.indent("\n".join(lines), "    ")
+
+
+class Classifier(Estimator):
+    """An estimator that predicts one of the classes that it was given with the data."""
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of a classifier."""
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        tags.target_tags.required = True
+        return tags
 
 
 class Transformer(Estimator):

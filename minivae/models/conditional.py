@@ -242,7 +242,6 @@ class ConditionalVAE(VAE):
         y
             Classes ``(n,)`` or conditions ``(n, C)``; a single class, or with ``n`` one of them.
         """
-        self._require_fitted("sample", "model_")
         if n is None and np.ndim(y) == 0 and y is not None:
             n = 1
         if n is not None:

@@ -26,7 +26,7 @@ from minivae.checks import (
     column_names,
     is_real,
 )
-from minivae.estimator import Estimator, Rule, anything, boolean, choice, number, parameter
+from minivae.estimator import Classifier, Rule, anything, boolean, choice, number, parameter
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
@@ -52,7 +52,7 @@ class _State:
     _seen_: Array
 
 
-class NaiveBayes(Estimator, _State):
+class NaiveBayes(Classifier, _State):
     """What both have in common: the classes, and Bayes' rule over them."""
 
     missing: str = parameter(
@@ -174,15 +174,6 @@ class NaiveBayes(Estimator, _State):
         chosen = self._joint(X, "score").argmax(axis=1)
         right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(np.average(right, weights=_weights(sample_weight, "score", len(chosen))))
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of a classifier."""
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        tags.target_tags.required = True
-        return tags
 
     def _places(self, y: Any) -> Array:
         """Where each class of y stands among the classes, ``(n,)``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +25,16 @@ from minivae.checks import (
 )
 from minivae.distributions import Categorical, DiagonalGaussian
 from minivae.errors import CheckpointError, ShapeError
-from minivae.estimator import Estimator, Rule, anything, choice, number, parameter, whole
+from minivae.estimator import (
+    Classifier,
+    Estimator,
+    Rule,
+    anything,
+    choice,
+    number,
+    parameter,
+    whole,
+)
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
@@ -105,10 +115,10 @@ class _Predictor(Estimator, _State):
 
     _kind = ""
 
-    def _train(self, X: Any, Y: Array, heads: Sequence[int], **fitted: Any) -> Self:
-        """Fit the network; what a fit leaves besides is `fitted`."""
-        names = column_names(X, "fit")
-        X = check_data(X, "fit", dtype=np.float64)
+    def _train(
+        self, X: Array, Y: Array, heads: Sequence[int], names: Sequence[str] | None, **fitted: Any
+    ) -> Self:
+        """Fit the network to checked data; what a fit leaves besides is `fitted`."""
         before = vars(self).copy()
         try:
             self._learn(X, Y, heads)
@@ -208,6 +218,9 @@ class _Predictor(Estimator, _State):
             heads = model._checked_heads()
             if metadata["heads"] != heads:
                 raise ValueError(f"its network has heads of {metadata['heads']}, not {heads}")
+            widths = [model.n_features_in_, *model.hidden, sum(heads)]
+            if sum(a * b for a, b in pairwise(widths)) > sum(a.size for a in arrays.values()):
+                raise ValueError(f"a network of widths {widths} has more weights than it holds")
             model._assemble(heads, np.random.default_rng(0))
             model.network_.load_state_dict(without_prefix("parameters.", arrays))
         return model
@@ -226,7 +239,7 @@ def _checked_units(mean: Any, scale: Any, name: str) -> tuple[Array, Array]:
     return mean, scale
 
 
-class NeuralClassifier(_Predictor):
+class NeuralClassifier(_Predictor, Classifier):
     """p(y given x) = softmax of a network: logistic regression, or an MLP, Eq. USE.9.
 
     %parameters%
@@ -250,9 +263,9 @@ class NeuralClassifier(_Predictor):
             If there is not one class for each datum.
         """
         self.check_params()
-        given = classes_of_each(y, "fit", len(check_data(X, "fit", dtype=np.float64)))
-        classes, place = np.unique(given, return_inverse=True)
-        return self._train(X, np.eye(len(classes))[place], [len(classes)], classes_=classes)
+        names, X = column_names(X, "fit"), check_data(X, "fit", dtype=np.float64)
+        classes, place = np.unique(classes_of_each(y, "fit", len(X)), return_inverse=True)
+        return self._train(X, np.eye(len(classes))[place], [len(classes)], names, classes_=classes)
 
     def _checked_heads(self) -> list[int]:
         classes = self.classes_
@@ -289,15 +302,6 @@ class NeuralClassifier(_Predictor):
         right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(right.mean())
 
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of a classifier."""
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        tags.target_tags.required = True
-        return tags
-
 
 class NeuralRegressor(_Predictor):
     """p(y given x) = N(mu(x), var(x)), with a head for the mean and one for the log-variance.
@@ -324,11 +328,12 @@ class NeuralRegressor(_Predictor):
             If there is not one row of numbers for each datum.
         """
         self.check_params()
-        Y = self._columns(y, len(check_data(X, "fit", dtype=np.float64)), "fit")
+        names, X = column_names(X, "fit"), check_data(X, "fit", dtype=np.float64)
+        Y = self._columns(y, len(X), "fit")
         mean, scale = Y.mean(axis=0), Y.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         heads = [Y.shape[1]] * 2
-        return self._train(X, (Y - mean) / scale, heads, y_mean_=mean, y_scale_=scale)
+        return self._train(X, (Y - mean) / scale, heads, names, y_mean_=mean, y_scale_=scale)
 
     def _checked_heads(self) -> list[int]:
         self.y_mean_, self.y_scale_ = _checked_units(self.y_mean_, self.y_scale_, "y")

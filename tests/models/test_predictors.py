@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 
 from minivae import NeuralClassifier, NeuralRegressor
+from minivae.checkpoint import load_checkpoint, save_checkpoint
 from minivae.errors import CheckpointError, DtypeError, NotFittedError, ShapeError
 from minivae.gradcheck import assert_gradcheck
 from minivae.models.predictors import log_weight_prior
@@ -99,6 +100,48 @@ def test_files_and_seeds(tmp_path, kind):
     other_kind = NeuralRegressor if kind is NeuralClassifier else NeuralClassifier
     with pytest.raises(CheckpointError, match="not a saved"):
         other_kind.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "complaint"),
+    [
+        (NeuralClassifier, lambda a, m: a.update(scale_=np.zeros(2)), "X needs a finite mean"),
+        (NeuralClassifier, lambda a, m: a.update(mean_=np.array([0, np.nan])), "X needs a finite"),
+        (NeuralClassifier, lambda a, m: a.update(mean_=np.zeros(3)), "X needs a finite mean"),
+        (NeuralClassifier, lambda a, m: m["fitted"].update(classes_=[1, 0]), "in order, each once"),
+        (NeuralClassifier, lambda a, m: m["fitted"].update(classes_=[]), "whole numbers or names"),
+        (NeuralClassifier, lambda a, m: m.update(heads=[3]), r"heads of \[3\], not \[2\]"),
+        (NeuralClassifier, lambda a, m: m["params"].update(hidden=[10**9]), "more weights than"),
+        (NeuralClassifier, lambda a, m: m["params"].update(hidden=[0]), "hidden"),
+        (NeuralClassifier, lambda a, m: m.update(feature_names=["a"]), "not a list of 2 names"),
+        (NeuralClassifier, lambda a, m: a.pop("mean_"), "has no 'mean_'"),
+        (NeuralRegressor, lambda a, m: m["fitted"].update(y_scale_=[-1.0]), "y needs a finite"),
+        (NeuralRegressor, lambda a, m: m["fitted"].update(y_mean_=["a"]), "not an array of real"),
+    ],
+)
+def test_what_no_fit_leaves_is_not_loaded(tmp_path, kind, change, complaint):
+    X, y = two_classes(20)
+    kind((4,), epochs=1, random_state=1).fit(X, y).save(tmp_path / "m.npz")
+    arrays, metadata = load_checkpoint(tmp_path / "m.npz")
+    change(arrays, metadata)
+    save_checkpoint(tmp_path / "m.npz", arrays, metadata)
+    with pytest.raises(CheckpointError, match=complaint):
+        kind.load(tmp_path / "m.npz")
+
+
+def test_a_fit_that_is_stopped_leaves_the_model_as_it_was(monkeypatch):
+    X, y = two_classes(60)
+    model = NeuralClassifier(epochs=3, random_state=0).fit(X, y)
+    before, probabilities = vars(model).copy(), model.predict_proba(X)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minivae.training.Run.run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :1], 1 - y)
+    assert vars(model) == before
+    np.testing.assert_array_equal(model.predict_proba(X), probabilities)
 
 
 def test_names_of_classes_are_given_back():

@@ -72,10 +72,11 @@ notebooks: $(VENV)/.notebooks ## make a notebook of every example, in build/note
 torch: $(VENV)/.bench $(VENV)/.test ## hold exported models against PyTorch
 	@$(PY) -m pytest tests/other_engines/pytorch.py $(ARGS)
 
-bench: $(VENV)/.bench ## time minivae against PyTorch and JAX, side by side (half an hour)
+bench: $(VENV)/.bench $(VENV)/.dask ## time minivae against PyTorch and JAX, and on large data (half an hour)
 	@$(PY) tests/benchmarks/run.py $(ARGS)
+	@$(PY) tests/benchmarks/large.py
 
-bench-quick: $(VENV)/.bench ## the same with fewer rows and rounds (two minutes)
+bench-quick: $(VENV)/.bench ## the same with fewer rows and rounds (three minutes)
 	@$(PY) tests/benchmarks/run.py --quick $(ARGS)
 
 roofline: $(VENV)/.run ## what this machine can do, and what the kernels make of it

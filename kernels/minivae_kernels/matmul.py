@@ -308,7 +308,7 @@ def _by_panels(
             low, high = depth * part // parts, depth * (part + 1) // parts
             source, first, step, panel = flat, low * n + left, n, space
             if right > n:
-                space[: (high - low) * width] = 0
+                space[: (high - low) * width] = 0  # beyond the last column: garbage may be slow
             if turned:
                 corner = np.uintp(left * depth + low)
                 _turn(b, corner, np.uintp(columns), np.uintp(high - low), space, np.uintp(width))

@@ -296,7 +296,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Run the comparison and leave a table, a JSON file and a plot."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: three minutes")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     options = parser.parse_args()

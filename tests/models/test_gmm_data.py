@@ -300,6 +300,23 @@ def test_k_means_goes_on_from_its_sample_with_all_rows(monkeypatch, weighted):
         np.testing.assert_allclose(model.covariances_[k], scatter, atol=0.1)
 
 
+def test_k_means_goes_through_all_rows_until_the_centres_stand_still():
+    class Counted(Data):
+        passes = 0
+
+        def map(self, function):
+            self.passes += 1
+            return super().map(function)
+
+    X = np.array([[0.0], [1.0], [10.0], [14.0]])
+    data, far = Counted("test", X), Counted("test", X)
+    still = start_room.k_means_of_all(data, np.array([[0.5], [12.0], [99.0]]), 1e-12)
+    np.testing.assert_array_equal(still, [[0.5], [12.0], [99.0]])  # and one without rows stays
+    moved = start_room.k_means_of_all(far, np.array([[0.0], [1.0], [99.0]]), 1e-12)
+    np.testing.assert_array_equal(moved, [[0.5], [12.0], [99.0]])
+    assert (data.passes, far.passes) == (1, 3)  # the last one sees that nothing moves
+
+
 def test_a_generator_is_refused_with_a_word_why():
     X = clusters()
     with pytest.raises(ValueError, match="generator, which can be gone through only once"):

@@ -213,8 +213,11 @@ class StoredRows:
 
     def _cast(self, raw: Array) -> Array:
         with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(raw, dtype=self.dtype).view(np.ndarray)
-        return rows if self.scale is None else rows / self.dtype.type(self.scale)
+            if self.scale is None:
+                return np.ascontiguousarray(raw, dtype=self.dtype).view(np.ndarray)
+            scale = self.dtype.type(self.scale)  # cast and divided in one pass
+            rows: Array = np.divide(raw, scale, dtype=self.dtype, casting="unsafe", order="C")
+        return rows
 
     def _as_taken(self, rows: Array) -> Array:
         return rows if self._taken is None else self._taken(rows, self._rng)
@@ -333,11 +336,13 @@ class ShuffledBlocks:
         first, last = part.start, min(part.stop, self.n)
         while self.ends[-1] < last:
             self._open_next()
-        numbers = np.concatenate(self.drawn) if len(self.drawn) > 1 else self.drawn[0]
         here = int(np.searchsorted(self.ends, first, side="right")) - 1
         there = int(np.searchsorted(self.ends, last, side="left")) - 1
         self.memory.need(here, there)
-        return numbers[first - self.start : last - self.start]
+        begins = np.cumsum([self.start, *map(len, self.drawn[:-1])])
+        return np.concatenate(
+            [x[max(first - b, 0) : max(last - b, 0)] for b, x in zip(begins, self.drawn, strict=True)]
+        )
 
     def _open_next(self) -> None:
         """Draw the order of one more pool, and forget all but it and the one before."""

@@ -340,9 +340,11 @@ class ShuffledBlocks:
         there = int(np.searchsorted(self.ends, last, side="left")) - 1
         self.memory.need(here, there)
         begins = np.cumsum([self.start, *map(len, self.drawn[:-1])])
-        return np.concatenate(
-            [x[max(first - b, 0) : max(last - b, 0)] for b, x in zip(begins, self.drawn, strict=True)]
-        )
+        parts = [
+            x[max(first - begin, 0) : max(last - begin, 0)]
+            for begin, x in zip(begins, self.drawn, strict=True)
+        ]
+        return np.concatenate(parts)
 
     def _open_next(self) -> None:
         """Draw the order of one more pool, and forget all but it and the one before."""

@@ -258,15 +258,22 @@ class Run:
         return position, arrays
 
     def restore(self, position: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Go on from where :meth:`state` was taken; give ``history`` back its value of then."""
+        """Go on from where :meth:`state` was taken; give ``history`` back its value of then.
+
+        Raises
+        ------
+        ValueError
+            If no such run can have been there; then nothing has changed.
+        """
+        epoch, batch = position["epoch"], position["batch"]
+        if not (0 <= epoch <= self.epochs and 0 <= batch < self.batches):
+            raise ValueError(f"epoch {epoch}, batch {batch} is not a place in this run")
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict(without_prefix(f"optimiser.{i}.", arrays))
         for hook in self.hooks:
             if hook.name:
                 hook.restore(position["hooks"][hook.name], without_prefix(f"{hook.name}.", arrays))
-        self.epoch, self.batch = position["epoch"], position["batch"]
-        if not (0 <= self.epoch <= self.epochs and 0 <= self.batch < self.batches):
-            raise ValueError(f"epoch {self.epoch}, batch {self.batch} is not a place in this run")
+        self.epoch, self.batch = epoch, batch
         self.sums = {name: float(value) for name, value in position["sums"].items()}
         self.order = restore_generator(position["order"])
         self.noise = restore_generator(position["noise"])

@@ -69,10 +69,10 @@ def _linear(x: Array, weight: Array, bias: Array, /, activation: str = "identity
     """
     try:
         return kernels.matmul(x, weight, bias=bias, activation=activation)
-    except ValueError:
+    except ValueError as error:
         a, b, c = np.shape(x), np.shape(weight), np.shape(bias)
         if len(a) == len(b) == 2 and a[1] == b[0] and c == b[1:]:
-            raise
+            raise ValueError(str(error).replace("matmul", "linear", 1)) from None
         raise ShapeError(
             f"linear: shapes x {a}, weight {b} and bias {c} do not fit; they must be "
             "(N, D), (D, H) and (H,)"

@@ -1566,6 +1566,8 @@ x23 = np.ones((2, 3))
         (lambda x: ops.take_along_axis(x, [[3]]), IndexError, r"^getitem: index 3 .*\(2, 3\)"),
         (lambda x: ops.linear(x, np.ones((2, 3)), np.ones(3)), ShapeError, r"^linear: shapes x"),
         (lambda x: ops.linear(x, np.ones((3, 2)), 1.0), ShapeError, r"^linear: .*bias \(\)"),
+        (lambda x: ops.linear(x, np.ones((3, 2)), np.ones(2), "wave"), ValueError,
+         r"^linear: no activation is called 'wave'; .*'softplus'$"),
         (lambda x: ops.gaussian_kl(x, np.ones((2, 2))), ValueError, r"^gaussian_kl: .*\(2, 2\)"),
         (lambda x: x.backward(), GradientError, r"^backward: .*\(2, 3\) is not a single number"),
         (lambda x: x.backward(np.ones(3)), ShapeError, r"^backward: .*\(3,\).*\(2, 3\)"),

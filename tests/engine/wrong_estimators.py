@@ -183,6 +183,17 @@ TOTAL = {"objective": total_loss, "parameters": W, "noise": ("minibatches", N, M
 MEAN = {"objective": mean_loss, "parameters": W, "noise": ("minibatches", N, M)}
 
 
+def whole_numbers(w, rng):
+    """A sum over S = 3 draws of k = 0, 1, 2, 3, where the objective is the mean over k."""
+    return sum(2.0 * k * (w * k - 1.0) for k in rng.integers(4, size=3))
+
+
+COUNTED = {
+    "objective": lambda w: sum(ops.sum((w * k - 1.0) ** 2) for k in range(4)) / 4,
+    "parameters": np.array([0.7]),
+}
+
+
 def with_a_prior(of_rows, of_prior):
     """MAP: the prior belongs to all rows together, and is not scaled with the minibatch."""
 
@@ -438,6 +449,7 @@ WRONG = [
          "is a sum over the minibatch where its mean"),
     case("all against mean", rows_by(permuted, N / M), MEAN, "sum over all N = 7 where their mean"),
     case("N/M twice", rows_by(permuted, (N / M) ** 2), TOTAL, "N/M = 7/3 .* once too often"),
+    case("sum over whole numbers", whole_numbers, COUNTED, "sum over S = 3 draws where their mean"),
     case("never the last row", rows_by(lambda r: r.integers(0, N - 1, M), N / M), TOTAL,
          "no single factor"),
     case("one draw for two", product(share=True), SQUARE, "a noise is used twice"),

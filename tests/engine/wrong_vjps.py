@@ -450,6 +450,13 @@ add(
     normal(5),
 )
 add(
+    "two of three numbers swapped, not turned back",
+    "transposed or permuted",
+    lambda x: x[[1, 0, 2]] ** 2,
+    lambda g, out, x: 2 * g * x[[1, 0, 2]],
+    normal(3),
+)
+add(
     "sort, cotangent left sorted",
     "wrong places|permuted",
     lambda x: np.sort(x) ** 2,
@@ -867,3 +874,18 @@ add(
     lambda g, out, x: g * np.where(x > 1, np.inf, out),
     np.array([0.1, 2]),
 )
+for factor, of in {
+    np.log(2): "log 2, a logarithm",
+    np.log(10): "log 10, a logarithm",
+    np.pi: "pi",
+    2 * np.pi: "2 pi",
+    np.sqrt(2 * np.pi): r"sqrt\(2 pi\)",
+    np.sqrt(2): r"sqrt\(2\)",
+}.items():
+    add(
+        f"times {of}",
+        f"a factor {of}",
+        exp,
+        lambda g, out, x, factor=factor: factor * g * out,
+        normal(7),
+    )

@@ -412,6 +412,17 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(stop_at):
     assert_same_state(rest.state(), reference.state())
 
 
+@pytest.mark.parametrize("wrong", [{"epoch": -1}, {"epoch": 4}, {"batch": -1}, {"batch": 3}])
+def test_a_place_that_no_run_can_have_reached_is_refused(wrong):
+    diary = Diary([1.0, 2.0])
+    run = run_of(diary, stopping=diary.stopping(5))
+    before, (position, arrays) = run.state(), run.state()
+    arrays = {name: array + 1 for name, array in arrays.items()}
+    with pytest.raises(ValueError, match="is not a place in this run"):
+        run.restore({**position, **wrong}, arrays)
+    assert_same_state(run.state(), before)
+
+
 class Averaging(Hook):
     """Keeps a running average of a parameter and the number of steps: a state of both kinds."""
 

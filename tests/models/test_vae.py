@@ -722,6 +722,7 @@ WRONG_HYPER_PARAMETERS = [
     ({"validation": True}, "validation=True"),
     ({"sigma": "learnt"}, "sigma='learnt' .* 'network', 'shared' or a positive number"),
     ({"likelihood": "gaussian", "sigma": -1.0}, "sigma=-1.0"),
+    ({"likelihood": "gaussian", "sigma": 0.0}, "sigma=0.0"),
     ({"likelihood": "gaussian", "sigma": None}, "sigma=None"),
     ({"likelihood": "gaussian", "sigma": True}, "sigma=True"),
     ({"sigma": 0.1}, "sigma=0.1 goes with likelihood='gaussian', not 'bernoulli'"),

@@ -1,6 +1,7 @@
 """What a Gaussian mixture takes in and gives out: files, states, weights, starts, draws."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,22 @@ def test_a_mixture_as_a_value(kind):
         MixtureOfGaussians.from_factors(value.weights, value.means, L),
     ):
         np.testing.assert_allclose(other.checked("test").log_prob(X), value.log_prob(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_factors_may_be_off_by_rounding_and_no_more(kind):
+    D = 20  # the error of a product of D x D factors grows with D
+    value = MixtureOfGaussians.from_covariances(
+        [0.5, 0.5], np.zeros((2, D)), inverse(kind, 3.0, D), kind
+    )
+
+    def scaled(factor):
+        return replace(value, precisions_cholesky=value.precisions_cholesky * factor)
+
+    rounding = 1e-10 if kind in ("full", "tied") else 1e-12
+    scaled(1 + rounding).checked("test")
+    with pytest.raises(ValueError, match=r"^test: the factors of the precisions do not belong"):
+        scaled(1 + 1e-8).checked("test")
 
 
 def test_the_moments_are_those_of_draws():

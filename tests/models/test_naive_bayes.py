@@ -49,6 +49,7 @@ def test_gaussian_by_hand():
     model = GaussianNB(var_smoothing=0.5).fit(x, y)
     # the features' variances over all data: 2 + 2.8 = 5.2 and 10.24; half of the larger is added
     assert model.epsilon_ == pytest.approx(0.5 * 10.24)
+    assert GaussianNB().fit(x, y).epsilon_ == pytest.approx(1e-9 * 10.24, rel=1e-12)
     np.testing.assert_allclose(model.theta_, [[2, 4], [2, 10]])
     np.testing.assert_allclose(model.var_ - model.epsilon_, [[8, 8 / 3], [1, 0]], atol=1e-12)
     np.testing.assert_allclose(model.class_prior_, [0.6, 0.4])

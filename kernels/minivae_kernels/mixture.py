@@ -112,7 +112,8 @@ def mixture_statistics(
 
     size, parts = mixture.parts()
     counts, first = np.zeros((parts, K)), np.zeros((parts, K, D))
-    second, likelihoods = np.zeros((parts, *mixture.factors.shape)), np.zeros(parts)
+    second = np.zeros((parts, *mixture.factors.shape[:2], D))
+    likelihoods = np.zeros(parts)
     fixed = (mixture.offsets, mixture.means, mixture.factors, _numbers(centres))
     results = (counts, first, second, likelihoods)
     _mixture_loops.statistics.run(parts, 1, X, size, *per_row, *fixed, *results)
@@ -222,7 +223,8 @@ class _Mixture:
             self.offsets = np.log(weights) - 0.5 * D * _LOG_2_PI
         if covariance_type in ("full", "tied"):
             diagonals = np.diagonal(factors, axis1=-2, axis2=-1)
-            self.factors = factors.reshape(-1, D, D)
+            self.factors = np.zeros((factors.size // D**2, D, -(-D // 4) * 4))
+            self.factors[:, :, :D] = np.triu(factors)
         else:  # a matrix of one row is taken for a diagonal
             diagonals = np.broadcast_to(factors if factors.ndim == 2 else factors[:, None], (K, D))
             self.factors = contiguous(diagonals[:, None])

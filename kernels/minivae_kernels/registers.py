@@ -247,6 +247,64 @@ def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: 
     return tile(tile, a, i, last, k, b, j), generate
 
 
+@intrinsic
+def _grow_by(typing: Any, tile: Any, x: Any, i: Any, j: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind, data = signature.args[0], _array(context, builder, signature.args[1], values[1]).data
+        tile, _, i, j, stride = values
+
+        def loaded(count: int, first: Any) -> Any:
+            place = [builder.add(first, builder.mul(stride, stride.type(r))) for r in range(count)]
+            column = Registers(kind.dtype, kind.count, count)
+            return _loaded(context, builder, column, data, place)
+
+        down, along = loaded(kind.rows, i), loaded(kind.width, j)
+
+        def grown(r: int, w: int) -> Any:
+            factors = builder.extract_value(down, (r, 0)), builder.extract_value(along, (w, 0))
+            multiple = builder.fmul(*factors, _CONTRACT)
+            return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
+
+        return _each(context, builder, kind, grown)
+
+    return tile(tile, x, i, j, stride), generate
+
+
+@intrinsic
+def _add_squares(typing: Any, row: Any, tile: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        def total(_: int, w: int) -> Any:
+            found = builder.extract_value(values[0], (0, w))
+            for r in range(tile.rows):
+                register = builder.extract_value(values[1], (r, w))
+                square = builder.fmul(register, register, flags=_CONTRACT)
+                found = builder.fadd(found, square, flags=_CONTRACT)
+            return found
+
+        return _each(context, builder, signature.return_type, total)
+
+    return row(row, tile), generate
+
+
+@intrinsic
+def _sums(typing: Any, tile: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        register = context.get_value_type(tile).element.element
+        kind = ir.FunctionType(register.element, [register.element, register])
+        name = f"llvm.vector.reduce.fadd.v{tile.count}f{tile.dtype.bitwidth}"
+        add = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        found = [
+            builder.call(
+                add, [register.element(-0.0), builder.extract_value(values[0], place)],
+                fastmath=("reassoc",),
+            )
+            for place in tile.places
+        ]  # fmt: skip
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(tile.dtype, len(tile.places))(tile), generate
+
+
 _CONTRACT = ("contract",)  # a product and a sum may become one instruction
 
 
@@ -327,6 +385,17 @@ def _grow_slowly(tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: Any) -
     return tile + np.outer(column, b.reshape(-1)[int(j) : int(j) + tile.shape[1]])
 
 
+def _by_register(tile: Any) -> Any:
+    return tile.reshape(len(tile), -1, lanes(tile.itemsize))
+
+
+def _grow_by_slowly(tile: Any, x: Any, i: Any, j: Any, stride: Any) -> Any:
+    rows, width, one = _by_register(tile).shape
+    down = x.reshape(-1)[_places(np.empty((rows, one)), i, rows, stride)]
+    along = x.reshape(-1)[_places(np.empty((width, one)), j, width, stride)]
+    return tile + (down[:, None] * along).reshape(tile.shape)
+
+
 def _zeros_slowly(rows: int, width: int) -> Any:
     return lambda x: np.zeros((rows, width * lanes(x.itemsize)), x.dtype)
 
@@ -344,16 +413,24 @@ positive: Any = (lambda r: np.where(r < 0, r.dtype.type(0), r)) if INTERPRETED e
 deal_low: Any = _deal_slowly(0) if INTERPRETED else _dealing(0)
 deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 
-# And tiles: of zeros, of one, two and three registers in a row; with the outer product added of
-# a[i : i + rows, k] and the numbers of the flat b from j on; read from the flat x, and written
-# there, where rows begin at first, first + stride, ...; asked for, to be written there soon. If
-# fewer rows are left than a tile has, `last` is the number of the last, and those behind it are
-# the last again.
-tiles: tuple[Any, ...] = tuple(
-    (_zeros_slowly if INTERPRETED else _zeros_of)(height(width), width)
-    for width in range(1, WIDTH + 1)
-)
+# And tiles: of zeros, of so many rows of so many registers, as those of a product, one, two and
+# three registers in a row; with the outer product added of a[i : i + rows, k] and the numbers of
+# the flat b from j on; read from the flat x, and written there, where rows begin at first, first +
+# stride, ...; asked for, to be written there soon. If fewer rows are left than a tile has, `last`
+# is the number of the last, and those behind it are the last again.
+tile_of: Any = _zeros_slowly if INTERPRETED else _zeros_of
+tiles: tuple[Any, ...] = tuple(tile_of(height(width), width) for width in range(1, WIDTH + 1))
 grow: Any = _grow_slowly if INTERPRETED else _grow
 read_rows: Any = _read_rows_slowly if INTERPRETED else _read_rows
 fetch_rows: Any = (lambda *_: None) if INTERPRETED else _fetch_rows
 write_rows: Any = _write_rows_slowly if INTERPRETED else _write_rows
+
+# Of tiles whose registers belong together number by number, as those of rows x[i], x[j] do: with
+# the products added of the registers at i, i + stride, ... and those at j, j + stride, ... of the
+# flat x, each with each; the sums of each register's numbers, in a tuple; and a row of registers
+# with the squares of a tile's rows added.
+grow_by: Any = _grow_by_slowly if INTERPRETED else _grow_by
+sums: Any = (lambda tile: _by_register(tile).sum(axis=2).ravel()) if INTERPRETED else _sums
+add_squares: Any = (
+    (lambda row, tile: row + (tile**2).sum(axis=0)) if INTERPRETED else _add_squares
+)

@@ -18,7 +18,6 @@ from numba import njit
 
 import minivae_kernels as kernels
 from minivae_kernels import registers
-from minivae_kernels.registers import read, write, zeros
 
 compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)
 pool = ThreadPoolExecutor(2)
@@ -94,29 +93,24 @@ def two_threads(a, b, c):
 
 
 # %% 6. Sums that stay in vector registers until they are done: nothing of c is loaded or stored
-# meanwhile. What a loop adds up in an array the compiler keeps in memory, so registers are named.
-# All sizes here are multiples of 8, and of what a register holds.
+# meanwhile. What a loop adds up in an array the compiler keeps in memory, so registers are named:
+# eight of them, the fewest that hide how long an addition takes, in rows as wide as a cache line,
+# of which nothing is loaded in vain. All sizes here are multiples of 8, and of such a line.
+width = 64 // registers.BYTES
+rows = 8 // width
+tile_of_zeros = registers.tile_of(rows, width)
+
+
 @compiled
 def in_registers(a, b, c):
-    one, n = np.uintp(registers.BYTES // a.itemsize), np.uintp(b.shape[1])
-    for j in range(np.uintp(0), n, one):
-        for i in range(0, a.shape[0], 8):
-            a0, a1, a2, a3 = a[i], a[i + 1], a[i + 2], a[i + 3]
-            a4, a5, a6, a7 = a[i + 4], a[i + 5], a[i + 6], a[i + 7]
-            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zeros(b)
+    line, n, last = np.uintp(64 // a.itemsize), np.uintp(b.shape[1]), np.uintp(rows - 1)
+    flat, to = b.reshape(-1), c.reshape(-1)
+    for j in range(np.uintp(0), n, line):
+        for i in range(np.uintp(0), np.uintp(a.shape[0]), np.uintp(rows)):
+            tile = tile_of_zeros(c)
             for k in range(np.uintp(b.shape[0])):
-                x = read(b, k * n + j)
-                s0, s1, s2, s3 = s0 + a0[k] * x, s1 + a1[k] * x, s2 + a2[k] * x, s3 + a3[k] * x
-                s4, s5, s6, s7 = s4 + a4[k] * x, s5 + a5[k] * x, s6 + a6[k] * x, s7 + a7[k] * x
-            at = np.uintp(i) * n + j
-            write(c, at, s0)
-            write(c, at + n, s1)
-            write(c, at + 2 * n, s2)
-            write(c, at + 3 * n, s3)
-            write(c, at + 4 * n, s4)
-            write(c, at + 5 * n, s5)
-            write(c, at + 6 * n, s6)
-            write(c, at + 7 * n, s7)
+                tile = registers.grow(tile, a, i, last, k, flat, k * n + j)
+            registers.write_rows(tile, to, i * n + j, last, n)
 
 
 # %% 7. What minivae runs: tiles of eight rows (or four) and three registers over panels of b that

@@ -30,7 +30,7 @@ _row, _four_rows, _three_by_three = tile_of(1, 3), tile_of(4, 3), tile_of(3, 3)
 
 @inner
 def _squared_length(x: Array, n: int, mean: Array, U: Array, z: Array, out: Array) -> None:
-    """Write |U^T (x_r - mean)|^2 for the columns x_r; U has columns of zeros up to a fourth.
+    """Write |U^T (x_r - mean)|^2 for the columns x_r.
 
     A product of matrices that is not written: of its tiles, four rows of three registers, only the
     squares are added up.
@@ -175,9 +175,9 @@ def _diagonal_moments(
 
 # Passes over one part of the rows --------------------------------------------------------------
 #
-# Factors are (K, D, D), or (1, D, D) for one that all share, or (K, 1, D) for diagonal ones; the
-# second moments have the shape of the factors, less their columns of zeros up to a fourth. For D = 1
-# the three are the same.
+# Factors are (K, D, D), or (1, D, D) for one that all share, or (K, 1, D) for diagonal ones, and
+# the second moments alike; for D = 1 the three are the same. But for the diagonal ones, factors
+# have columns of zeros behind the last, up to a multiple of four.
 
 
 @inner

@@ -27,6 +27,7 @@ from minivae_kernels._native import INTERPRETED, intrinsic
 
 extending: Any = numba.extending
 lower: Any = imputils.lower_builtin
+tuple_of: Any = types.UniTuple
 
 
 _FEATURES = llvmlite.binding.get_host_cpu_features()
@@ -302,7 +303,7 @@ def _sums(typing: Any, tile: Any) -> Any:
         ]  # fmt: skip
         return context.make_tuple(builder, signature.return_type, found)
 
-    return types.UniTuple(tile.dtype, len(tile.places))(tile), generate
+    return tuple_of(tile.dtype, len(tile.places))(tile), generate
 
 
 _CONTRACT = ("contract",)  # a product and a sum may become one instruction

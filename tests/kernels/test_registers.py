@@ -20,7 +20,7 @@ class Features(dict):  # what Numba compiles for stays as it is
 llvmlite.binding.get_host_cpu_features = lambda: Features({features})
 import numpy as np
 import minivae_kernels as kernels
-from minivae_kernels import registers
+from minivae_kernels import mixture, mixture_reference, registers
 llvmlite.binding.get_host_cpu_features = own
 
 assert (registers.BYTES, registers.COUNT) == {expected}, (registers.BYTES, registers.COUNT)
@@ -36,6 +36,13 @@ for dtype in {dtypes}:
                 np.testing.assert_array_equal(kernels.matmul(left, right), a @ b)
                 got = kernels.matmul(left, right, bias=bias, activation="relu")
                 np.testing.assert_array_equal(got, np.maximum(a @ b + bias, 0))
+U = np.triu(rng.normal(size=(2, 5, 5)))
+U[:, range(5), range(5)] = 1
+theta = np.array([0.3, 0.7]), rng.normal(size=(2, 5)), U, "full"
+X = rng.normal(size=(29, 5))
+pair = (m.mixture_statistics(X, *theta) for m in (mixture, mixture_reference))
+for got, expected in zip(*pair) if registers.INTERPRETED else ():  # it takes long to compile
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 print("right")
 """
 
@@ -57,7 +64,7 @@ def product_on(features, machine, expected, dtypes, run_python, **environment):
         ({}, "arm64", (16, 32)),
     ],
 )
-def test_the_product_suits_other_processors(features, machine, expected, run_python):
+def test_products_and_moments_suit_other_processors(features, machine, expected, run_python):
     both = "(np.float32, np.float64)"
     product_on(features, machine, expected, both, run_python, NUMBA_DISABLE_JIT="1")
 
@@ -129,6 +136,33 @@ def test_tiles_are_small_matrices(width, rows, dtype):
     expected[inside] += a[1 : rows + 1, :3] @ b[:, 1 : across + 1]
     expected[inside] = np.maximum(expected[inside], 0)
     np.testing.assert_array_equal(c, expected)
+
+
+@numba.njit
+def _summed(x, stride, y, z):
+    """Two by three sums of products of rows of x, added to; and the squares of the sums."""
+    zeros = _two_by_three(x)
+    row, first, third = _one_by_three(x), np.uintp(1), np.uintp(1) + stride + stride
+    tile = registers.grow_by(zeros, x, first, third, stride)
+    tile = registers.grow_by(tile, x, first, third, stride)
+    registers.write_rows(registers.add_squares(row, tile), y, np.uintp(0), np.uintp(0), stride)
+    for place, total in enumerate(registers.sums(tile)):
+        z[place] = total
+
+
+_two_by_three, _one_by_three = registers.tile_of(2, 3), registers.tile_of(1, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_add_up_the_products_of_rows(dtype):
+    one = registers.lanes(np.dtype(dtype).itemsize)
+    x = np.random.default_rng(0).integers(-4, 5, (5, one + 2)).astype(dtype)
+    y, z = np.empty(3 * one, dtype), np.empty(6, dtype)
+    _summed(x.ravel(), np.uintp(one + 2), y, z)
+    rows = x[:, 1 : one + 1]
+    products = 2 * rows[:2, None] * rows[None, 2:]
+    np.testing.assert_array_equal(z.reshape(2, 3), products.sum(axis=2))
+    np.testing.assert_array_equal(y.reshape(3, one), (products**2).sum(axis=0))
 
 
 @pytest.mark.parametrize("width", range(1, registers.WIDTH + 1))

@@ -41,6 +41,10 @@ class LatentModel(Module):
     ) -> None:
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
 
+    def in_training(self) -> LatentModel:
+        """This model with its likelihood as training uses it."""
+        return LatentModel(self.prior, self.decoder, self.likelihood.in_training())
+
     def parameters_given(self, z: Any, c: Any = None) -> tuple[Any, ...]:
         """The parameters of p(x given z, c), each ``(S*N, D)``, for z ``(S, N, K)``, c ``(N, C)``.
 

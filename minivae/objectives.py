@@ -20,6 +20,7 @@ from minivae.tensor import Array, values
 __all__ = [
     "ElboTerms",
     "SampleTerms",
+    "at_best_scale",
     "categorical_log_prob",
     "doubly_reparameterised_bound",
     "effective_sample_size",
@@ -75,6 +76,11 @@ def elbo_terms(
     z = q.rsample(eps)
     reconstruction = model.mean_log_prob_given(x, z, c)
     return ElboTerms(reconstruction, q.kl_to(model.prior_given(c), z))
+
+
+def at_best_scale(model: LatentModel, terms: ElboTerms, x: Any) -> ElboTerms:
+    """The terms of a batch in training, its likelihood's scale at its best if it asks for that."""
+    return ElboTerms(model.likelihood.at_best_scale(terms.reconstruction, x), terms.kl)
 
 
 def sample_terms(

@@ -92,6 +92,7 @@ EXACT = [
     (VAE, (COUNTS,), {"likelihood": "binomial", "n_trials": 16}),
     (VAE, (REAL,), {"likelihood": "gaussian", "standardise": True}),
     (VAE, (REAL,), {"likelihood": "gaussian", "sigma": "shared"}),
+    (VAE, (REAL,), {"likelihood": "gaussian", "sigma": "optimal", "n_samples": 2}),
     (VAE, (GREY,), {"likelihood": "continuous-bernoulli"}),
     (VAE, (COUNTS,), {"likelihood": "poisson"}),
     (VAE, (THREE,), {"likelihood": "categorical", "n_classes": 3}),

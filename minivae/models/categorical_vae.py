@@ -21,7 +21,7 @@ from minivae.models.vae.evaluation import Evaluation
 from minivae.models.vae.model import VAE
 from minivae.models.vae.networks import Heads
 from minivae.nn import Module
-from minivae.objectives import ElboTerms, categorical_log_prob
+from minivae.objectives import ElboTerms, at_best_scale, categorical_log_prob
 from minivae.tensor import Array, Tensor, no_grad, values
 from minivae.training import Batch, Loss, Metrics
 
@@ -80,24 +80,24 @@ class _Objective:
     """beta KL - reconstruction with z summed over, or relaxed; the history's ELBO is exact."""
 
     def __init__(self, vae: CategoricalVAE) -> None:
-        self.vae, self.settings = vae, vae._settings_
+        self.vae, self.settings, self.model = vae, vae._settings_, vae.model_.in_training()
 
     def __call__(
         self, batch: Batch, rng: np.random.Generator, progress: float
     ) -> tuple[Tensor, Metrics]:
         """The loss of a batch, and means over it in nats per datum."""
-        settings, model, (x,) = self.settings, self.vae.model_, batch
+        settings, model, (x,) = self.settings, self.model, batch
         if model.likelihood.drawn_afresh:
             x = model.likelihood.as_taken(x, rng)
         q = self.vae._encode(x)
         if settings.temperature is None:
-            terms = exact = enumerated_terms(model, q, x)
+            terms = exact = at_best_scale(model, enumerated_terms(model, q, x), x)
         else:
             eps = q.noise(rng, settings.n_samples)
             how = (settings.temperature, settings.straight_through)
-            terms = relaxed_terms(model, q, x, eps, *how)
+            terms = at_best_scale(model, relaxed_terms(model, q, x, eps, *how), x)
             with no_grad():
-                exact = enumerated_terms(model, q, x)
+                exact = at_best_scale(model, enumerated_terms(model, q, x), x)
         warming = progress < settings.beta_warmup
         beta = settings.beta * (progress / settings.beta_warmup if warming else 1.0)
         loss = ops.mean(beta * terms.kl - terms.reconstruction)

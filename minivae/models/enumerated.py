@@ -17,7 +17,7 @@ from minivae.distributions import Categorical
 from minivae.latent_model import LatentModel
 from minivae.models.vae.evaluation import Evaluation
 from minivae.nn import MLP, Dense, Module, zeros
-from minivae.objectives import ElboTerms, elbo_terms, sample_terms
+from minivae.objectives import ElboTerms, at_best_scale, elbo_terms, sample_terms
 from minivae.tensor import Array, Tensor, no_grad, values
 from minivae.training import Batch, Metrics
 
@@ -147,7 +147,7 @@ class EnumeratedObjective:
         settings: SimpleNamespace,
         share: float,
     ) -> None:
-        self.model, self.encode, self.classify = model, encode, classify
+        self.model, self.encode, self.classify = model.in_training(), encode, classify
         self.log_p_y, self.settings, self.share = log_p_y, settings, share
 
     def __call__(
@@ -164,6 +164,7 @@ class EnumeratedObjective:
         terms = enumerated_terms(
             self.model, self.encode, q_y, self.log_p_y, x, C, eps, settings.kl
         )
+        terms = at_best_scale(self.model, terms, x)
         warming = progress < settings.beta_warmup
         beta = settings.beta * (progress / settings.beta_warmup if warming else 1.0)
         right = ops.sum(C * q_y.log_probabilities()) / (self.share * len(x))

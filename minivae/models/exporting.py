@@ -311,7 +311,7 @@ def _gaussian(likelihood: Any) -> tuple[str, list[str], list[str]]:
         lines.append("mu = self.shift + self.scale * mu")
         if likelihood.sigma == "network":
             lines.append("raw = raw + 2 * torch.log(self.scale)")
-    if likelihood.sigma == "shared":
+    if likelihood.sigma in ("shared", "optimal"):
         own.append("self.shared = nn.Parameter(torch.zeros(1, 1))")
         lines.append("raw = self.shared")
     if isinstance(likelihood.sigma, str):

@@ -18,7 +18,7 @@ from minivae import VAE, datasets, ops
 from minivae.distributions import Gaussian, StandardNormal
 from minivae.latent_model import LatentModel
 from minivae.models.vae.networks import Encoder, trunk
-from minivae.objectives import elbo_terms, sample_terms
+from minivae.objectives import at_best_scale, elbo_terms, sample_terms
 from minivae.optim import Adam
 
 q = 2
@@ -187,6 +187,26 @@ def test_a_rotation_costs_what_a_diagonal_covariance_cannot_say(pca, angle):
         assert loss > 1e-4
     else:  # a quarter turn only exchanges the axes
         assert loss == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_best_noise_there_is_that_of_pca(pca):
+    vae = LinearVAE(pca, "optimal").put(pca.W, pca.var)
+    model = vae.model.in_training()
+
+    def terms():
+        own = elbo_terms(model, vae.encoder(pca.X), pca.X, vae.eps)
+        return at_best_scale(model, own, pca.X)
+
+    # whatever scale was kept before
+    assert terms().elbo.data.mean() == pytest.approx(pca.log_likelihood, rel=1e-12)
+    learnt = [p for p in vae.parameters if p.requires_grad]
+    slope = gradient(lambda: ops.mean(terms().kl - terms().reconstruction), learnt)
+    np.testing.assert_allclose(slope, 0.0, atol=1e-9)
+    own = elbo_terms(model, vae.encoder(pca.X), pca.X, vae.eps).reconstruction.data
+    vae.likelihood.keep_best_scale(own, pca.X)
+    kept = float(vae.likelihood.log_var(vae.likelihood.shared.data).item())
+    assert kept == pytest.approx(math.log(pca.var), rel=1e-12)
+    assert vae.elbo() == pytest.approx(pca.log_likelihood, rel=1e-12)
 
 
 # Trained -----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ RUNS = {
     "mixture": (
         {"grey": "sample", "prior": "mixture", "prior_components": 3, "prior_warmup": 1}, GREYS
     ),
+    "optimal": ({"likelihood": "gaussian", "sigma": "optimal"}, GREYS),
     "importance-weighted": (
         {"likelihood": "gaussian", "sigma": "shared", "dtype": "float64",
          "objective": "importance-weighted", "n_samples": 3},

@@ -91,6 +91,20 @@ class Likelihood(Module):
     drawn_afresh: bool = False
     """Whether :meth:`as_taken` leaves something to chance, and training draws it each epoch."""
 
+    def in_training(self) -> Self:
+        """The likelihood as training uses it, of the same parameters: most are themselves."""
+        return self
+
+    def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
+        """What to make of the mean log p(x | z) of each datum in training, ``(N,)``: most nothing.
+
+        A likelihood whose scale is found anew in each batch puts it in here, over the whole batch.
+        """
+        return reconstruction
+
+    def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
+        """Keep the scale that suits the training data best, if there is one to find."""
+
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """log p(x | z) in nats with every constant, of shape ``(S*N,)``."""
         raise self._cannot("log_prob")

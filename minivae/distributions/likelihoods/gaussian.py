@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Self
 
@@ -22,7 +23,10 @@ class Gaussian(Likelihood):
     ----------
     sigma
         ``"network"``: the decoder gives a mean and a variance for every value; ``"shared"``: one
-        scale for all, learnt; a number: that scale, fixed.
+        scale for all, learnt by gradients; ``"optimal"``: one scale for all, which each minibatch
+        is given at its best value, Eq. RATE.3, so that training climbs Eq. RATE.4; kept, and used
+        by all but training, is that of the training data after each epoch (Rybkin, Daniilidis and
+        Levine, 2021); a number: that scale, fixed.
     sigma_floor
         The least scale that can be learnt, in the data's units. Without one the likelihood is
         unbounded: a decoder that reproduces a datum exactly gains without end as its variance
@@ -37,15 +41,16 @@ class Gaussian(Likelihood):
     shared: Tensor
     shift: Tensor
     scale: Tensor
+    scaled = True  # whether log_prob has a scale, or awaits at_best_scale
 
     def __init__(
         self, sigma: str | float = "network", sigma_floor: float = 1e-3, standardise: bool = False
     ) -> None:
         if isinstance(sigma, str):
-            if sigma not in ("network", "shared"):
+            if sigma not in ("network", "shared", "optimal"):
                 raise ValueError(
-                    f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared' or a positive "
-                    "number"
+                    f"Gaussian: sigma={sigma!r} is unknown; use 'network', 'shared', 'optimal' or "
+                    "a positive number"
                 )
         elif not 0 < sigma < math.inf:
             raise ValueError(f"Gaussian: sigma={sigma} must be positive and finite")
@@ -57,8 +62,9 @@ class Gaussian(Likelihood):
     def built(self, width: int | None, D: int, *, rng: np.random.Generator, dtype: Any) -> Self:
         """A copy, also with the scale that all values share, if it is learnt, and the units."""
         own = super().built(width, D, rng=rng, dtype=dtype)
-        if self.sigma == "shared":
-            own.shared = Tensor(np.zeros((1, 1)), requires_grad=True, dtype=dtype)
+        if self.sigma in ("shared", "optimal"):
+            by_gradients = self.sigma == "shared"
+            own.shared = Tensor(np.zeros((1, 1)), requires_grad=by_gradients, dtype=dtype)
         if self.standardise:
             own.shift, own.scale = Tensor(np.zeros(D), dtype=dtype), Tensor(np.ones(D), dtype=dtype)
         return own
@@ -70,9 +76,11 @@ class Gaussian(Likelihood):
             deviation = X.std(axis=0, dtype=np.float64)
             self.scale.data = np.where(deviation > 0, deviation, 1.0)
         super().start_at(X)
-        if self.sigma == "shared":
-            variance = X.var(axis=0, dtype=np.float64).mean()
-            self.shared.data = np.full((1, 1), self._raw(np.log(np.maximum(variance, 1e-12))))
+        if self.sigma in ("shared", "optimal"):
+            self._share(X.var(axis=0, dtype=np.float64).mean())
+
+    def _share(self, variance: float) -> None:
+        self.shared.data = np.full((1, 1), self._raw(np.log(max(variance, 1e-300))))
 
     def encoder_input(self, X: Array) -> Array:
         """The values themselves, or in units of their columns' standard deviations."""
@@ -87,7 +95,7 @@ class Gaussian(Likelihood):
             mu, *raw = parameters
             log_scale = 2.0 * np.log(self.scale.data)
             parameters = (self.shift.data + self.scale.data * mu, *(r + log_scale for r in raw))
-        learnt = self.sigma == "shared" and len(parameters) == 1 and "shared" in vars(self)
+        learnt = "shared" in vars(self) and len(parameters) == 1
         return (*parameters, self.shared) if learnt else parameters
 
     @property
@@ -112,8 +120,42 @@ class Gaussian(Likelihood):
         mu = parameters[0]
         return mu, np.full((1, 1), 2.0 * math.log(float(self.sigma)), numbers(mu).dtype)
 
+    def in_training(self) -> Self:
+        """Itself; or, if the scale is to be the best one, a likelihood that awaits it."""
+        if self.sigma != "optimal":
+            return self
+        own = copy.copy(self)
+        own.scaled = False
+        return own
+
+    def _best_variance(self, reconstruction: Any, x: Any) -> tuple[Any, Any, Any]:
+        """Squared errors and numbers of values, ``(N,)``, and the variance that suits all best."""
+        squares, dtype = -2.0 * reconstruction, numbers(reconstruction).dtype
+        counts = (~np.isnan(numbers(x))).sum(axis=1).astype(dtype)
+        values = np.maximum(counts.sum(), 1)
+        return squares, counts, ops.maximum(ops.sum(squares) / values, self.sigma_floor**2)
+
+    def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
+        """log N at the scale that suits all of x best, Eq. RATE.4, or at the floor.
+
+        From -1/2 the squared error of each datum, averaged over z, ``(N,)``; what is missing does
+        not count.
+        """
+        if self.scaled:
+            return reconstruction
+        squares, counts, var = self._best_variance(reconstruction, x)
+        return -0.5 * (counts * (math.log(2.0 * math.pi) + ops.log(var)) + squares / var)
+
+    def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
+        """Keep that scale for all that is not training, Eq. RATE.3."""
+        _, _, var = self._best_variance(reconstruction.astype(np.float64), x)
+        self._share(float(var))
+
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
-        """log N(x; mu, exp(log_var))."""
+        """log N(x; mu, exp(log_var)); or -1/2 the squared error, while its scale is awaited."""
+        if not self.scaled:
+            error = ops.reshape(parameters[0], (-1, *x.shape)) - x
+            return ops.reshape(-0.5 * ops.sum(ops.square(error), -1), (-1,))
         mu, log_var = self.mu_and_log_var(parameters)
         return ops.gaussian_log_prob(mu, log_var, x)
 

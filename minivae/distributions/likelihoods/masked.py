@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Self
 
 import numpy as np
@@ -73,6 +74,23 @@ class Masked(Likelihood):
         gaps = np.isnan(X)
         taken = self.of.as_taken(np.where(gaps, 0, X), rng)
         return np.where(gaps, np.nan, taken).astype(X.dtype)
+
+    def in_training(self) -> Self:
+        """Around the other as training uses it."""
+        of = self.of.in_training()
+        if of is self.of:
+            return self
+        own = copy.copy(self)
+        own.of = of
+        return own
+
+    def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
+        """The other's, which counts the values that are there."""
+        return self.of.at_best_scale(reconstruction, x)
+
+    def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
+        """The other's, likewise."""
+        self.of.keep_best_scale(reconstruction, x)
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """The sum over the values that are there, ``(S*N,)``.

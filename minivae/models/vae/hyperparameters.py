@@ -49,7 +49,7 @@ def _is_float_type(dtype: Any) -> bool:
 
 def _is_sigma(value: Any) -> bool:
     if isinstance(value, str):
-        return value in ("network", "shared")
+        return value in ("network", "shared", "optimal")
     return is_real(value) and 0 < value < np.inf
 
 
@@ -69,7 +69,7 @@ def _name_or(kind: type, names: Sequence[str]) -> Rule:
 
 WIDTHS = Rule(_are_widths, "a tuple of whole numbers from 1, such as (400,)", _widths)
 FLOAT_TYPE = Rule(_is_float_type, "'float32' or 'float64'")
-SIGMA = Rule(_is_sigma, "'network', 'shared' or a positive number", _sigma)
+SIGMA = Rule(_is_sigma, "'network', 'shared', 'optimal' or a positive number", _sigma)
 SHARE = Rule(
     lambda v: v is None or (is_real(v) and 0 < v < 1), "None or a share between 0 and 1", float
 )
@@ -124,7 +124,8 @@ class HyperParameters(Estimator):
         rule=SIGMA,
         sentence=(
             'For "gaussian": "network" (a variance for each value), "shared" (one scale, '
-            "learnt) or a number."
+            'learnt), "optimal" (one scale, in each minibatch the best one, Eq. RATE.3; all but '
+            "training uses the best one of the training data) or a number."
         ),
         metavar="S",
     )
@@ -309,6 +310,13 @@ def check_together(vae: HyperParameters) -> None:
             for name in set(_settings_of(kind)) & vae.declared.keys() - set(own):
                 _refuse_set(vae, name, f"likelihood={kind.name!r}", _shown(chosen))
     _check_gradient(vae)
+    sigma = vae.sigma if isinstance(chosen, str) else getattr(chosen, "sigma", None)
+    if sigma == "optimal" and (vae.objective, vae.gradient) != ("elbo", "pathwise"):
+        raise ValueError(
+            f"{type(vae).__name__}: sigma='optimal' is the best scale for the ELBO; it goes with "
+            f"objective='elbo' and gradient='pathwise', not {vae.objective!r} and "
+            f"{vae.gradient!r}; use 'shared'"
+        )
     prior = vae.prior
     plain = ("standard", "elbo", "analytic", "pathwise")
     if vae.free_bits and (prior, vae.objective, vae.kl, vae.gradient) != plain:

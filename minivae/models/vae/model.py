@@ -317,8 +317,18 @@ class VAE(FittedVAE):
             hooks.append(EachEpoch(lambda epoch: on_epoch(self, epoch)))
 
         taken = self._as_taken(X_held)
+        rows = _at_most(len(X_train), MOST_TO_START, stream(self._entropy_, START))
+
+        def keep_best_scale() -> None:
+            x, *c = (_some(a, rows)[:] for a in (X_train, *C_train))
+            evaluation = self._evaluation()
+            evaluation.model = self.model_.in_training()
+            terms = evaluation.elbo_terms(x, settings.n_samples, settings.kl, None, *c)
+            likelihood.keep_best_scale(terms.reconstruction, x)
 
         def monitor() -> Metrics:
+            if likelihood.in_training() is not likelihood:
+                keep_best_scale()
             if not len(X_held):
                 return {}
             terms = self._evaluation().elbo_terms(
@@ -502,6 +512,13 @@ def order_of(X: Any, batch_size: int) -> list[int] | None:
 def _some(a: Any, rows: Any) -> Any:
     """Some rows of data in memory, or the promise of some on disk."""
     return a.select(rows) if isinstance(a, StoredRows) else a[rows]
+
+
+def _at_most(n: int, limit: int, rng: np.random.Generator) -> Any:
+    """All of n rows, or the numbers of so many drawn at random."""
+    if n <= limit:
+        return slice(None)
+    return np.sort(rng.choice(n, limit, replace=False, shuffle=False))
 
 
 def n_held_out(n: int, share: float | None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from minivae import ops
 from minivae.latent_model import LatentModel
 from minivae.objectives import (
+    at_best_scale,
     doubly_reparameterised_bound,
     elbo_terms,
     importance_weighted_bound,
@@ -46,7 +47,7 @@ class Objective:
     def __init__(
         self, settings: SimpleNamespace, model: LatentModel, encode: Callable[..., Any]
     ) -> None:
-        self.settings, self.model, self.encode = settings, model, encode
+        self.settings, self.model, self.encode = settings, model.in_training(), encode
 
     def __call__(
         self, batch: Batch, rng: np.random.Generator, progress: float
@@ -72,6 +73,7 @@ class Objective:
                 terms = elbo_terms(self.model, q, x, eps, c)
             else:
                 terms = sample_terms(self.model, q, x, eps, c).means
+            terms = at_best_scale(self.model, terms, x)
             if settings.free_bits:
                 each = q.kl_to(self.model.prior_given(c), per_dimension=True)
                 cost = beta * free_bits(each, settings.free_bits)

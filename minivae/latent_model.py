@@ -42,7 +42,7 @@ class LatentModel(Module):
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
 
     def in_training(self) -> LatentModel:
-        """This model with its likelihood as training uses it."""
+        """The same model, its likelihood as training uses it."""
         return LatentModel(self.prior, self.decoder, self.likelihood.in_training())
 
     def parameters_given(self, z: Any, c: Any = None) -> tuple[Any, ...]:

@@ -132,7 +132,7 @@ class Gaussian(Likelihood):
         """Squared errors and numbers of values, ``(N,)``, and the variance that suits all best."""
         squares, dtype = -2.0 * reconstruction, numbers(reconstruction).dtype
         counts = (~np.isnan(numbers(x))).sum(axis=1).astype(dtype)
-        values = np.maximum(counts.sum(), 1)
+        values = np.maximum(counts.sum(keepdims=True), 1)  # (1,): a program takes no scalars
         return squares, counts, ops.maximum(ops.sum(squares) / values, self.sigma_floor**2)
 
     def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
@@ -149,7 +149,7 @@ class Gaussian(Likelihood):
     def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
         """Keep that scale for all that is not training, Eq. RATE.3."""
         _, _, var = self._best_variance(reconstruction.astype(np.float64), x)
-        self._share(float(var))
+        self._share(var.item())
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """log N(x; mu, exp(log_var)); or -1/2 the squared error, while its scale is awaited."""

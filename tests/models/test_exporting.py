@@ -27,6 +27,7 @@ KINDS = {
     "categorical": ({"likelihood": "categorical", "n_classes": 10}, COUNTS),
     "gaussian": ({"likelihood": "gaussian", "standardise": True}, REAL),
     "shared": ({"likelihood": "gaussian", "sigma": "shared", "standardise": True}, REAL),
+    "optimal": ({"likelihood": "gaussian", "sigma": "optimal"}, REAL),
     "fixed": ({"likelihood": "gaussian", "sigma": 2.0, "hidden": ()}, REAL - 100),
     "mixture": ({"prior": "mixture", "prior_components": 3, "prior_warmup": 1}, ON_OFF),
 }  # fmt: skip

@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -239,7 +240,7 @@ def _spread(tasks: Sequence[_Task], jobs: int) -> Iterator[_Task]:
     context = multiprocessing.get_context("spawn")
     with (
         _environment("MINIVAE_NUM_THREADS", threads),
-        ProcessPoolExecutor(jobs, context, _leave_ctrl_c_to_the_parent) as pool,
+        ProcessPoolExecutor(jobs, context, _live_and_die_with_the_parent) as pool,
     ):
         futures = [pool.submit(_train, task) for task in tasks]
         try:
@@ -264,8 +265,11 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
+def _live_and_die_with_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent: Any = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _train(task: _Task) -> _Task:

@@ -46,6 +46,7 @@ __all__ = [
 _CARRIED = "_book"  # where an installed package keeps the book, its examples and its tests
 LABEL = r"[A-Z]+\.[1-9][0-9]*"
 _CITATION = re.compile(rf"\bEq\.\s+({LABEL})\b")
+_COMMENT = re.compile(rf"#.*{_CITATION.pattern}")
 _TAG = re.compile(r"\\tag\{([^}]*)\}")
 LINK = re.compile(r"\[`([\w.]+(?:/[\w.]+)*)`\]\(([^)\s]+\.py)\)")
 
@@ -382,6 +383,8 @@ class _Module:
                 start = node.body[0].lineno
                 for label, line in _cited(docstring):
                     yield label, start + line - 1, place
+        if not _COMMENT.search(self.text):
+            return  # to find comments takes as long as everything else
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
             if token.type == tokenize.COMMENT:
                 for label, _ in _cited(token.string):

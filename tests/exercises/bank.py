@@ -5,6 +5,7 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from minivae.equations import read_registry
@@ -12,6 +13,12 @@ from minivae.exercises import catalogue, find, judge
 from minivae.exercises.catalogue import Exercise, hole
 
 ROOT = Path(__file__).parents[2]
+
+
+@cache
+def labels():
+    """All equations of the book."""
+    return {equation.label for equation in read_registry().equations}
 
 
 def wrong_answers(exercise):
@@ -29,8 +36,7 @@ def faults_of_form(exercise):
         yield "it does not have three hints"
     if len(wrong_answers(exercise)) < 4:
         yield "its bank has fewer than four wrong answers"
-    labels = {equation.label for equation in read_registry().equations}
-    if not exercise.equations or not set(exercise.equations) <= labels:
+    if not exercise.equations or not set(exercise.equations) <= labels():
         yield f"its equations {exercise.equations} are not all in the book"
     if not exercise.title or len(exercise.title) > 60:
         yield "its title is missing, or longer than 60 characters"

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import coefficients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", coefficients.TABLES)
 def test_fitting_again_gives_the_same(name):
     ours = getattr(_loops, name)

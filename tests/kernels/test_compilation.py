@@ -250,6 +250,7 @@ compiling.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
 def test_a_fork_waits_until_nobody_compiles(run_python, tmp_path):
@@ -267,6 +268,7 @@ for kernel in (_loops.log1p, elementwise._relu):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of registers")
 def test_loops_use_whole_registers_where_the_compiler_would_use_halves(run_python, tmp_path):

@@ -17,9 +17,10 @@ help: ## list these commands
 train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in runs/
 	@$(PY) -m minivae train $(ARGS)
 
-# Two processes, each file in one of them: a fixture that files share is made once. -n 0 for a debugger.
+# Two processes, each file in one of them: a fixture that files share is made once. They take the files
+# in the order of tests/conftest.py, not those of many tests first. -n 0 for a debugger.
 test: $(VENV)/.test ## run the tests but for the slow ones (five minutes on two cores)
-	@$(PY) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
 test-slow: $(VENV)/.test ## run the tests that start, kill and compile processes, one after the other
 	@$(PY) -m pytest -m slow $(ARGS)
@@ -28,7 +29,7 @@ test-dask: $(VENV)/.dask ## test mixtures on a Dask cluster, and arrays in HDF5 
 	@$(PY) -m pytest tests/large/*.py $(ARGS)
 
 test-lowest: build/lowest/.made ## run the tests with the oldest versions that pyproject.toml allows
-	@build/lowest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+	@build/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
 test-extras: $(VENV)/.extras ## run scikit-learn's own checks, and the tests with pandas, polars and Arrow
 	@$(PY) -m pytest tests/extras $(ARGS)

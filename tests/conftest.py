@@ -16,12 +16,23 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Other examples each time at home, where a failure prints the line that repeats it; the same ones
-# each time under CI. For a long look: make test ARGS="--hypothesis-profile=long"
-settings.register_profile("home", deadline=None, max_examples=50, print_blob=True)
-settings.register_profile("ci", settings.get_profile("home"), derandomize=True, database=None)
+# Other examples each time at home, where a failure prints the line that repeats it; twice as many
+# under CI, the same ones each time. For a long look: make test ARGS="--hypothesis-profile=long"
+settings.register_profile("home", deadline=None, max_examples=25, print_blob=True)
+settings.register_profile(
+    "ci", settings.get_profile("home"), max_examples=50, derandomize=True, database=None
+)
 settings.register_profile("long", settings.get_profile("home"), max_examples=2000)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first: no process is then left alone with it in the end.
+
+    The chapters' models and the kernels' tests compile most, and the processes begin with one each.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "kernels")
+    items.sort(key=lambda item: item.path.stem != "test_code_blocks")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -584,8 +584,8 @@ TABLE = {
 }
 
 every_operation = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
-some = settings(max_examples=settings.default.max_examples // 4)
-few = settings(max_examples=settings.default.max_examples // 10)
+some = settings(max_examples=max(12, settings.default.max_examples // 4))
+few = settings(max_examples=max(5, settings.default.max_examples // 10))
 
 
 def bound(row, inputs):

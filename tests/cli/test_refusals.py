@@ -328,6 +328,7 @@ def test_a_read_only_folder(minivae, tmp_path):
     assert "Permission denied" in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
 def test_results_onto_a_full_disk(small_run):
     with open("/dev/full", "w") as full:
@@ -344,6 +345,7 @@ def test_results_onto_a_full_disk(small_run):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(small_run, tmp_path):
     with start("info", small_run, cwd=tmp_path) as process:
         process.stdout.close()

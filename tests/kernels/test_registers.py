@@ -55,6 +55,7 @@ def product_on(features, machine, expected, dtypes, run_python, **environment):
     assert run.stdout == "right\n", run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("features", "machine", "expected"),
     [

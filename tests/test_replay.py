@@ -199,6 +199,25 @@ def test_two_players_see_each_others_steps():
     assert all(map(replays, run._steps))
 
 
+def test_a_player_is_recorded_anew_while_the_other_one_is_moved_in_place():
+    def players(mlp):
+        first, last = mlp.layers
+
+        def loss(of_progress):
+            def of(batch, rng, progress):
+                out = ops.mean(ops.square(mlp(batch[0]) - 1.0))
+                return of_progress(progress) * out, {"loss": out.item()}
+
+            return of
+
+        late = loss(lambda progress: 3.0 if progress >= 2.5 else 1.0)
+        return [Player(first.parameters(), late), Player(last.parameters(), loss(lambda _: 0.5))]
+
+    _, run = both(players=players)
+    assert all(map(replays, run._steps))
+    assert run._steps[0].attempts < run._steps[1].attempts
+
+
 # What it cannot see -------------------------------------------------------------------------------
 
 

@@ -350,10 +350,10 @@ MATRIX = {
 }
 
 
-def by_rows(turn):
+def by_rows(turn, factor=1.0):
     def estimate(t, rng):
         u = rng.standard_normal(2)
-        g = 2 * np.outer(u, u) @ t
+        g = 2 * factor * np.outer(u, u) @ t
         return g.T if turn else g
 
     return estimate
@@ -480,6 +480,7 @@ WRONG = [
     case("Gumbel noise reused", by_gumbels(True), MEAN_SQUARED, "no single factor|used twice"),
     case("uniform classes", uniform_classes(0), SQUARED, "no single factor"),
     case("transposed", by_rows(True), MATRIX, "the gradient is transposed"),
+    case("a matrix, thrice", by_rows(False, 3.0), MATRIX, "the gradient is 3 times what it should"),
     case("zero", lambda x, r: 0 * x, SIGNS, "all estimates are zero"),
     case("NaN", lambda x, r: x * np.nan, SIGNS, "not finite"),
     case("shape", lambda x, r: x[:2], SIGNS, r"the estimate has shapes \[\(2,\)\]"),

@@ -874,6 +874,20 @@ add(
     lambda g, out, x: g * np.where(x > 1, np.inf, out),
     np.array([0.1, 2]),
 )
+add(
+    "a factor and a constant",
+    "is 3 times what it should be, plus",
+    lambda x: np.sin(x).sum(),
+    lambda g, out, x: g * (3 * np.cos(x) + 0.4),
+    normal(7),
+)
+add(
+    "sum of squares, times itself",
+    "has a factor out too many",
+    lambda x: np.square(x).sum(),
+    lambda g, out, x: 2 * g * x * out,
+    normal(5),
+)
 for factor, of in {
     np.log(2): "log 2, a logarithm",
     np.log(10): "log 10, a logarithm",

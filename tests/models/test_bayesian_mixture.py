@@ -310,6 +310,16 @@ def test_priors_that_make_no_sense(options, error, message):
         BayesianGaussianMixture(2, **options).fit(clusters())
 
 
+@pytest.mark.parametrize("n", [2, 7])
+def test_by_default_the_priors_are_the_mean_and_the_unbiased_covariance(n):
+    X = np.random.default_rng(0).normal((3.0, -1.0), size=(n, 2))
+    model = fit(X, 1, max_iter=1)
+    np.testing.assert_allclose(model.mean_prior_, X.mean(axis=0))
+    np.testing.assert_allclose(model.covariance_prior_, np.cov(X.T), atol=3e-6)
+    kind = fit(X, 1, max_iter=1, covariance_type="diag")
+    np.testing.assert_allclose(kind.covariance_prior_, X.var(axis=0, ddof=1), atol=3e-6)
+
+
 def test_data_that_do_not_vary():
     X = clusters()
     X[:, 1] = 3.0

@@ -15,6 +15,7 @@ from minivae.distributions.mixture import MixtureOfGaussians, constrained
 from minivae.errors import ConvergenceWarning, ShapeError
 from minivae.models.mixture.data import Data
 from minivae.models.mixture.em import e_step, m_step
+from minivae.models.mixture.initialise import filled
 from minivae.models.mixture.missing import imputed, patterns_of
 
 TYPES = ("full", "tied", "diag", "spherical")
@@ -480,3 +481,20 @@ def test_a_race_gives_up_what_cannot_win_and_nothing_else():
     assert trace.bounds == [3.0 * (1 - 0.97**n) for n in range(1, 201)]
     assert calls[0] < 40 > calls[3]
     assert race([0], lambda i, so_far, more: climb(1, so_far, more), 200)[1].n_iter == 200
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_before_the_start_gaps_are_filled_by_draws(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=4000)
+    X = np.stack([5.0 + x, -3.0 + 2.0 * x + 0.2 * rng.normal(size=4000)], axis=1)
+    gaps = rng.random(4000) < 0.5
+    X[gaps, 1] = np.nan
+    data = Data("fit", X, K=1, missing="marginalise")
+    rows = filled(data, 1, kind, rng).sample(4000, rng)[0]
+    np.testing.assert_array_equal(rows[~gaps], X[~gaps])
+    mean, variance = rows[gaps, 1].mean(), rows[gaps, 1].var()
+    assert abs(mean - -3.0) < 5 * 2.0 / np.sqrt(2000)
+    assert abs(variance / 4.04 - 1) < 0.2  # draws, which vary as the data do
+    r = np.corrcoef(rows[gaps].T)[0, 1]
+    assert r > 0.98 if kind in ("full", "tied") else abs(r) < 0.11

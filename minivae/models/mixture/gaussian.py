@@ -239,7 +239,7 @@ class GaussianMixture(GaussianComponents):
         data = self._data("partial_fit", X, sample_weight, labels, fitted)
         if fitted:
             self._check_same("partial_fit", data.n_features)
-            before, t = self._step(), getattr(self, "n_iter_", 0)
+            before, t = self._step(), self.n_iter_
         else:
             self._check_enough(data)
             given = self._given(data.n_features)

@@ -4,10 +4,10 @@
     python tests/mutants.py --seed 7 --count 50      others, and fewer
     python tests/mutants.py --files minivae/ops --tests tests/engine
 
-Each mistake meets the tests that reach its function, the quick ones first, until one fails. Which
-tests reach which function is found out once for each module of tests. A mistake that makes tests
-take ten times as long counts as noticed, in seconds of the processor, so a busy machine changes
-nothing; so does one that ends the process, but not one that merely waits. All is kept in
+Each mistake meets the tests that reach its function, the likely and quick ones first, until one
+fails. Which tests reach which function is found out once for each module of tests. A mistake that
+makes tests take ten times as long counts as noticed, in seconds of the processor, so a busy machine
+changes nothing; so does one that ends the process, but not one that merely waits. All is kept in
 build/mutants: what was stopped goes on where it was, and a mistake is tried again only when its
 function or the tests that noticed it have changed. Mistakes that change nothing are listed in
 EQUIVALENT, each with its reason.
@@ -20,6 +20,7 @@ import argparse
 import ast
 import copy
 import difflib
+import functools
 import hashlib
 import itertools
 import json
@@ -46,7 +47,7 @@ PYTEST = [
     "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting", "--timeout=0",
     "-m", "not slow",
 ]  # fmt: skip
-MOST_SECONDS = 20.0  # of tests, as long as they take without a mistake; the rest is not run
+MOST_SECONDS = 40.0  # of tests, as long as they take without a mistake; the rest is not run
 
 # Function, what was there and what replaced it, why that changes nothing.
 EQUIVALENT: list[tuple[str, str, str, str]] = [
@@ -243,29 +244,48 @@ def core(under: list[str]) -> Iterator[str]:
 
 # ---- which tests reach what ----
 
-class Reach:
-    """Which tests of a module reach which function, and how long each takes."""
 
-    def __init__(self, record: dict[str, Any]) -> None:
+class Reach:
+    """Which tests reach which function, and how long each takes."""
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
         self.tests: dict[tuple[str, str], set[str]] = {}
-        places, self.seconds = record["places"], record["seconds"]
-        for test, reached in record["reached"].items():
-            for number in {*reached, *record["shared"]}:
-                path, function = places[number]
-                self.tests.setdefault((path, function), set()).add(test)
-                self.tests.setdefault((path, ""), set()).add(test)
+        self.seconds: dict[str, float] = {}
+        self.breadth: dict[str, int] = {}  # how many functions a test reaches by itself
+        for record in records:
+            places = record["places"]
+            self.seconds |= record["seconds"]
+            for test, reached in record["reached"].items():
+                self.breadth[test] = len(reached)
+                for number in {*reached, *record["shared"]}:
+                    path, function = places[number]
+                    self.tests.setdefault((path, function), set()).add(test)
+                    self.tests.setdefault((path, ""), set()).add(test)
 
     def of(self, mutant: Mutant) -> list[str]:
-        """The tests that reach a mistake, the quick ones first, as many as there is time for."""
+        """The tests that reach a mistake, as many as there is time for.
+
+        Those of modules that name its function come first, then the quick ones; among equals, those
+        that reach little else.
+        """
         places = [*reversed(mutant.functions()), ""]
         found = next(filter(None, (self.tests.get((mutant.path, name)) for name in places)), set())
+
+        def rank(test: str) -> tuple[bool, float, int, str]:
+            strange = mutant.last_name() not in _text_of(test.partition("::")[0])
+            return strange, round(self.seconds[test], 1), self.breadth[test], test
+
         chosen, total = [], 0.0
-        for test in sorted(found, key=lambda t: (self.seconds[t], t)):
-            total += self.seconds[test]
-            if total > MOST_SECONDS:
-                break
-            chosen.append(test)
+        for test in sorted(found, key=rank):
+            if total + self.seconds[test] <= MOST_SECONDS:
+                total += self.seconds[test]
+                chosen.append(test)
         return chosen
+
+
+@functools.cache
+def _text_of(module: str) -> str:
+    return (ROOT / module).read_text(encoding="utf-8")
 
 
 # ---- what becomes of them ----
@@ -291,24 +311,13 @@ def tell(key: str, fate: str, test: str = "") -> None:
 
 def fates(state: str) -> dict[str, str]:
     """What became of each mistake, as far as the tests that told it are what they were."""
-    return {
-        key[:8]: fate
-        for key, fate, module in _told()
-        if fate != "passes" and (module or key.endswith(state))
-    }
-
-
-def passed() -> set[tuple[str, str]]:
-    """The mistakes that a module of tests does not notice."""
-    return {(key, module) for key, fate, module in _told() if fate == "passes"}
-
-
-def _told() -> Iterator[tuple[str, str, str]]:
+    found = {}
     lines = FATES.read_text(encoding="utf-8").splitlines() if FATES.exists() else []
     for key, fate, module, then in map(json.loads, lines):
         path = ROOT / module
-        if not module or (path.exists() and digest([path]) == then):
-            yield key, fate, module
+        if path.exists() and digest([path]) == then if module else key.endswith(state):
+            found[key[:8]] = fate
+    return found
 
 
 def digest(paths: list[Path]) -> str:

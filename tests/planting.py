@@ -231,7 +231,6 @@ class Child(NamedTuple):
 
     work: Callable[[Path], int]
     ended: Callable[[int | None, Path], None]
-    wanted: Callable[[], bool] = lambda: True  # when its turn comes
 
 
 def said(what: str, status: int | None, folder: Path) -> None:
@@ -242,7 +241,7 @@ def said(what: str, status: int | None, folder: Path) -> None:
 
 
 class Children:
-    """Runs them, so many at a time; those that are told to come first, do."""
+    """Runs them, so many at a time."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.waiting = deque[Child]()
@@ -278,9 +277,7 @@ class Children:
         """Until none is left."""
         while self.waiting or self.running:
             while self.waiting and len(self.running) < self.workers:
-                child = self.waiting.popleft()
-                if child.wanted():
-                    self.start(child)
+                self.start(self.waiting.popleft())
             time.sleep(0.02)
             for pid, (child, folder, since) in list(self.running.items()):
                 late = time.monotonic() - since > WALL_SECONDS
@@ -294,59 +291,41 @@ class Children:
 
 
 class Planting:
-    """Tries the mistakes of a job, each on the tests that reach it, module by module."""
+    """Tries the mistakes of a job, each on the tests that reach it."""
 
     def __init__(self, session: pytest.Session) -> None:
         self.session, self.items = session, {item.nodeid: item for item in session.items}
         self.children = Children(mutants.BUILD / "children", JOB["workers"])
         self.without = set[tuple[str, ...]]()  # lists of tests that pass without a mistake
         self.left = {number: mutants.Mutant(*fields) for number, fields in JOB["mutants"].items()}
-        self.met = set[str]()  # those that some test reaches
-        self.passed = mutants.passed()
 
     def run(self) -> None:
-        """Find out what the tests of each module reach, and try mistakes on them."""
+        """Find out what the tests reach, then try the mistakes on those that reach them."""
         by_module: dict[str, list[pytest.Item]] = {}
         for item in self.session.items:
             by_module.setdefault(item.nodeid.partition("::")[0], []).append(item)
-        for module in sorted(by_module, key=self.mentions, reverse=True):
-            record = mutants.record_of(module)
-            if record.exists():
-                self.on(module, record)
-            else:
+        records = {module: mutants.record_of(module) for module in by_module}
+        for module, record in records.items():
+            if not record.exists():
                 self.children.waiting.append(self.tracing(module, by_module[module], record))
         self.children.run()
-        for number in self.left:
-            fate = "survived" if number in self.met else "no test reaches it"
-            mutants.tell(f"{number} {JOB['state']}", fate)
-
-    def mentions(self, module: str) -> int:
-        """How many mistakes a module of tests is likely to be about."""
-        text = (mutants.ROOT / module).read_text(encoding="utf-8")
-        return sum(mutant.last_name() in text for mutant in self.left.values())
-
-    def tracing(self, module: str, items: list[pytest.Item], record: Path) -> Child:
-        def ended(status: int | None, folder: Path) -> None:
-            said(f"{module}, {len(self.left)} left", status, folder)
-            if record.exists():
-                self.on(module, record)
-
-        return Child(
-            lambda folder: traced(self.session, items, record), ended, lambda: bool(self.left)
-        )
-
-    def on(self, module: str, record: Path) -> None:
-        """Have the mistakes that are left tried on the tests of a module."""
-        reach = mutants.Reach(json.loads(record.read_text()))
+        reach = mutants.Reach([json.loads(r.read_text()) for r in records.values() if r.exists()])
         _limits.update(reach.seconds)
         for number, mutant in self.left.items():
             tests = [test for test in reach.of(mutant) if test in self.items]
             if tests:
-                self.met.add(number)
-                if (number, module) not in self.passed:
-                    self.plant(number, module, tests)
+                self.plant(number, tests)
+            else:
+                mutants.tell(f"{number} {JOB['state']}", "no test reaches it")
+        self.children.run()
 
-    def plant(self, number: str, module: str, tests: list[str]) -> None:
+    def tracing(self, module: str, items: list[pytest.Item], record: Path) -> Child:
+        def ended(status: int | None, folder: Path) -> None:
+            said(module, status, folder)
+
+        return Child(lambda folder: traced(self.session, items, record), ended)
+
+    def plant(self, number: str, tests: list[str]) -> None:
         """Have a mistake tried, and what becomes of it told."""
         mutant = self.left[number]
 
@@ -358,51 +337,52 @@ class Planting:
             (folder / "planted.json").write_text(json.dumps(what))
             os.environ.pop("MUTANTS_JOB")
             os.environ["MUTANTS_PLANTED"] = str(folder / "planted.json")
-            os.execv(sys.executable, [sys.executable, *mutants.PYTEST, "-x", module])
+            modules = sorted({test.partition("::")[0] for test in tests})
+            os.execv(sys.executable, [sys.executable, *mutants.PYTEST, "-x", *modules])
 
         def ended(status: int | None, folder: Path) -> None:
             log = folder / "failed"
             failed = log.read_text().split("\n") if log.exists() else []
-            if number not in self.left:
-                return
             if status == 0:
-                mutants.tell(number, "passes", module)
+                self.tell(number, "survived")
             elif status is None:
                 said(f"it waits: {mutant}", 0, folder)
             elif status < 0:
-                self.noticed(number, f"{signal.Signals(-status).name} in ", module)
+                self.tell(number, f"noticed by {signal.Signals(-status).name} in ", tests[0])
             elif status in (FAILED, 2, 4) and not failed:
-                self.noticed(number, "an import in ", module)
+                self.tell(number, "noticed by an import in ", tests[0])
             elif status == FAILED and failed[0] in tests:
-                self.confirm(number, module, tests, failed[0])
+                self.confirm(number, tests, failed[0])
             else:
                 said(str(mutant), status, folder)
 
-        self.children.waiting.appendleft(Child(work, ended, lambda: number in self.left))
+        self.children.waiting.append(Child(work, ended))
 
-    def confirm(self, number: str, module: str, tests: list[str], failed: str) -> None:
+    def confirm(self, number: str, tests: list[str], failed: str) -> None:
         """Run the same tests without the mistake: the one that failed has to pass."""
         same = tests[: tests.index(failed) + 1]
 
         def ended(status: int | None, folder: Path) -> None:
             if status == 0:
                 self.without.add(tuple(same))
-                self.noticed(number, "", failed)
-            elif number in self.left:
+                self.tell(number, "noticed by ", failed)
+            else:
                 print(f"  {failed} fails without a mistake", flush=True)
-                self.plant(number, module, [test for test in tests if test != failed])
+                self.plant(number, [test for test in tests if test != failed])
 
         if tuple(same) in self.without:
-            self.noticed(number, "", failed)
+            self.tell(number, "noticed by ", failed)
             return
-        self.children.waiting.appendleft(
+        self.children.waiting.append(
             Child(lambda folder: run_tests(self.session, [self.items[t] for t in same]), ended)
         )
 
-    def noticed(self, number: str, how: str, test: str) -> None:
-        """Say so, once."""
-        if self.left.pop(number, None):
-            mutants.tell(number, f"noticed by {how}", test)
+    def tell(self, number: str, fate: str, test: str = "") -> None:
+        """Keep it, and count."""
+        del self.left[number]
+        mutants.tell(number if test else f"{number} {JOB['state']}", fate, test)
+        if len(self.left) % 10 == 0:
+            print(f"  {len(self.left)} mistakes left", flush=True)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:

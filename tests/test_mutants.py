@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,19 +77,30 @@ def test_a_seed_draws_the_same_again():
     assert mutants.drawn(sites, 5, 9) == mutants.drawn(sites, 5, 9) != mutants.drawn(sites, 6, 9)
 
 
-def test_the_tests_that_reach_a_mistake_come_quick_ones_first():
-    reach = mutants.Reach(
-        {
+def test_the_tests_that_reach_a_mistake_come_in_order():
+    def record(*tests):
+        return {
             "places": [["x.py", "f"], ["x.py", "C.g"]],
-            "seconds": {"slow": 5.0, "quick": 1.0, "other": 1.0, "endless": 1e3},
-            "reached": {"slow": [0], "quick": [0, 1], "other": [1], "endless": [0]},
+            "seconds": {name: seconds for name, seconds, _ in tests},
+            "reached": {name: reached for name, _, reached in tests},
             "shared": [],
         }
+
+    here, there = Path(__file__).relative_to(mutants.ROOT), "pyproject.toml"
+    slow, endless, broad = f"{here}::slow", f"{here}::endless", f"{there}::broad"
+    quick, narrow = f"{there}::quick", f"{there}::narrow"
+    reach = mutants.Reach(
+        [
+            record((slow, 5.0, [0]), (endless, 1e3, [0])),
+            record((broad, 1.0, [0, 1]), (quick, 0.1, [0, 1]), (narrow, 1.0, [1])),
+        ]
     )
     by_function = {m.function: m for m in mutants.mutants_of("x.py", SOURCE)}
-    assert reach.of(by_function["f.<locals>"]) == reach.of(by_function["f"]) == ["quick", "slow"]
-    assert reach.of(by_function["C.g.<locals>.<lambda>.<locals>"]) == ["other", "quick"]
-    assert reach.of(by_function[""]) == reach.of(by_function["C"]) == ["other", "quick", "slow"]
+    named = by_function["f"]._replace(function="endless_sum")  # stands in this text
+    assert reach.of(by_function["C.g.<locals>.<lambda>.<locals>"]) == [quick, narrow, broad]
+    reach.tests["x.py", "endless_sum"] = reach.tests["x.py", "f"]
+    assert reach.of(named) == [slow, quick, broad]
+    assert named.last_name() == "endless_sum"
 
 
 PROJECT = {

@@ -373,7 +373,7 @@ class Planting:
         if tuple(same) in self.without:
             self.tell(number, "noticed by ", failed)
             return
-        self.children.waiting.append(
+        self.children.waiting.appendleft(
             Child(lambda folder: run_tests(self.session, [self.items[t] for t in same]), ended)
         )
 

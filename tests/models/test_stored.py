@@ -122,6 +122,16 @@ def test_blocks_are_whole_chunks_of_the_file():
     assert rows_of(chunks=((2500, 2500), (1024,))) == 1024  # not what a file says
 
 
+def test_a_pool_of_large_chunks_is_a_few_of_them():
+    def pool_of(rows, batch_size=32):
+        X = OnDisk(np.zeros((5000, 1024), np.uint8), chunks=(rows, 1024))
+        return StoredRows(X).pool_blocks(batch_size)
+
+    assert pool_of(1024) == 64
+    assert pool_of(3000) == 2**26 // (3000 * 1024) == 21
+    assert pool_of(3000, 100_000) == 34
+
+
 # ---- training ----
 
 

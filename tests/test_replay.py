@@ -338,6 +338,9 @@ def test_new_data_from_outside_are_taken():
 
     _, run = both(hooks=[Push()])
     assert replays(run._steps[0])
+    for p in run.parameters:
+        with pytest.raises(ValueError, match="read-only"):
+            p.data += 1.0
 
 
 def test_a_run_that_is_set_back_draws_from_its_own_generator():

@@ -13,6 +13,7 @@ from engine.wrong_vjps import RIGHT, WRONG, normal, positive, softmax
 from minivae import Tensor, grad, no_grad, ops, primitive
 from minivae.errors import GradientError, ShapeError
 from minivae.gradcheck import assert_gradcheck, gradcheck
+from minivae.gradcheck.hypotheses import Comparison, named_constant
 
 X, Y = normal(3, 4), normal(4, 5)
 
@@ -666,3 +667,23 @@ def test_one_wrong_element_is_found_among_those_not_compared(n):
         report = gradcheck(f, normal(n), max_elements=3)
         assert report.verdict == "FAIL"
         assert f"x[{i}]" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("k", "name"),
+    [
+        (np.log(2 * np.pi), "(log(2 pi))"),
+        (0.5 * np.log(2 * np.pi), "(1/2 log(2 pi))"),
+        (2.5 * np.log(2 * np.pi), "(1/2 5 log(2 pi))"),
+        (5 * np.log(np.pi), "(5 log pi)"),
+        (np.log(2), "(log 2)"),
+        (1.0, "(1)"),
+        (np.log(5), "(log 5: of N, an average in log space)"),
+    ],
+)
+def test_a_constant_that_is_missing_is_named(k, name):
+    x = normal(5, 2)
+    right = x.sum(axis=1)
+    wrong = Comparison(found=right - k, expected=right, slack=np.zeros(5), inputs={"x": x})
+    assert name in named_constant(wrong)
+    assert named_constant(Comparison(found=right - 0.77, expected=right, slack=np.zeros(5))) is None

@@ -167,3 +167,16 @@ def test_twenty_million_rows():
     np.testing.assert_array_equal(total(pair, 0), [2e7, 2e7])
     np.testing.assert_array_equal(running(x, 0)[-1], 2e7)
     np.testing.assert_array_equal(ops.mean(pair, 0), [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((5000,), (5000,)), ((5000,), (5000, 3)), ((2, 5000), (5000,)), ((5000,), (4, 5000, 3))],
+)
+def test_long_products_have_the_shapes_of_numpy(a, b):
+    rng = np.random.default_rng(0)
+    x, y = rng.random(a), rng.random(b)
+    found = ops.matmul(x.astype(np.float32), y.astype(np.float32))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, x @ y, rtol=1e-6, strict=False)
+    assert np.shape(found) == np.shape(x @ y)

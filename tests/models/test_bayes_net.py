@@ -165,5 +165,8 @@ def test_questions_that_make_no_sense_are_refused():
         net.log_prob({"rain": [0], "sprinkler": [1]})
     with pytest.raises(ValueError, match=r"'rain' must be whole numbers .* from 0 to 1"):
         net.log_prob({"rain": [2], "sprinkler": [1], "wet": [1]})
+    masked = np.ma.array([0, 1], mask=[False, True])
+    with pytest.raises(ValueError, match="'rain' is masked in 1 places"):
+        net.log_prob({"rain": masked, "sprinkler": [1, 1], "wet": [1, 1]})
     with pytest.raises(ValueError, match="more than 1000000"):
         BayesNet([Node(str(i), (), [0.5, 0.5]) for i in range(20)]).joint()

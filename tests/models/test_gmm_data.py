@@ -442,3 +442,14 @@ def test_variances_that_are_not_normal_numbers_are_none(kind):
     for scale in 1e-155, 1e-160, 1e-200:
         with pytest.raises(ValueError, match="ill-defined empirical covariance"):
             fit(X * scale, 1, kind, reg_covar=0)
+
+
+def test_the_means_of_labelled_rows():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    labels = np.random.default_rng(1).integers(-1, 2, 50)  # none of component 2
+    known, means = Data("test", X, labels=labels, K=3).labelled_means(3)
+    np.testing.assert_array_equal(known, [0, 1])
+    np.testing.assert_allclose(means, [X[labels == k].mean(axis=0) for k in (0, 1)], rtol=1e-13)
+    known, means = Data("test", X, K=3).labelled_means(3)
+    assert known.shape == (0,)
+    assert means.shape == (0, 2)

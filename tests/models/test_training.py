@@ -423,6 +423,13 @@ def test_a_place_that_no_run_can_have_reached_is_refused(wrong):
     assert_same_state(run.state(), before)
 
 
+def test_two_states_cannot_be_kept_in_one_place():
+    diary, other = Diary([1.0]), Hook()
+    other.name = diary.name = "notes"
+    with pytest.raises(ValueError, match="two hooks have the name 'notes'"):
+        run_of(diary, 10, other)
+
+
 class Averaging(Hook):
     """Keeps a running average of a parameter and the number of steps: a state of both kinds."""
 

@@ -27,7 +27,7 @@ KINDS = {
     "binary": RNG.integers(0, 2, (60, 16), np.uint8),
     "binary floats": RNG.integers(0, 2, (60, 16)).astype(np.float32),
     "grey floats": RNG.random((60, 1, 4, 4)).astype(np.float32),
-    "one grey pixel": np.where(np.arange(960).reshape(60, 16) == 500, 0.25, 1.0),
+    "one grey pixel": np.where(np.arange(960) == 500, 0.25, np.arange(960) % 2).reshape(60, 16),
     "real": RNG.normal(size=(60, 3)),
     "large integers": RNG.integers(-5, 1000, (60, 3)),
 }

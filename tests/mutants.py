@@ -85,6 +85,9 @@ EQUIVALENT: list[tuple[str, str, str]] = [
      "square = len(shape) == 2 and shape[(1)] == shape[1] > 1 "
      "and bias.exact.size == shape[0] ** 2",
      "a matrix that is not square has another size"),
+    ("minivae/distributions/likelihoods/gaussian.py:Gaussian._share",
+     "self.shared.data = np.full((1, 1), self._raw(np.log(max(variance, (2e-300)))))",
+     "the floor of sigma is far above either"),
     ("minivae/ops/sums.py:_along",
      "if x.shape[axis] == 1 or axis == (x.ndim + 1):",
      "the other way adds up as precisely"),

@@ -19,7 +19,7 @@ train: $(VENV)/.run ## train a VAE on handwritten digits and leave pictures in r
 
 # Two processes, each file in one of them: a fixture that files share is made once. They take the files
 # in the order of tests/conftest.py, not those of many tests first. -n 0 for a debugger.
-test: $(VENV)/.test ## run the tests but for the slow ones (five minutes on two cores)
+test: $(VENV)/.test ## run the tests but for the slow ones (five to six minutes on two cores)
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
 test-slow: $(VENV)/.test ## run the tests that start, kill and compile processes, one after the other

@@ -27,8 +27,8 @@ from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
 __all__ = [
-    "BLOCK_BYTES", "POOL", "ShuffledBlocks", "StoredRows", "counted_from", "data_at_door",
-    "is_stored", "shuffled",
+    "BLOCK_BYTES", "POOL", "ShuffledBlocks", "StoredRows", "at_most", "counted_from",
+    "data_at_door", "is_stored", "shuffled",
 ]  # fmt: skip
 
 BLOCK_BYTES = 2**20  # about the size of a block
@@ -230,10 +230,7 @@ class StoredRows:
 
     def sample(self, limit: int, rng: np.random.Generator) -> Array:
         """All rows, or `limit` of them drawn at random."""
-        if len(self) <= limit:
-            return self[:]
-        chosen = rng.choice(len(self), limit, replace=False, shuffle=False)
-        return self[np.sort(chosen)]
+        return self[at_most(len(self), limit, rng)]
 
     # ---- the order of an epoch ----
 
@@ -253,6 +250,13 @@ class StoredRows:
         size = self.block_rows * self.shape[1] * int(self.source.dtype.itemsize)
         most = max(1, min(POOL, _LARGEST_POOL // size))
         return max(most, -(-batch_size // self.block_rows))
+
+
+def at_most(n: int, limit: int, rng: np.random.Generator) -> Any:
+    """All of n rows, or the numbers of so many drawn at random, in order."""
+    if n <= limit:
+        return slice(None)
+    return np.sort(rng.choice(n, limit, replace=False, shuffle=False))
 
 
 def data_at_door(

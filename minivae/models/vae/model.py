@@ -54,7 +54,7 @@ from minivae.models.vae.objective import Objective
 from minivae.models.vae.prior_warmup import PriorWarmup, prior_of
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
-from minivae.stored import StoredRows, data_at_door
+from minivae.stored import StoredRows, at_most, data_at_door
 from minivae.tensor import Array
 from minivae.training import (
     EachEpoch,
@@ -317,9 +317,9 @@ class VAE(FittedVAE):
             hooks.append(EachEpoch(lambda epoch: on_epoch(self, epoch)))
 
         taken = self._as_taken(X_held)
-        rows = _at_most(len(X_train), MOST_TO_START, stream(self._entropy_, START))
 
         def keep_best_scale() -> None:
+            rows = at_most(len(X_train), MOST_TO_START, stream(self._entropy_, START))
             x, *c = (_some(a, rows)[:] for a in (X_train, *C_train))
             evaluation = self._evaluation()
             evaluation.model = self.model_.in_training()
@@ -512,13 +512,6 @@ def order_of(X: Any, batch_size: int) -> list[int] | None:
 def _some(a: Any, rows: Any) -> Any:
     """Some rows of data in memory, or the promise of some on disk."""
     return a.select(rows) if isinstance(a, StoredRows) else a[rows]
-
-
-def _at_most(n: int, limit: int, rng: np.random.Generator) -> Any:
-    """All of n rows, or the numbers of so many drawn at random."""
-    if n <= limit:
-        return slice(None)
-    return np.sort(rng.choice(n, limit, replace=False, shuffle=False))
 
 
 def n_held_out(n: int, share: float | None) -> int:

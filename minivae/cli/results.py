@@ -18,6 +18,8 @@ N_SAMPLES = 1000
 MOST_DECODED = 4e8  # values, for log p(x): 2000 images of 14x14 or 500 of 28x28 pixels
 FEW = 10.0
 MOST_PAIRED = 2000  # data, for the KL's two parts: each code is held against each datum's q
+PAIRS = 2**20  # for fewer data, with several codes of each: there is more chance to average out
+MOST_CODES = 1000  # of each datum
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def measure(vae: VAE, X: Array, y: Array | None = None) -> Results:
     given = asked(vae, y)
     terms = vae.elbo_terms(X, *given)
     few = [None if a is None else a[:MOST_PAIRED] for a in given]
-    parts = vae.surgery(X[:MOST_PAIRED], *few)  # type: ignore[arg-type]
+    codes = min(MOST_CODES, max(1, PAIRS // len(X) ** 2))
+    parts = vae.surgery(X[:MOST_PAIRED], *few, n_samples=codes)  # type: ignore[arg-type]
     results = replace(Results.of(vae, X, y, terms), **parts._asdict())
     if not vae.likelihood_.is_density:
         return results

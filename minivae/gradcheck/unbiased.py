@@ -136,19 +136,20 @@ class _Question(NamedTuple):
     def rebuild(self, flat: Array) -> Any:
         """Parameters as the caller has them."""
         sizes = np.cumsum([a.size for a in self.arrays])[:-1]
-        pieces = [
-            piece.reshape(a.shape).copy()
-            for piece, a in zip(np.split(flat, sizes), self.arrays, strict=True)
-        ]
+        pieces = zip(np.split(flat, sizes), self.arrays, strict=True)
+        return self.packed([piece.reshape(a.shape).copy() for piece, a in pieces])
+
+    def packed(self, pieces: list[Array]) -> Any:
+        """Arrays in the order of the parameters, as the caller has those."""
         if isinstance(self.tree, dict):
             return dict(zip(self.tree, pieces, strict=True))
         if isinstance(self.tree, list | tuple):
-            return list(pieces) if isinstance(self.tree, list) else tuple(pieces)
+            return pieces if isinstance(self.tree, list) else tuple(pieces)
         return pieces[0]
 
     def estimate(self, rng: np.random.Generator) -> Array:
         """One estimate, flat."""
-        found = self.estimator(self.rebuild(self.flat), rng)
+        found = self.estimator(self.packed([a.copy() for a in self.arrays]), rng)
         if isinstance(self.tree, dict) and isinstance(found, dict) and {*found} == {*self.tree}:
             leaves = [found[name] for name in self.tree]
         elif isinstance(self.tree, list | tuple) and isinstance(found, list | tuple):
@@ -356,8 +357,12 @@ def _sample(
     slack: Array,
     most: int,
     seed: int,
+    clear_at: float = CLEAR_BIAS,
 ) -> _Mean:
-    """The mean over samples, until a bias is clear or has no room, or the budget ends."""
+    """The mean over samples, until a bias is clear or has no room, or the budget ends.
+
+    It is clear at a standard error of ``clear_at`` times the gradient.
+    """
     rng = np.random.default_rng(seed)
     sums, size = np.zeros((BATCHES, exact.size)), np.zeros(exact.size)
     low, high = np.full(exact.size, np.inf), np.full(exact.size, -np.inf)
@@ -376,7 +381,7 @@ def _sample(
             return mean
         allowed, scale = _quantile(exact.size) * error + slack, _scale(exact, mean)
         wrong = np.abs(mean.found - exact) > allowed
-        clear = (error <= CLEAR_BIAS * np.maximum(scale, np.abs(mean.found).max())).all()
+        clear = (error <= clear_at * np.maximum(scale, np.abs(mean.found).max())).all()
         if (wrong.any() and clear) or (not wrong.any() and (allowed <= RESOLUTION * scale).all()):
             return mean
 
@@ -498,6 +503,14 @@ class _Judgement(NamedTuple):
         square = len(shape) == 2 and shape[0] == shape[1] > 1 and bias.exact.size == shape[0] ** 2
         return square and bias.is_(bias.exact.reshape(shape).T.ravel())
 
+    def room(self, mean: _Mean) -> Array:
+        """How far a mean of the redrawn estimates may lie from the gradient."""
+        return 5.0 * mean.error + self.slack + 1e-6 * _scale(self.exact, mean)
+
+    def allows(self, mean: _Mean) -> bool:
+        """Whether it lies no further."""
+        return bool((np.abs(mean.found - self.exact) <= self.room(mean)).all())
+
     def right_if_redrawn(self, law: Law, seed: int) -> bool:
         """Whether the mean comes right when each use of the noise draws afresh."""
         calls = 8 * FIRST
@@ -507,16 +520,15 @@ class _Judgement(NamedTuple):
                 return self.question.estimate(Redrawing(rng, late))
 
             try:
-                mean = None
-                if not self.mean.sampled:
+                # most are still wrong, which a first look tells; nobody asks in which way
+                mean = _sample(estimate, self.exact, self.slack, calls, seed, math.inf)
+                if not self.mean.sampled and self.allows(mean):
                     script = Scripted(law, RULES[-1], ROADS)
-                    mean = _integrate(estimate, law, self.exact, script)
-                mean = mean or _sample(estimate, self.exact, self.slack, calls, seed)
+                    mean = _integrate(estimate, law, self.exact, script) or mean
             except Exception:  # not every estimator runs on arrays that are drawn late
                 continue
-            off, before = np.abs(mean.found - self.exact), np.abs(self.mean.found - self.exact)
-            allowed = 5.0 * mean.error + self.slack + 1e-6 * _scale(self.exact, mean)
-            if (off <= allowed).all() and np.max(allowed) <= 0.3 * np.max(before):
+            before = np.max(np.abs(self.mean.found - self.exact))
+            if self.allows(mean) and np.max(self.room(mean)) <= 0.3 * before:
                 return True
         return False
 

@@ -24,6 +24,7 @@ from minivae.cli.flags import hyper_parameters
 from minivae.cli.results import measure
 from minivae.cli.run import MOST_FRAMES, frame_epochs
 from minivae.cli.terminal import Parser
+from minivae.information import surgery_by_quadrature
 
 PICTURES = ("latent.png", "prior.png", "reconstructions.png", "learning_curve.png")
 
@@ -266,6 +267,14 @@ def test_info_says_what_the_checkpoint_holds(minivae, small_run, few_digits):
         in " ".join(out.split())
     )
     assert minivae("info", small_run / "checkpoint.npz")[1] == out
+
+
+def test_the_kl_of_few_test_data_is_parted_as_quadrature_parts_it(small_run):
+    vae = VAE.load(small_run / "checkpoint.npz")
+    X = datasets.load("optdigits").model_arrays()[1][:40]
+    found, exact = measure(vae, X), surgery_by_quadrature(vae.posterior(X), vae.prior_)
+    assert found.information == pytest.approx(exact.information, abs=0.004)
+    assert found.marginal_kl == pytest.approx(exact.marginal_kl, abs=0.02)
 
 
 def test_info_of_a_saved_model(minivae, small_run, tmp_path):

@@ -111,7 +111,7 @@ def measure(vae: VAE, X: Array, y: Array | None = None) -> Results:
     terms = vae.elbo_terms(X, *given)
     few = [None if a is None else a[:MOST_PAIRED] for a in given]
     codes = min(MOST_CODES, max(1, PAIRS // len(X) ** 2))
-    parts = vae.surgery(X[:MOST_PAIRED], *few, n_samples=codes)  # type: ignore[arg-type]
+    parts = vae.surgery(X[:MOST_PAIRED], *few, n_samples=codes)  # type: ignore[arg-type, misc]
     results = replace(Results.of(vae, X, y, terms), **parts._asdict())
     if not vae.likelihood_.is_density:
         return results

@@ -139,6 +139,7 @@ def test_save_figure_refuses_other_formats(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_no_pyplot_and_no_change_of_settings(tmp_path):
     before = dict(rcParams)
     png(figures.latent_scatter(np.zeros((2, 2)), [0, 1]), tmp_path / "a.png")

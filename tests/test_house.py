@@ -240,6 +240,7 @@ def test_the_program_lists_its_commands_before_it_loads_numpy():
     assert loaded_by(statement, "numpy", "numba", "scipy", "minivae.models") == set()
 
 
+@pytest.mark.slow
 def test_what_minivae_exports_is_there_in_whatever_order_rooms_are_loaded():
     script = """
 import minivae.gradcheck.report, minivae.figures, minivae

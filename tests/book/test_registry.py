@@ -87,6 +87,7 @@ def test_an_equation_is_printed_with_its_code_and_its_tests_pass(capfd):
     assert " passed" in output
 
 
+@pytest.mark.slow
 def test_a_failing_test_fails_the_command(small_book, monkeypatch, capfd):
     book = small_book("tests/test_sums.py", "    pass", "    assert 1 == 2")
     (book.sources.book.parent / "pyproject.toml").write_text(

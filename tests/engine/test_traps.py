@@ -1587,6 +1587,7 @@ def test_an_error_names_the_operation_and_the_shapes(call, error, message):
         call(Tensor(x23, requires_grad=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [

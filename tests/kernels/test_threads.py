@@ -135,6 +135,7 @@ def in_a_new_process(code, **environment):
     )
 
 
+@pytest.mark.slow
 def test_the_environment_sets_the_number():
     code = "from minivae_kernels import threads; print(threads.get_num_threads())"
     path = os.pathsep.join(p for p in sys.path if p)

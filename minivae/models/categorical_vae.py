@@ -15,6 +15,7 @@ import numpy as np
 from minivae import ops
 from minivae.discrete import enumerated_terms, relaxed_terms
 from minivae.distributions import Categorical, Distribution
+from minivae.distributions.base import numbers
 from minivae.estimator import Rule, boolean, number, parameter
 from minivae.information import Surgery
 from minivae.models.vae.evaluation import Evaluation
@@ -74,6 +75,18 @@ class _Enumeration(Evaluation):
                 for part in self.portions(len(X), self.latent_dim)
             ]
         return np.concatenate(portions)
+
+    def posterior_means(self, X: Array, S: int, C: Array | None = None) -> Array:
+        """E[x | z] averaged over p(z | x), exactly, ``(N, D)``, Eq. MISS.8."""
+        means = np.empty(X.shape, self.dtype)
+        classes = np.eye(self.latent_dim, dtype=self.dtype)
+        decoded = self.model.decode(classes)
+        for part in self.portions(len(X), self.latent_dim):
+            x = X[part]
+            with no_grad():
+                log_joint = self.model.log_joint(x, np.repeat(classes[:, None], len(x), axis=1))
+            means[part] = numbers(ops.softmax(log_joint, 0)).T @ decoded
+        return means
 
 
 class _Objective:
@@ -199,6 +212,10 @@ class CategoricalVAE(VAE):
         q = self._codes(X, "reconstruct")
         means: Array = q @ self.decode(np.eye(q.shape[1], dtype=q.dtype))
         return means
+
+    def impute(self, X: Any) -> Array:  # type: ignore[override]
+        """The data, each missing value replaced by E[x_m | x_o], exactly, Eq. MISS.8."""
+        return self._impute(X, 1, None)
 
     def surgery(self, X: Any, n_samples: int = 1) -> Surgery:
         """The mean KL in two parts, Eq. SURG.2, exactly: the sum over z is short."""

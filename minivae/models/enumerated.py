@@ -129,6 +129,21 @@ class EnumeratedEvaluation(Evaluation):
         likely = np.eye(C.shape[1], dtype=C.dtype)[self.class_probabilities(X).argmax(axis=1)]
         return super().posterior(X, np.where(C.any(axis=1, keepdims=True), C, likely))
 
+    def posterior_means(self, X: Array, S: int, C: Array | None = None) -> Array:
+        """E[x | z, y] averaged over z, and over p(y | x) where y is not known, Eq. MISS.8."""
+        C = np.zeros((len(X), len(self.log_p_y)), self.dtype) if C is None else C
+        classes = [np.tile(one, (len(X), 1)) for one in np.eye(C.shape[1], dtype=C.dtype)]
+        log_joint = [
+            np.concatenate([ops.logsumexp(w, 0) for _, w in weighed])
+            for weighed in (self.weights_from_encoder(X, S, None, c) for c in classes)
+        ]
+        found = ops.softmax(np.stack(log_joint, axis=1) + self.log_p_y, 1)
+        p = np.where(C.any(axis=1, keepdims=True), C, found)
+        means = np.zeros(X.shape, self.dtype)
+        for k, c in enumerate(classes):
+            means += p[:, k, None] * super().posterior_means(X, S, c)
+        return means
+
 
 class EnumeratedObjective:
     """The loss of a minibatch: minus the bound, minus alpha log q(y | x) where y is known.

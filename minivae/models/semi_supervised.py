@@ -231,6 +231,15 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         """The KL of z in two parts, Eq. SURG.2, as :meth:`posterior` takes y."""
         return super().surgery(X, y, n_samples)
 
+    def impute(  # type: ignore[override]
+        self, X: Any, y: Any = None, n_samples: int = 100
+    ) -> Array:
+        """The data, each missing value replaced by an estimate of E[x_m | x_o], Eq. MISS.8.
+
+        Given y, where it is known; elsewhere the classes are averaged over p(y | x_o), too.
+        """
+        return super().impute(X, y, n_samples)
+
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any = None, threshold: float = 0.01
     ) -> Array:

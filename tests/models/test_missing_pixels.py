@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minivae import VAE, ConditionalVAE, gradcheck
+from minivae import VAE, CategoricalVAE, ConditionalVAE, SemiSupervisedVAE, gradcheck
 from minivae.distributions import (
     Bernoulli,
     Binomial,
@@ -109,3 +109,47 @@ def test_without_gaps_it_is_the_plain_vae_and_conditions_come_along():
     G[0, 0] = 2.0
     with pytest.raises(ValueError, match=r"X\[0, 0\] = 2.0 is outside its support"):
         VAE(missing="marginalise", **options).fit(G)
+
+
+def blocks(N=60, D=6, seed=2):
+    """Two kinds of image with gaps, and the kind of some."""
+    X, z = images(N, D, seed)
+    X[np.random.default_rng(seed).random(X.shape) < 0.3] = np.nan
+    return X, np.where(np.arange(N) < 30, z, -1)
+
+
+@pytest.mark.equation("MISS.8")
+def test_where_z_is_a_class_what_is_missing_is_known_exactly():
+    G, _ = blocks()
+    vae = CategoricalVAE(
+        latent_dim=3, hidden=(8,), epochs=10, missing="marginalise", learning_rate=0.02,
+        batch_size=20, random_state=0,
+    ).fit(G)  # fmt: skip
+    theta, p = vae.decode(np.eye(3)), np.exp(vae.prior_.log_prob(np.eye(3)).data)
+    there = ~np.isnan(G)
+    for x, seen, filled in zip(G, there, vae.impute(G), strict=True):
+        joint = p * np.where(x == 1, theta, 1 - theta)[:, seen].prod(axis=1)
+        np.testing.assert_array_equal(filled[seen], x[seen])
+        np.testing.assert_allclose(filled[~seen], (joint @ theta / joint.sum())[~seen], rtol=1e-4)
+
+
+@pytest.mark.equation("MISS.8")
+def test_where_the_class_is_not_known_the_classes_are_averaged_over():
+    G, y = blocks()
+    vae = SemiSupervisedVAE(
+        latent_dim=1, hidden=(8,), epochs=10, missing="marginalise", learning_rate=0.02,
+        batch_size=20, random_state=0,
+    ).fit(G, y)  # fmt: skip
+    z = np.linspace(-6, 6, 401).astype(np.float32)[:, None]
+    theta = np.stack([vae.decode(z, np.full(401, k)) for k in (0, 1)])
+    density = vae.class_prior_[:, None] * np.exp(-0.5 * z[:, 0] ** 2)
+    expected = np.empty_like(G)
+    for i, x in enumerate(G):
+        joint = density * np.where(x == 1, theta, 1 - theta)[:, :, ~np.isnan(x)].prod(axis=2)
+        joint = joint if y[i] < 0 else joint * (np.arange(2) == y[i])[:, None]
+        expected[i] = np.einsum("ks,ksd->d", joint, theta) / joint.sum()
+    gaps = np.isnan(G)
+    found = vae.impute(G, y, n_samples=4000)
+    np.testing.assert_allclose(found[gaps], expected[gaps], atol=0.02)
+    np.testing.assert_array_equal(found[~gaps], G[~gaps])
+    np.testing.assert_array_equal(vae.impute(G)[30:], vae.impute(G, y)[30:])

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from minivae.tensor import values
 
 __all__ = ["Bias", "Parts", "diagnose_bias", "parts_of"]
 
 Array = NDArray[Any]
-STANDARD_ERRORS = 5.0  # how far a mistake that is worked out may lie from what was found
-NAMED = 3.0  # the same, for a factor and one that has a name: others may lie between
+MISSED = 1e-4  # how often sampling may hide a mistake that is worked out and is the right one
+NAMED = 3.0  # standard errors between a factor and one that has a name: others may lie between
 CLEAR = 0.15  # relative to the gradient, beyond which nothing can be told from anything
 
 
@@ -67,7 +68,8 @@ class Bias:
     def is_(self, candidate: Any) -> bool:
         """Whether the mean of the estimates is this, and not merely near it."""
         size = max(np.max(np.abs(self.exact)), np.max(np.abs(self.found)), 1e-300)
-        allowed = STANDARD_ERRORS * self.error + 1e-6 * size
+        # more elements, more chance that one lies far out
+        allowed = -ndtri(0.5 * MISSED / self.error.size) * self.error + 1e-6 * size
         near = np.abs(self.found - candidate) <= allowed
         clear = np.max(allowed) <= CLEAR * size
         nearer = _size(self.found - candidate) <= 0.4 * _size(self.found - self.exact)

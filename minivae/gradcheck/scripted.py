@@ -251,7 +251,9 @@ def _refusing(name: str) -> Callable[..., Any]:
 
 for _name in set(dir(np.random.Generator)) - set(vars(Scripted)):
     if not _name.startswith("_"):
-        setattr(Scripted, _name, _refusing(_name))
+        _refused = _refusing(_name)
+        is_method = callable(getattr(np.random.Generator, _name))
+        setattr(Scripted, _name, _refused if is_method else property(_refused))
 
 
 def paths(

@@ -150,7 +150,11 @@ class _Question(NamedTuple):
     def estimate(self, rng: np.random.Generator) -> Array:
         """One estimate, flat."""
         found = self.estimator(self.packed([a.copy() for a in self.arrays]), rng)
-        if isinstance(self.tree, dict) and isinstance(found, dict) and {*found} == {*self.tree}:
+        if isinstance(found, dict):
+            if not isinstance(self.tree, dict):
+                raise _WrongShape("the estimate is a dict, the parameters are not")
+            if {*found} != {*self.tree}:
+                raise _WrongShape(f"the estimate has keys {[*found]}, the parameters {self.names}")
             leaves = [found[name] for name in self.tree]
         elif isinstance(self.tree, list | tuple) and isinstance(found, list | tuple):
             leaves = list(found)

@@ -227,3 +227,41 @@ def test_parameters_keep_their_form():
         return 2 * x
 
     assert check_unbiased(careless, lambda x: 0.5 * float(x @ x), POINT)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "estimate", "said"),
+    [
+        ({"mu": 1.0, "s": 2.0}, {"mu": 1.0}, "has keys ['mu'], the parameters ['mu', 's']"),
+        (np.ones(2), {"mu": 1.0}, "is a dict, the parameters are not"),
+    ],
+)
+def test_an_estimate_by_other_names_fails(parameters, estimate, said):
+    report = check_unbiased(lambda p, rng: estimate, lambda p: 0.0, parameters)
+    assert report.verdict == "FAIL"
+    assert said in report.diagnosis
+
+
+def test_a_generator_made_from_the_one_that_is_given_is_sampled():
+    def estimate(p, rng):
+        return 2 * p * (1.0 + np.random.Generator(rng.bit_generator).standard_normal())
+
+    report = check_unbiased(estimate, lambda p: (p**2).sum(), np.array([0.7]))
+    assert report.verdict == "PASS"
+    assert report.how.startswith("Sampled")
+
+
+def test_a_factor_is_named_only_if_it_mends_each_element():
+    # the sign of 2 (z - 1) and of (z - 1) s e, s e = z - mu: 0.43 and 0.59 of the gradient
+    def estimate(p, rng):
+        e = rng.standard_normal()
+        d = 2 * (p["mu"] + np.exp(p["log_var"] / 2) * e - 1)
+        return {"mu": np.sign(d), "log_var": np.sign(d * e)}
+
+    at = {"mu": np.array(0.3), "log_var": np.array(-0.4)}
+    for seed in range(5):
+        report = check_unbiased(
+            estimate, lambda p: (p["mu"] - 1) ** 2 + np.exp(p["log_var"]), at, seed=seed
+        )
+        assert report.verdict == "FAIL"
+        assert not report.diagnosis.startswith("the gradient is half")

@@ -198,10 +198,12 @@ def _as_rows(name: str, key: str, array: np.ndarray) -> tuple[np.ndarray, tuple[
         if bad.any():
             first = int(bad.argmax())
             values = rows[first]
-            what = "NaN" if np.isnan(values).any() else "infinity"
+            nan = np.isnan(values).any()
+            what = "NaN" if nan else "infinity"
+            more = ", or fit them from Python with missing='marginalise', which takes gaps"
             raise DatasetError(
                 f"{where} holds {what} in row {first}, the first of {bad.sum()} such rows: drop "
-                "the rows, or fill the gaps"
+                f"the rows{more if nan else ''}"
             )
     return rows, image_shape
 

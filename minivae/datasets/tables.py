@@ -301,7 +301,9 @@ def _number(cell: str, i: int, line: _Line, names: Sequence[str], name: str) -> 
             return float(cell)
     except ValueError:
         pass
-    mend = "drop the column if it holds words, and the line if it has gaps"
+    mend = "drop the column if it holds words"
+    if _is_gap(cell):
+        mend = "drop the line, or fit it from Python with missing='marginalise', which takes gaps"
     if _is_number(cell.replace(",", ".")):
         mend = "write decimals with a point"
     if _THOUSANDS.fullmatch(cell):

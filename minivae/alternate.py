@@ -17,10 +17,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from minivae.checks import is_real, require_whole
 from minivae.transforms import value_and_grad
 from minivae.trees import Tree, leaves, mapped
 
-__all__ = ["Report", "Trace", "alternate", "ascend", "race", "variational_em"]
+__all__ = ["Report", "Trace", "alternate", "ascend", "race", "require_end", "variational_em"]
 
 LEVEL = 1e-7  # the slope at which an ascent ends
 
@@ -114,6 +115,19 @@ def alternate(
     return Trace(theta, bounds, value, bound_before, converged, n_iter, error)
 
 
+def require_end(operation: str, tol: Any, max_iter: Any) -> None:
+    """Refuse a least rise or a number of iterations at which no ascent would end.
+
+    Raises
+    ------
+    ValueError
+        If they are not a number from 0, and a whole one.
+    """
+    require_whole(operation, "max_iter", max_iter, least=0)
+    if not (is_real(tol) and tol >= 0):
+        raise ValueError(f"{operation}: tol={tol!r} must be a number from 0")
+
+
 def race(
     starts: Sequence[Theta],
     climb: Callable[[int, Trace[Theta], int], Trace[Theta]],
@@ -200,6 +214,7 @@ def variational_em(
         ``theta`` is the pair of q and theta, ``bounds`` F after the E-step of each turn but the
         first, and at the end.
     """
+    require_end("variational_em", tol, max_iter)
 
     def e_step(both: tuple[Tree, Tree]) -> Tree:
         return ascend(lambda q: bound(q, both[1]), both[0])

@@ -130,6 +130,9 @@ _watch(Progress, _COMPARISONS, _compared)
 _watch(Progress, _ELSE | _dunder(" ".join(f"r{name}" for name in _BOTH.split())), _noticed)
 
 
+# NumPy's functions that make a plain array of what is seen, without asking it.
+_CONVERSIONS = ("array", "asarray", "ascontiguousarray", "asfortranarray")
+_copy, _as_array = np.array, np.asarray  # themselves, and not what watches them
 _AS_FLOAT = (np.ndarray.item, np.ndarray.__float__)  # which only leave
 
 # Operations whose VJPs look at no numbers but the cotangent's.
@@ -186,7 +189,7 @@ class Recorder:
     def stand_in(self, leaf: Tensor) -> None:
         """Give a leaf, until the step is done, a copy of its array, which a program may fill."""
         if leaf not in self.leaves:
-            copy = self.learn(np.array(leaf._array, order="C"))
+            copy = self.learn(_copy(leaf._array, order="C"))
             self.leaves[leaf] = leaf._array, copy
             leaf._array = copy.view(Seen)
             leaf._array.setflags(write=False)
@@ -204,7 +207,7 @@ class Recorder:
         if not drawn and not self.knows(inputs, params):
             return result
         number = isinstance(result, float | np.generic)
-        parts = [np.array(result)] if number else leaves(result)
+        parts = [_copy(result)] if number else leaves(result)
         if not all(isinstance(x, np.ndarray) for x in parts):
             self.refuse("a number leaves for Python, which may decide by it, or one is written")
             return result
@@ -234,7 +237,7 @@ class Recorder:
     def copied(self, x: Array, copy: Array) -> None:
         """Write down that the tape made a copy."""
         if self.knows(x):
-            self._note(np.array, (plain(x),), {"dtype": copy.dtype}, [copy])
+            self._note(_copy, (plain(x),), {"dtype": copy.dtype}, [copy])
 
     def _note(self, function: Any, inputs: Any, params: Any, parts: Sequence[Any]) -> None:
         """Write a call down, if it has results that are not views of its inputs."""
@@ -288,6 +291,7 @@ class Recorder:
             (Primitive, "pull_back", self._pull_back),
             (Tensor, "__init__", self._make),
             (kernels, "add", self._add),
+            *((np, name, self._converted) for name in _CONVERSIONS),
         ]
         originals = [getattr(place, name) for place, name, _ in watched]
         Recorder.now = self
@@ -345,7 +349,7 @@ class Recorder:
         if differentiable:
             self.refuse("it takes gradients of gradients")
         parts = self._done(original, primitive, g, out, node, wanted, differentiable)
-        parts = [x if x is None else whole(np.asarray(x)) for x in parts]
+        parts = [x if x is None else whole(_as_array(x)) for x in parts]
         arrays, params = plain([g, out._array, *node.arrays]), plain(node.params)
         if self.knows(g) or primitive not in _LINEAR:
             self.operation(partial(_vjp, primitive, tuple(wanted)), arrays, params, parts)
@@ -362,6 +366,9 @@ class Recorder:
         out: Array = self._done(original, plain(x), plain(y))
         self.operation(original, plain([x, y]), {}, [out])
         return out
+
+    def _converted(self, original: Any, *inputs: Any, **params: Any) -> Any:
+        return self.numpy(original, inputs, params)
 
     def _make(self, original: Any, tensor: Tensor, data: Any, *args: Any, **kwargs: Any) -> None:
         original(tensor, plain(data), *args, **kwargs)

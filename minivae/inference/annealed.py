@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from minivae.checks import check_data, require_whole
-from minivae.inference.chains import State, begins, trajectory
-from minivae.inference.importance import Estimate, LogDensity, estimate_from, refuse_weights
+from minivae.inference.chains import State, start, trajectory
+from minivae.inference.importance import Estimate, LogDensity, asked, estimate_from, refuse_weights
 from minivae.inference.slopes import Slopes
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
@@ -66,20 +66,22 @@ def annealed_importance_sampling(
     ValueError
         If the temperatures do not rise from 0 to 1, or a weight is not a number.
     """
-    b = _schedule(temperatures)
-    entropy, z = entropy_from(random_state), begins("annealed_importance_sampling", z)
+    name, b = "annealed_importance_sampling", _schedule(temperatures)
+    entropy = entropy_from(random_state)
     path = list(pairwise(b))
     if reverse:
         path = [(after, before) for before, after in reversed(path)]
     # Steps that were tuned on these very chains would bias their weights: others are tuned first.
     parts = Slopes(log_prior), Slopes(log_likelihood)
+    z = start(name, log_prior, parts[0], z, "log-prior").z
+    asked(name, log_likelihood, z, "log-likelihood", slope=True)
     steps = _pilot(parts, z, path, stream(entropy, 0))
     rng, log_w = stream(entropy, 1), np.zeros(z.shape[:2])
     state = State(z, *_zeros(z), steps[0], np.ones(z.shape[1:]))
     for (before, after), scale in zip(path, steps, strict=True):
         log_w += (after - before) * _value(log_likelihood, state.z)
         state = _move(parts, state._replace(scale=scale), after, rng)[0]
-    refuse_weights("annealed_importance_sampling", log_w)
+    refuse_weights(name, log_w)
     found = estimate_from(log_w)
     return found._replace(estimate=-found.estimate) if reverse else found
 

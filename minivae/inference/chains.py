@@ -17,7 +17,7 @@ import numpy as np
 from minivae.checks import refuse_masked, require_whole
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference import diagnostics
-from minivae.inference.importance import LogDensity
+from minivae.inference.importance import LogDensity, asked
 from minivae.inference.slopes import Slopes, ValueAndSlope
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, no_grad, values
@@ -99,7 +99,7 @@ def metropolis(
         log_ratio = there.height - state.height
         return (*_accept(state, there, log_ratio, rng), np.zeros(log_ratio.shape, bool))
 
-    return _run("metropolis", value, z, draws, warmup, random_state, step)
+    return _run("metropolis", log_density, value, z, draws, warmup, random_state, step)
 
 
 def hmc(
@@ -133,7 +133,7 @@ def hmc(
     def step(state: State, rng: np.random.Generator) -> tuple[State, Array, Array]:
         return trajectory(slopes, state, rng)
 
-    return _run("hmc", slopes, z, draws, warmup, random_state, step)
+    return _run("hmc", log_density, slopes, z, draws, warmup, random_state, step)
 
 
 class State(NamedTuple):
@@ -210,6 +210,7 @@ Step = Callable[[State, np.random.Generator], tuple[State, Array, Array]]
 
 def _run(
     name: str,
+    log_density: LogDensity,
     value: HeightAndSlope,
     z: Any,
     draws: int,
@@ -221,7 +222,7 @@ def _run(
     require_whole(name, "draws", draws, least=4)
     require_whole(name, "warmup", warmup, least=0)
     rng = stream(entropy_from(random_state), 0)
-    state = _warm_up(_start(name, value, z), step, warmup, rng, TARGET[name])
+    state = _warm_up(start(name, log_density, value, z), step, warmup, rng, TARGET[name])
     (C, n, K), dtype = state.z.shape, state.z.dtype
     kept = np.empty((C, draws, n, K), dtype)
     accepted, diverged, still = np.zeros((C, n)), np.zeros((C, n), int), np.ones((C, n), bool)
@@ -283,8 +284,10 @@ class _DualAveraging:
         return average
 
 
-def begins(name: str, z: Any) -> Array:
-    """Where chains begin, as floating-point numbers of shape ``(C, n, K)``, or it is refused."""
+def start(
+    name: str, log_density: LogDensity, value: HeightAndSlope, z: Any, what: str = "log-density"
+) -> State:
+    """Where chains begin, ``(C, n, K)``, and how high the density is there, or it is refused."""
     refuse_masked(z, f"{name}: z")
     z = np.array(z)
     if z.dtype.kind in "iub":
@@ -294,22 +297,12 @@ def begins(name: str, z: Any) -> Array:
             f"{name}: z has shape {z.shape} and dtype {z.dtype}; it must be numbers of shape "
             "(C, n, K): chains, data, dimensions"
         )
-    begun: Array = z
-    return begun
-
-
-def _start(name: str, value: HeightAndSlope, z: Any) -> State:
-    z = begins(name, z)
+    asked(name, log_density, z, what, slope=isinstance(value, Slopes))
     height, slope = value(z)
-    if height.shape != z.shape[:2]:
-        raise ShapeError(
-            f"{name}: for z of shape {z.shape} the log-density has shape {height.shape}; it must "
-            f"be {z.shape[:2]}, one number for each chain and datum"
-        )
     if not (np.isfinite(height).all() and np.isfinite(slope).all()):
         c, i = np.argwhere(~(np.isfinite(height) & np.isfinite(slope).all(axis=-1)))[0]
         raise ValueError(
-            f"{name}: the log-density where chain {c} of datum {i} begins is {height[c, i]}, or "
+            f"{name}: the {what} where chain {c} of datum {i} begins is {height[c, i]}, or "
             "its gradient is not finite; begin where the density is positive"
         )
     return State(z, height, slope, np.full(height.shape, 0.1), np.ones(z.shape[1:]))

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from minivae.distributions import Categorical, DiagonalGaussian
+from minivae.distributions import Categorical, DiagonalGaussian, Distribution
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.inference.annealed import annealed_importance_sampling
 from minivae.inference.chains import hmc, metropolis
-from minivae.inference.importance import LogDensity, estimate_from
+from minivae.inference.importance import LogDensity, asked, estimate_from
 from minivae.inference.laplace import laplace_proposal
 from minivae.inference.variational import fit_posterior, measured
 from minivae.notebook import card, number
@@ -159,8 +159,10 @@ def compare(
     ------
     ShapeError
         If x is not one datum, or z has more than two dimensions.
+    ValueError
+        If the model cannot take this x, or this c.
     TypeError
-        If z is a class.
+        If z is a class, or there is no model, or q is not a distribution.
 
     Warns
     -----
@@ -174,10 +176,21 @@ def compare(
         if c is None and hasattr(model, "conditions"):
             raise ValueError(f"compare: a {type(model).__name__} is asked given its y: say c=...")
         given = () if c is None else (np.atleast_1d(c),)
+        if c is not None and not hasattr(model, "conditions"):
+            raise ValueError(f"compare: a {type(model).__name__} has no condition; leave out c")
         q = model.posterior(x, *given) if q is None else q
         c = None if c is None else model.conditions(*given, 1)
         model = model.model_
-    prior, likelihood = model.prior_given(c), partial(model.log_prob_given, x, c=c)
+    if not hasattr(model, "prior_given"):
+        raise TypeError(
+            f"compare: the model is of type {type(model).__name__}; it must be a LatentModel or a "
+            "fitted VAE"
+        )
+    log_joint, likelihood = (partial(f, x, c=c) for f in (model.log_joint, model.log_prob_given))
+    try:
+        prior = model.prior_given(c)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"compare: the model cannot take this c: {error}") from error
     if isinstance(prior, Categorical):
         raise TypeError(
             "compare: z is a class in this model, and its posterior a sum: see the model's "
@@ -188,7 +201,10 @@ def compare(
         raise ShapeError(
             f"compare: z has {K} dimensions; the exact posterior needs a grid, and so 1 or 2"
         )
-    entropy, log_joint = entropy_from(random_state), partial(model.log_joint, x, c=c)
+    entropy = entropy_from(random_state)
+    _refuse_datum(log_joint, x, c, K)
+    if q is not None and not isinstance(q, Distribution):
+        raise TypeError(f"compare: q is of type {type(q).__name__}; it must be a distribution of z")
     densities: list[tuple[str, Any, float]] = []
     others: list[tuple[Draws, float]] = []
     if q is not None:
@@ -210,6 +226,19 @@ def compare(
     answers = [grid.judge_density(*found) for found in densities]
     answers += [grid.judge_draws(*found) for found in others]
     return Comparison(grid.log_p, grid.axes, grid.posterior, answers)
+
+
+def _refuse_datum(log_joint: LogDensity, x: Array, c: Any, K: int) -> None:
+    given = f"x of shape {x.shape}" + ("" if c is None else f" with c of shape {np.shape(c)}")
+    try:
+        height = asked("compare", log_joint, np.zeros((1, 1, K)), "log-density of the model")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"compare: the model cannot take {given}: {error}") from error
+    if np.isnan(height).any():
+        raise ValueError(
+            f"compare: log p(x, z) is not a number at z = 0 for {given}; do they hold NaN or "
+            "infinity? NaN stands for a missing value where the model has missing='marginalise'"
+        )
 
 
 class Draws(NamedTuple):

@@ -7,25 +7,68 @@ estimate of p(x) (Eq. IWAE.2). How far to trust it, the effective sample size sa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minivae.checks import require_whole
 from minivae.distributions import Distribution
-from minivae.errors import EffectiveSampleSizeWarning, warn
+from minivae.errors import EffectiveSampleSizeWarning, GradientError, ShapeError, warn
 from minivae.objectives import effective_sample_size, importance_weighted_bound
 from minivae.randomness import entropy_from, stream
-from minivae.tensor import Array, no_grad, values
+from minivae.tensor import Array, Tensor, no_grad, reachable, values
+from minivae.transforms import vjp
 
-__all__ = ["Estimate", "LogDensity", "estimate_from", "importance_sampling"]
+__all__ = ["Estimate", "LogDensity", "asked", "estimate_from", "importance_sampling"]
 
 PORTION = 100  # draws for each datum at a time
 HEAVY = 0.7  # the tail index from which a mean of weights is not to be trusted
+FEW = 20  # draws, from which nothing is said of the weights' tail
 
 LogDensity = Callable[[Any], Any]
 """From z of shape ``(C, n, K)`` to log p(x, z) of shape ``(C, n)``, for n data."""
+
+
+def asked(
+    name: str, log_density: LogDensity, z: Array, what: str = "log-density", slope: bool = False
+) -> Array:
+    """A density's values at z ``(C, n, K)``, of shape ``(C, n)``, or what is wrong with it.
+
+    With ``slope`` it must also be on the tape: the gradient of what is not is 0 everywhere.
+
+    Raises
+    ------
+    TypeError, ShapeError, GradientError
+        If it is not a function, has another shape, or has no gradient.
+    """
+    if not callable(log_density):
+        kind = type(log_density).__name__
+        raise TypeError(f"{name}: the {what} is of type {kind}; it must be a function of z")
+    on_tape = not slope
+
+    def watched(leaf: Any) -> Any:
+        nonlocal on_tape
+        out = log_density(leaf)
+        on_tape = isinstance(out, Tensor) and leaf in set(reachable(out, {leaf}))
+        return out
+
+    if slope:
+        height = vjp(watched, z)[0]
+    else:
+        with no_grad():
+            height = values(log_density(z))
+    if np.shape(height) != z.shape[:2]:
+        raise ShapeError(
+            f"{name}: for z of shape {z.shape} the {what} has shape {np.shape(height)}; it must "
+            f"be {z.shape[:2]}, one number for each draw and datum"
+        )
+    if not on_tape:
+        raise GradientError(
+            f"{name}: the {what} does not depend on z by operations that can be differentiated; "
+            "compute it with those of minivae.ops, or with NumPy's on z itself"
+        )
+    return np.asarray(height)
 
 
 class Estimate(NamedTuple):
@@ -60,25 +103,30 @@ def importance_sampling(
     Raises
     ------
     ValueError
-        If a weight is not a number, or infinite.
+        If a weight is not a number, or infinite, or the log-density has another shape.
 
     Warns
     -----
     EffectiveSampleSizeWarning
-        If few draws carry the weight, or the largest weights fall off so slowly that larger ones
-        are to be expected, as from a proposal that is narrower than the density. Vehtari, Simpson,
+        If no draw has any weight; if few draws carry it; or if larger weights are to be expected
+        than any that were drawn, as from a proposal that is narrower than the density: the largest
+        fall off too slowly, or weights grow too fast towards the proposal's tail. Vehtari, Simpson,
         Gelman, Yao and Gabry (2024).
     """
     require_whole("importance_sampling", "S", S, least=1)
-    rng, portions = stream(entropy_from(random_state)), []
-    with no_grad():
-        for begun in range(0, S, PORTION):
-            z = proposal.sample(rng, min(PORTION, S - begun))
-            portions.append(values(log_density(z)) - values(proposal.log_prob(z)))
-    log_weights = np.concatenate(portions)
+    drawn = _weighed(log_density, proposal, S, stream(entropy_from(random_state)))
+    log_weights, log_q = map(np.concatenate, zip(*drawn, strict=True))
     refuse_weights("importance_sampling", log_weights)
     found = estimate_from(log_weights)
-    poor = ~(found.ess >= min(10.0, 0.5 * S)) | (_tail_index(log_weights) > HEAVY)
+    nowhere = np.isneginf(found.estimate)
+    if nowhere.any():
+        warn(
+            f"importance_sampling: no draw has any density for {nowhere.sum()} of {nowhere.size} "
+            "data; their estimate is -inf, and the proposal is not where the density is",
+            EffectiveSampleSizeWarning,
+        )
+    heavy = (_tail_index(log_weights) > HEAVY) | _grows_outwards(log_weights, log_q)
+    poor = ~nowhere & (~(found.ess >= min(10.0, 0.5 * S)) | heavy)
     if poor.any():
         warn(
             f"importance_sampling: the estimates of {poor.sum()} of {poor.size} data rest on their "
@@ -87,6 +135,17 @@ def importance_sampling(
             EffectiveSampleSizeWarning,
         )
     return found
+
+
+def _weighed(
+    log_density: LogDensity, proposal: Distribution, S: int, rng: np.random.Generator
+) -> Iterator[tuple[Array, Array]]:
+    """The log-weights of S draws and what the proposal says of them, in portions."""
+    for begun in range(0, S, PORTION):
+        z = proposal.sample(rng, min(PORTION, S - begun))
+        with no_grad():
+            log_q = values(proposal.log_prob(z))
+        yield asked("importance_sampling", log_density, z) - log_q, log_q
 
 
 def refuse_weights(name: str, log_weights: Array) -> None:
@@ -107,13 +166,34 @@ def _tail_index(log_weights: Array) -> Array:
     """
     S = len(log_weights)
     largest = min(S // 5, math.ceil(3 * math.sqrt(S)))
-    if largest < 20:
+    if largest < FEW:
         return np.zeros(log_weights.shape[1:])
     top = np.partition(log_weights, S - largest - 1, axis=0)[S - largest - 1 :]
     first, second = (np.mean((top[1:] - top[0]) ** power, axis=0) for power in (1, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         index: Array = first + 1.0 - 0.5 / (1.0 - np.square(first) / second)
     return np.where(second > 0, index, 0.0)
+
+
+def _grows_outwards(log_weights: Array, log_q: Array) -> Array:
+    """Whether log w rises by more than 1/2 for each nat that log q falls, ``(n,)``.
+
+    Of a density of z, -log q(z) exceeds its mean by t with a probability of about exp(-t): with
+    such a slope w has no variance. Between two Gaussians the slope is 1 - var_q / var_p, which few
+    draws show. Of the outer half of the draws, with two standard errors to spare.
+    """
+    outer = len(log_q) // 2
+    if len(log_q) < FEW:
+        return np.zeros(log_q.shape[1:], bool)
+    where = np.argpartition(log_q, outer - 1, axis=0)[:outer]
+    rise, fall = (np.take_along_axis(x, where, 0) for x in (log_weights, -log_q))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise, fall = rise - rise.mean(axis=0), fall - fall.mean(axis=0)
+        variance = np.square(fall).mean(axis=0)
+        slope = (rise * fall).mean(axis=0) / variance
+        rest = np.square(rise - slope * fall).mean(axis=0)
+        grows: Array = slope - 2.0 * np.sqrt(rest / variance / (outer - 2)) > 0.5
+    return grows
 
 
 def estimate_from(log_weights: Array) -> Estimate:

@@ -25,7 +25,7 @@ from scipy.special import gammaln, logsumexp
 
 from minivae import ops
 from minivae.distributions import Distribution
-from minivae.inference.importance import LogDensity
+from minivae.inference.importance import LogDensity, asked
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array, Tensor, no_grad
@@ -112,6 +112,7 @@ def laplace_proposal(
     """
     mu, _ = q.moments()
     K = mu.shape[-1]
+    asked("laplace_proposal", log_joint, mu[None], slope=True)
     starts = _good_points(log_joint, prior, generators, K, mu.dtype)
     peaks, heights = _climb(log_joint, np.concatenate([mu[None], starts]))
     mean, covariance = prior.moments()

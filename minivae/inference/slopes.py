@@ -23,8 +23,6 @@ from minivae.trees import leaves
 
 __all__ = ["Slopes", "ValueAndSlope"]
 
-CHECKED = 2  # calls that are made both ways, before a program is believed
-
 
 class ValueAndSlope(Protocol):
     """What a trajectory needs of a density."""
@@ -39,6 +37,9 @@ class ValueAndSlope(Protocol):
 class Slopes:
     """The value and the gradient of a log-density at z, ``(C, n)`` and ``(C, n, K)``.
 
+    The first, second, fourth, eighth, ... run of a program is made on the tape as well, and where
+    the two differ the program is given up: what it cannot see may turn out otherwise far away.
+
     Parameters
     ----------
     log_density
@@ -49,7 +50,7 @@ class Slopes:
     def __init__(self, log_density: LogDensity) -> None:
         self.log_density, self._on = log_density, is_on()
         self._program: _Program | None = None
-        self._agreed = 0
+        self._runs = 0  # of the program
         self._seen: Any = None  # the shape and dtype of the last z
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
@@ -61,16 +62,17 @@ class Slopes:
         self._seen = kind
         if self._program is None or not self._program.fits(z):
             return self._on_tape(z)
-        if self._agreed < CHECKED and np.array_equal(z, self._program.z):
-            return self._on_tape(z)  # where it is known already, it would prove nothing
+        if self._checked() and np.array_equal(z, self._program.z):
+            # where it is known already, it would prove nothing
+            return self._program.run(z) if self._runs > 1 else self._on_tape(z)
         try:
             found = self._program.run(z)
-            if self._agreed == CHECKED:
+            if not self._checked():
+                self._runs += 1
                 return found
-            alone = self._program.run(z, height=False)[1]
-            theirs = self._on_tape(z)
+            alone, theirs = self._program.run(z, height=False)[1], self._on_tape(z)
             if all(map(same_bits, (*found, alone), (*theirs, theirs[1]))):
-                self._agreed += 1
+                self._runs += 1
                 return theirs
         except Exception:  # where it is the density's own, the tape tells it
             pass
@@ -79,10 +81,16 @@ class Slopes:
 
     def slope(self, z: Array) -> Array:
         """The gradient alone."""
-        if self._agreed == CHECKED and self._program is not None and self._program.fits(z):
+        if self._program is not None and self._program.fits(z) and not self._checked():
             with suppress(Exception):  # which the tape tells
-                return self._program.run(z, height=False)[1]
+                slope = self._program.run(z, height=False)[1]
+                self._runs += 1
+                return slope
         return self(z)[1]
+
+    def _checked(self) -> bool:
+        """Whether the next run is one that is made both ways."""
+        return not (self._runs + 1) & self._runs
 
     def _on_tape(self, z: Array) -> tuple[Array, Array]:
         height, pull_back = vjp(self.log_density, z)
@@ -94,7 +102,7 @@ class Slopes:
         if not Recorder.one_at_a_time.acquire(blocking=False):  # another thread is recording
             return
         try:
-            self._program, self._agreed = _Program(self.log_density, z), 0
+            self._program, self._runs = _Program(self.log_density, z), 0
         except Exception:  # whatever it is: where it is the density's own, the tape tells it
             self._on, self._program = False, None
         finally:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minivae import ops
-from minivae.alternate import Trace, alternate
+from minivae.alternate import Trace, alternate, require_end
 from minivae.checks import require_whole
 from minivae.distributions import AffineCoupling, DiagonalGaussian, Distribution, Flow, FullGaussian
 from minivae.errors import ShapeError
-from minivae.inference.importance import LogDensity
+from minivae.inference.importance import LogDensity, asked
 from minivae.inference.slopes import Slopes
 from minivae.nn import Module
 from minivae.optim import Adam
@@ -134,7 +134,8 @@ def fit_posterior(
         known = ", ".join(map(repr, FAMILIES))
         raise ValueError(f"fit_posterior: family={family!r} is unknown; use one of {known}")
     require_whole("fit_posterior", "latent_dim", latent_dim, least=2 if family == "flow" else 1)
-    begin, dtype = _start(start, n, latent_dim), _precision(log_density, n, latent_dim)
+    begin, zeros = _start(start, n, latent_dim), np.zeros((1, n, latent_dim), np.float32)
+    dtype = asked("fit_posterior", log_density, zeros, slope=True).dtype
     free = FAMILIES[family](*(part.astype(dtype) for part in begin))
     entropy = entropy_from(random_state)
     rng, parameters = stream(entropy, 0), free.parameters()
@@ -166,18 +167,6 @@ def fit_posterior(
     return Fit(free().detach(), *better)
 
 
-def _precision(log_density: LogDensity, n: int, K: int) -> Any:
-    """The dtype in which the density computes: float32 is several times as fast."""
-    with no_grad():
-        height = values(log_density(np.zeros((1, n, K), np.float32)))
-    if np.shape(height) != (1, n):
-        raise ShapeError(
-            f"fit_posterior: for z of shape {(1, n, K)} the log-density has shape "
-            f"{np.shape(height)}; it must be {(1, n)}, one number for each sample and datum"
-        )
-    return height.dtype
-
-
 def _start(start: DiagonalGaussian | None, n: int, K: int) -> tuple[Array, Array]:
     if start is None:
         return np.zeros((n, K)), np.zeros((n, K))
@@ -206,7 +195,9 @@ def measured(
     log_density: LogDensity, q: Any, rng: np.random.Generator, n: int, K: int
 ) -> Fit:
     """The ELBO by fresh samples, in portions."""
-    portions, dtype = [], _precision(log_density, n, K)
+    portions: list[Array] = []
+    # float32, if the density computes in it, is several times as fast
+    dtype = asked("fit_posterior", log_density, np.zeros((1, n, K), np.float32)).dtype
     with no_grad():
         for _ in range(0, MEASURED, 100):
             z, log_q = q.rsample_and_log_prob(rng.standard_normal((100, n, K)).astype(dtype))
@@ -247,13 +238,23 @@ def cavi(
     Raises
     ------
     ValueError
-        If the bound falls: an update is then not the optimum of its factor.
+        If the bound is not a finite number, or falls: an update is then not the optimum of its
+        factor.
     """
+    require_end("cavi", tol, max_iter)
 
     def renew_all(_: Any, theta: Any) -> Any:
         for update in updates:
             theta = update(theta)
         return theta
+
+    def value(_: Any, theta: Any) -> float:
+        found = np.asarray(values(bound(theta)))
+        if found.size != 1 or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
+            raise ValueError(
+                f"cavi: the bound is {bound(theta)!r}; it must be one number, and finite"
+            )
+        return float(found.item())
 
     def check(n: int, value: float, rise: float) -> None:
         if rise < -1e-9 * (1.0 + abs(value)):
@@ -263,6 +264,5 @@ def cavi(
             )
 
     return alternate(
-        lambda theta: theta, renew_all, start, lambda _, theta: bound(theta), tol, max_iter,
-        report=check,
-    )  # fmt: skip
+        lambda theta: theta, renew_all, start, value, tol, max_iter, report=check
+    )

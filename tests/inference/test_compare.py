@@ -195,3 +195,25 @@ def test_a_class_is_refused():
 )
 def test_a_large_number_leaves_a_space_before_it(number, shown):
     assert _cell(number, 8, 3) == shown
+
+
+def moved_by(c):
+    return DiagonalGaussian(ops.matmul(c, np.ones((2, 1))), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "error", "said"),
+    [
+        ((3, X), {}, TypeError, "model is of type int; it must be a LatentModel"),
+        ((LINEAR, X[:2]), {}, ValueError, r"cannot take x of shape \(1, 2\)"),
+        ((LINEAR, X * np.nan), {}, ValueError, r"x of shape \(1, 3\); do they hold NaN"),
+        ((LINEAR, X), {"q": 3}, TypeError, "q is of type int; it must be a distribution"),
+        ((LINEAR, X), {"c": np.ones((1, 2))}, ValueError,
+         r"cannot take x .* with c of shape \(1, 2\)"),
+        ((LatentModel(moved_by, lambda z, c: (z,), Gaussian(1.0)), X[:1]),
+         {"c": np.ones((1, 4))}, ValueError, "cannot take this c"),
+    ],
+)  # fmt: skip
+def test_what_the_model_cannot_take_is_said_at_the_door(arguments, settings, error, said):
+    with pytest.raises(error, match=f"compare: .*{said}"):
+        inference.compare(*arguments, **settings)

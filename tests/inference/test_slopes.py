@@ -125,3 +125,34 @@ def test_with_and_without_programs_every_method_draws_the_same_bits(monkeypatch)
     monkeypatch.setenv("MINIVAE_REPLAY", "0")
     for one, other in zip(programs, all_of_them(), strict=True):
         np.testing.assert_array_equal(values(one), values(other))
+
+
+MADE_PLAIN = {
+    "array": lambda x: np.array(x),
+    "asarray": lambda x: np.asarray(x),
+    "contiguous": lambda x: np.ascontiguousarray(x),
+}
+
+
+@pytest.mark.parametrize("plainly", MADE_PLAIN.values(), ids=MADE_PLAIN)
+def test_a_branch_by_plain_arrays_is_taken_anew_each_time(plainly):
+    def bent(z):
+        return ops.sum(ops.where(plainly(values(z)) > 0, -z, 9.0 * z), -1)
+
+    slopes, z = Slopes(bent), np.full((2, 1, 1), 5.0)
+    for k in range(6):
+        slopes(z + 0.1 * k)
+    np.testing.assert_array_equal(slopes(0.0 * z - 1.0)[1], 9.0)
+    np.testing.assert_array_equal(slopes.slope(0.0 * z - 2.0), 9.0)
+
+
+def test_what_no_recording_sees_is_found_out_by_the_tape_soon():
+    def bent(z):
+        return ops.sum(ops.where(np.asarray(memoryview(values(z))) > 0, -z, 9.0 * z), -1)
+
+    slopes, z = Slopes(bent), np.full((2, 1, 1), 5.0)
+    for k in range(6):
+        slopes(z + 0.1 * k)
+    # six runs so far at most: the eighth is made both ways
+    found = [slopes.slope(-z - 0.1 * k)[0, 0, 0] for k in range(8)]
+    assert found[-4:] == [9.0] * 4

@@ -1,7 +1,9 @@
 """Each datum's own q, coordinate ascent, annealing and importance sampling, on solvable models."""
 
 import math
+import re
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -9,18 +11,22 @@ import pytest
 from minivae import LatentModel, ops
 from minivae.alternate import ascend
 from minivae.distributions import DiagonalGaussian, FullGaussian, Gaussian, StandardNormal
-from minivae.errors import EffectiveSampleSizeWarning, ShapeError
+from minivae.errors import EffectiveSampleSizeWarning, GradientError, ShapeError
 from minivae.inference import (
+    StudentMixture,
     annealed_importance_sampling,
     cavi,
     estimate_from,
     fit_posterior,
+    hmc,
     importance_sampling,
+    laplace_proposal,
+    metropolis,
     variational_em,
 )
 from minivae.inference.variational import measured
 from minivae.randomness import stream
-from minivae.tensor import Tensor
+from minivae.tensor import Tensor, no_grad, values
 
 W, SIGMA, N = np.array([[1.5, -0.7, 0.4], [0.3, 1.1, -0.8]]), 0.4, 6
 MODEL = LatentModel(StandardNormal(2), lambda z: (ops.matmul(z, W),), Gaussian(SIGMA))
@@ -371,7 +377,8 @@ def nan_density(z):
     [
         (lambda q: importance_sampling(log_joint, q, 0), "S=0 must be a whole number from 1"),
         (lambda q: importance_sampling(nan_density, q, 50), "log-weight of draw 0 of datum 0 is"),
-        (lambda q: annealed_importance_sampling(nan_density, nan_density, np.zeros((2, N, 2)), 3),
+        (lambda q: annealed_importance_sampling(
+            MODEL.prior.log_prob, nan_density, np.zeros((2, N, 2)), 3),
          "log-weight of draw 0 of datum 0 is nan"),
         (lambda q: annealed_importance_sampling(log_joint, log_joint, np.zeros((2, N, 2)), 0),
          "temperatures=0 must be a whole number from 1"),
@@ -383,3 +390,107 @@ def nan_density(z):
 def test_weights_and_shapes_that_are_none_are_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call(DiagonalGaussian(np.zeros((N, 2)), np.zeros((N, 2))))
+
+
+def standard(z):
+    """Of each datum N(0, I)."""
+    return -0.5 * ops.sum(ops.square(z), -1) - 0.5 * z.shape[-1] * math.log(2.0 * math.pi)
+
+
+def said_of(proposal, S):
+    """Of how many data importance sampling warns."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EffectiveSampleSizeWarning)
+        importance_sampling(standard, proposal, S, 0)
+    return sum(int(re.search(r"estimates of (\d+) of", str(w.message))[1]) for w in caught)
+
+
+@pytest.mark.parametrize("S", [100, 1000])
+@pytest.mark.parametrize(("sd", "K"), [(0.3, 1), (0.5, 1), (0.65, 1), (0.4, 2)])
+def test_all_data_whose_weights_have_no_variance_are_told(sd, K, S):
+    narrow = DiagonalGaussian(np.zeros((200, K)), np.full((200, K), 2 * math.log(sd)))
+    assert said_of(narrow, S) == 200  # var_q < var_p / 2
+
+
+@pytest.mark.parametrize("S", [100, 1000])
+@pytest.mark.parametrize(("mean", "sd"), [(0.0, 1.0), (0.0, 1.5), (0.0, 2.0), (0.0, 0.9), (0.5, 1)])
+def test_right_proposals_are_not_told(mean, sd, S):
+    q = DiagonalGaussian(np.full((200, 1), mean), np.full((200, 1), 2 * math.log(sd)))
+    assert said_of(q, S) == 0
+
+
+def test_a_proposal_with_heavy_tails_is_not_told():
+    shares, centres = np.zeros((1, 40)), np.zeros((1, 40, 2))
+    t = StudentMixture(shares, centres, np.broadcast_to(np.eye(2), (1, 40, 2, 2)))
+    assert said_of(t, 100) == said_of(t, 1000) == 0
+
+
+def test_that_no_draw_has_any_density_is_said():
+    q = DiagonalGaussian(np.zeros((2, 1)), np.zeros((2, 1)))
+    nowhere = np.array([0.0, -np.inf])
+    with pytest.warns(EffectiveSampleSizeWarning, match="no draw has any density for 1 of 2") as w:
+        found = importance_sampling(lambda z: standard(z) + nowhere, q, 50, 0)
+    assert len(w) == 1
+    np.testing.assert_allclose(found.estimate, [0.0, -np.inf], atol=1e-12)
+
+
+POINTS = np.zeros((3, 2, 1))
+
+
+@pytest.mark.parametrize("sampled", [
+    lambda f: importance_sampling(f, DiagonalGaussian(np.zeros((2, 1)), np.zeros((2, 1))), 3, 0),
+    lambda f: annealed_importance_sampling(f, standard, POINTS, 3, 0),
+    lambda f: annealed_importance_sampling(standard, f, POINTS, 3, 0),
+    lambda f: metropolis(f, POINTS, 10, 10, 0),
+    lambda f: hmc(f, POINTS, 10, 10, 0),
+    lambda f: fit_posterior(f, 2, 1, steps=1),
+])  # fmt: skip
+def test_a_density_is_a_function_with_a_number_for_each_draw(sampled):
+    for wrong in (lambda z: -ops.sum(ops.square(z)), lambda z: -ops.square(z)):
+        with pytest.raises(ShapeError, match=r"the log-.* has shape .*; it must be \(\d, 2\)"):
+            sampled(wrong)
+    with pytest.raises(TypeError, match=r"the log-.* is of type int; it must be a function"):
+        sampled(3)
+
+
+@pytest.mark.parametrize("differentiated", [
+    lambda f: annealed_importance_sampling(f, standard, POINTS, 3, 0),
+    lambda f: annealed_importance_sampling(standard, f, POINTS, 3, 0),
+    lambda f: hmc(f, POINTS, 10, 10, 0),
+    lambda f: fit_posterior(f, 2, 1, steps=1),
+    lambda f: laplace_proposal(
+        f, StandardNormal(1), DiagonalGaussian(POINTS[0], POINTS[0]), [stream(0), stream(1)]),
+])  # fmt: skip
+def test_a_density_off_the_tape_is_refused_where_its_gradient_is_taken(differentiated):
+    for off in (lambda z: -0.5 * np.square(values(z)).sum(axis=-1), lambda z: standard(z.detach())):
+        with pytest.raises(GradientError, match="does not depend on z by operations"):
+            differentiated(off)
+    differentiated(lambda z: 0.0 * standard(z))  # level, but on the tape
+
+
+def test_a_callers_silence_is_not_the_densitys():
+    with no_grad():
+        assert np.ptp(hmc(standard, POINTS, 10, 10, 0).draws) > 1.0
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -np.inf])
+def test_a_log_prior_that_is_no_number_where_chains_begin_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"log-prior where chain 0 of datum 0 begins is {wrong}"):
+        annealed_importance_sampling(lambda z: standard(z) + wrong, standard, POINTS, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "settings", "said"),
+    [
+        (lambda theta: np.nan, {}, "bound is nan; it must be one number, and finite"),
+        (lambda theta: np.ones(2), {}, r"bound is array\(\[1., 1.\]\); it must be one number"),
+        (lambda theta: 1.0, {"max_iter": 1.5}, "max_iter=1.5 must be a whole number from 0"),
+        (lambda theta: 1.0, {"tol": np.nan}, "tol=nan must be a number from 0"),
+    ],
+)
+def test_a_bound_or_an_end_that_is_no_number_is_refused(bound, settings, said):
+    with pytest.raises(ValueError, match=f"cavi: .*{said}"):
+        cavi([lambda theta: theta], 0.0, bound, **settings)
+    if settings:
+        with pytest.raises(ValueError, match=f"variational_em: {said}"):
+            variational_em(lambda q, t: -((q - t) ** 2), np.array(1.0), np.array(2.0), **settings)

@@ -12,7 +12,15 @@ not go together.
 import numpy as np
 
 from minivae_kernels import _loops
-from minivae_kernels._arrays import FloatArray, as_floats, contiguous, line, refuse, run_rows
+from minivae_kernels._arrays import (
+    FloatArray,
+    as_floats,
+    contiguous,
+    line,
+    refuse,
+    run_flat,
+    run_rows,
+)
 
 
 def binomial_log_prob(logits: FloatArray, x: FloatArray, n_trials: float) -> FloatArray:
@@ -174,7 +182,7 @@ def reparameterise(mu: FloatArray, log_var: FloatArray, eps: FloatArray) -> Floa
     _check_log_var("reparameterise", mu, log_var)
     _check_rows("reparameterise", eps=eps, mu=mu)
     out = np.empty(eps.shape, eps.dtype)
-    run_rows(_loops.reparameterise, eps, contiguous(mu), contiguous(log_var), contiguous(eps), out)
+    run_flat(_loops.reparameterise, line(eps), line(mu), line(log_var), out.reshape(-1))
     return out
 
 
@@ -198,8 +206,8 @@ def reparameterise_backward(
     if g.shape != eps.shape:
         raise refuse(operation, "g must have the shape of eps", g=g, eps=eps)
     d_mu, d_log_var = np.empty(log_var.shape, g.dtype), np.empty(log_var.shape, g.dtype)
-    arrays = contiguous(g), contiguous(log_var), contiguous(eps)
-    run_rows(_loops.reparameterise_backward, log_var, *arrays, d_mu, d_log_var)
+    results = d_mu.reshape(-1), d_log_var.reshape(-1)
+    run_flat(_loops.reparameterise_backward, line(log_var), line(g), line(eps), *results)
     return d_mu, d_log_var
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel, summing_inner
-from minivae_kernels._numbers import Number, bits, from_bits, narrow, of, polynomial
+from minivae_kernels._numbers import Number, bits, from_bits, of, polynomial
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -180,7 +180,7 @@ def _near_exp(x: Number) -> tuple[Number, Number]:
     r = (x - n * of(x, _LN2_HI)) - n * of(x, _LN2_LO)
     power = bits(rounded) << of(x, _PLACES)
     value = from_bits(x, bits(polynomial(r, _EXP_NEAR)) + power)
-    return value, narrow(x, bits(rounded) ^ bits(of(x, _WHOLE)))
+    return value, bits(from_bits(x, bits(rounded) ^ bits(of(x, _WHOLE))))
 
 
 @scalar
@@ -207,7 +207,8 @@ def _exp_minus_line(x: Number) -> Number:
 @scalar
 def _exponent(u: Number) -> Number:
     """Return the bits of k, where u / 2^k is between sqrt(1/2) and sqrt(2), in their place."""
-    return narrow(u, (bits(u) - bits(of(u, _SQRT_HALF))) & of(u, _EXPONENT_BITS))
+    moved = bits(u) - bits(of(u, _SQRT_HALF))
+    return bits(from_bits(u, moved & of(u, _EXPONENT_BITS)))  # in as many bits as those of u
 
 
 @scalar
@@ -237,7 +238,7 @@ def _log(x: Number) -> Number:
     u = x * type(x)(2.0**60) if subnormal else x
     k = _exponent(u)
     f = from_bits(x, bits(u) - k) - type(x)(1)
-    k = narrow(x, k - (60 << of(x, _PLACES))) if subnormal else k
+    k = bits(from_bits(x, k - (60 << of(x, _PLACES)))) if subnormal else k
     value = _log_sum(f, k)
     value = value if x < type(x)(np.inf) else x  # infinity and NaN
     at_most_0 = type(x)(np.nan) if x < 0 else type(x)(-np.inf)

@@ -41,14 +41,6 @@ def _bits(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
-def _narrow(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return context.cast(builder, values[1], i, signature.return_type)
-
-    return _integer(x)(x, i), generate
-
-
-@intrinsic
 def _from_bits(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         narrow = context.cast(builder, values[1], i, _integer(x))
@@ -75,7 +67,7 @@ def _polynomial(typing: Any, x: Any, tables: Any) -> Any:
 
 
 def _of_slowly(x: Any, pair: Any) -> Any:
-    return pair[0 if isinstance(x, np.float32 | np.int32) else 1]
+    return pair[0 if isinstance(x, np.float32) else 1]
 
 
 def _bits_slowly(x: Any) -> Any:
@@ -89,15 +81,15 @@ def _polynomial_slowly(x: Any, tables: Any) -> Any:
     return total
 
 
-# What kernels use: of a pair what belongs to numbers such as x; the bits of x, as an integer; an
-# integer in as many bits as x has, and the number like x that has these bits; and the polynomial
-# at x with those of two tables of coefficients, the highest power's first.
+def _from_bits_slowly(x: Any, i: Any) -> Any:
+    integer, number = _of_slowly(x, ((np.int32, np.float32), (np.int64, np.float64)))
+    return integer(i).view(number)
+
+
+# What kernels use: of a pair what belongs to numbers such as x; the bits of x, as an integer of as
+# many; the number like x that has the last bits of an integer; and the polynomial at x with those
+# of two tables of coefficients, the highest power's first.
 of: Any = _of_slowly if INTERPRETED else _of
 bits: Any = _bits_slowly if INTERPRETED else _bits
-narrow: Any = (lambda x, i: of(x, (np.int32, np.int64))(i)) if INTERPRETED else _narrow
-from_bits: Any = (
-    (lambda x, i: of(x, (np.int32, np.int64))(i).view(of(x, (np.float32, np.float64))))
-    if INTERPRETED
-    else _from_bits
-)
+from_bits: Any = _from_bits_slowly if INTERPRETED else _from_bits
 polynomial: Any = _polynomial_slowly if INTERPRETED else _polynomial

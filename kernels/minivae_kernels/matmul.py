@@ -17,19 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minivae_kernels._arrays import (
-    FloatArray,
-    as_float,
-    as_floats,
-    contiguous,
-    refuse,
-    run_flat,
-)
-from minivae_kernels._jit import (
-    block_kernel,
-    inner,
-    strided_block_kernel,
-)
+from minivae_kernels._arrays import FloatArray, as_float, as_floats, contiguous, refuse, run_flat
+from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
     BYTES,
@@ -199,23 +188,10 @@ def _strip_of(width: int) -> Any:
 
     @inner
     def strip(
-        a: FloatArray,
-        top: int,
-        bottom: int,
-        low: int,
-        high: int,
-        b: FloatArray,
-        first: int,
-        step: int,
-        copied: int,
-        memory: FloatArray,
-        panel: int,
-        offset: Any,
-        relu: bool,
-        c: FloatArray,
-        at: int,
-        n: int,
-    ) -> None:
+        a: FloatArray, top: int, bottom: int, low: int, high: int,
+        b: FloatArray, first: int, step: int, copied: int,
+        memory: FloatArray, panel: int, offset: Any, relu: bool, c: FloatArray, at: int, n: int,
+    ) -> None:  # fmt: skip
         """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
 
         Rows of b stand at first, first + step, ..., and those of c at at, at + n, ... So many rows
@@ -250,15 +226,9 @@ _strip_1, _strip_2, _strip_3 = map(_strip_of, (1, 2, 3))
 
 @inner
 def _turn(
-    x: FloatArray,
-    corner: int,
-    n: int,
-    rows: int,
-    columns: int,
-    panel: FloatArray,
-    to: int,
-    step: int,
-) -> None:
+    x: FloatArray, corner: int, n: int, rows: int, columns: int,
+    panel: FloatArray, to: int, step: int,
+) -> None:  # fmt: skip
     """Copy some rows and columns of x, which begin at the corner, into columns of a panel.
 
     Rows of x are n numbers apart, those of the panel stand at to, to + step, ... Four by four
@@ -287,17 +257,9 @@ def _turn(
 
 @strided_block_kernel
 def _by_panels(
-    start: int,
-    stop: int,
-    a: FloatArray,
-    b: FloatArray,
-    turned: bool,
-    rows: int,
-    bias: FloatArray,
-    relu: bool,
-    c: FloatArray,
-    n: int,
-) -> None:
+    start: int, stop: int, a: FloatArray, b: FloatArray, turned: bool, rows: int,
+    bias: FloatArray, relu: bool, c: FloatArray, n: int,
+) -> None:  # fmt: skip
     """Write the blocks start to stop of c: so many rows of a times a panel of b, b.T if turned.
 
     b and c are flat, and c has n columns. A panel is three registers wide, or two where the columns
@@ -339,21 +301,16 @@ def _by_panels(
             elif m <= _FEW:  # it is not worth copying
                 copied = -1
             last = relu and part == parts - 1
+            where = (
+                *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last),
+                *(to, begin, stride),
+            )
             if width == one:
-                _strip_1(
-                    a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last,
-                    to, begin, stride,
-                )  # fmt: skip
+                _strip_1(*where)
             elif width == 2 * one:
-                _strip_2(
-                    a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last,
-                    to, begin, stride,
-                )  # fmt: skip
+                _strip_2(*where)
             else:
-                _strip_3(
-                    a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last,
-                    to, begin, stride,
-                )  # fmt: skip
+                _strip_3(*where)
         if right > n:
             for i in range(bottom - top):
                 at, place = np.uintp(edge + i * width), np.uintp((top + i) * n + left)

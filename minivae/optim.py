@@ -20,18 +20,18 @@ from minivae.trees import Tree, aligned, leaves
 __all__ = ["SGD", "Adam", "RMSprop"]
 
 
-def holders(p: Tensor) -> int:
+def _holders(p: Tensor) -> int:
     """How many hold a tensor's array."""
     return sys.getrefcount(p._array)
 
 
-# What holders counts where nobody but the tensor holds its array; Python versions differ.
-ALONE = holders(Tensor(0.0))
+# What it counts where nobody but the tensor holds its array; Python versions differ.
+_ALONE = _holders(Tensor(0.0))
 
 
 def _own_array(p: Tensor) -> Array:
     """A parameter's array, if nobody else holds it, or a copy; it may be written to."""
-    alone = holders(p) == ALONE
+    alone = _holders(p) == _ALONE
     array = p._array
     if not (alone and array.base is None and array.flags.c_contiguous):
         return array.copy(order="C")

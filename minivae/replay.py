@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from minivae.optim import ALONE, Optimiser, holders
+from minivae.optim import Optimiser
 from minivae.recording import (
     Call,
     Draws,
@@ -97,12 +97,7 @@ class Program:
         gradients: list[Any] = [p.grad for p in self.parameters]
         self.gradient, self.gradients = _side_by_side(gradients)
         place = {id(x): view for x, view in zip(copies, self.views, strict=True)}
-        calls = []
-        for call in recorder.calls:
-            if (copy := _idle_copy(call, batch)) is None:
-                calls.append(call)
-            else:
-                place |= copy
+        calls = recorder.calls
         for g, view in zip(gradients, self.gradients, strict=True):
             if not recorder.knows(g):
                 raise Refused("a gradient comes from somewhere else")
@@ -114,6 +109,7 @@ class Program:
         for averages in self.averages.values():
             together, views = _side_by_side([averages[i] for i in moved])
             for i, view in zip(moved, views, strict=True):
+                np.copyto(view, averages[i])
                 averages[i] = view
             self.kept.append(together)
         own = set(self.parameters)
@@ -145,15 +141,16 @@ class Program:
         """
         if not all(guard.holds(progress) for guard in self.guards):
             raise Refused("the run has come to where its steps are other ones")
-        self.readers = self.readers or sys.getrefcount(self.values)  # of the program itself
-        mine = [p for p, view in zip(self.parameters, self.views, strict=True) if p._array is view]
-        if sys.getrefcount(self.values) > self.readers or any(holders(p) > ALONE + 1 for p in mine):
+        here = sum([p._array is view for p, view in zip(self.parameters, self.views, strict=True)])
+        readers = sum(map(sys.getrefcount, (self.values, *self.views))) - here
+        self.readers = self.readers or readers  # the program itself
+        if readers > self.readers:
             raise Refused("somebody holds on to the parameters' values")
         if self.optimiser.averages is not self.averages or rng.bit_generator is not self.source:
             raise Refused("the run has another state")
         for own, rows in zip(self.batch, batch, strict=True):
             np.copyto(own, rows)
-        if len(mine) < len(self.views):
+        if here < len(self.views):
             self._take_parameters()
         for leaf, array, copy in self.others:
             if leaf._array is not array:
@@ -309,21 +306,11 @@ def _bits(loss: float, measured: Measured, gradients: Sequence[Any]) -> Any:
 
 
 def _side_by_side(arrays: Sequence[Array]) -> tuple[Array, list[Array]]:
-    """One array that holds all the others, and its parts in their shapes."""
-    together = np.concatenate([x.ravel() for x in arrays])
+    """One array with room for all the others, and its parts in their shapes."""
     ends = np.cumsum([x.size for x in arrays]).tolist()
+    together = np.empty(ends[-1], arrays[0].dtype)
     parts = zip(arrays, ends, strict=True)
     return together, [together[end - x.size : end].reshape(x.shape) for x, end in parts]
-
-
-def _idle_copy(call: Call, batch: Sequence[Array]) -> dict[int, Array] | None:
-    """Where a copy lies that the tape made of the minibatch: nobody writes to either."""
-    if call.function is np.array:
-        x, ((_, copy),) = whole(call.inputs[0]), call.results
-        same = (x.dtype, x.strides) == (copy.dtype, copy.strides) and x.flags.c_contiguous
-        if same and copy is owner(copy) and any(x is own for own in batch):
-            return {id(copy): x}
-    return None
 
 
 def bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:

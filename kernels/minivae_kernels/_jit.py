@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from minivae_kernels import registers
+from minivae_kernels import _beside, registers
 from minivae_kernels._native import (
     INTERPRETED,
     beginning_with,
@@ -14,6 +14,7 @@ from minivae_kernels._native import (
     compile_for,
     compiled,
     inner,
+    is_kept,
     load,
     scalar,
     summing_inner,
@@ -93,6 +94,8 @@ class BlockKernel:
         kinds = [k.copy(readonly=False) if isinstance(k, numba.types.Array) else k for k in kinds]
         if self.strided:
             kinds[0] = kinds[0].copy(layout="A")
+            if not is_kept(self.dispatcher):
+                _beside.begin(arguments[0].dtype.name)
         signature = (numba.int64, numba.int64, *kinds)
         entry = compile_for(self.dispatcher, signature)
         self.entries[arguments[0].dtype] = entry

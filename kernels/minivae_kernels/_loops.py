@@ -2,13 +2,11 @@
 
 The functions are polynomials and arithmetic on the bits of a floating-point number, so that the
 compiler turns each loop into vector instructions; a call to the C library would prevent it. They
-work in the precision of their argument: the branch for the other one is removed when compiling.
+work in the precision of their argument, by which the constants are chosen when compiling.
 
 Coefficients are either the start of a power series or, where the loops spend their time, fitted:
 the polynomial of that degree whose largest error is least. A test fits them again.
 """
-
-# ruff: noqa: SIM108 - it is the if statement, not the expression, that compiling removes
 
 import math
 from decimal import Decimal
@@ -20,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel, summing_inner
+from minivae_kernels._numbers import Number, bits, from_bits, of, polynomial
 
 Array = npt.NDArray[np.floating[Any]]
-Number = Any  # np.float32 or np.float64
 
 
 # Tables: highest power first ------------------------------------------------------------------
@@ -83,86 +81,78 @@ _BERNOULLI = [Fraction(1)]
 for _m in range(1, 33):
     _BERNOULLI.append(-sum((comb(_m + 1, _k) * _BERNOULLI[_k] for _k in range(_m)), Fraction(0)))
     _BERNOULLI[_m] /= _m + 1
-_COTH = [float(_BERNOULLI[k] / factorial(k)) for k in range(32, 1, -2)]
-_COTH_32 = tuple(np.float32(c) for c in _COTH[-8:])
-_COTH_64 = tuple(np.float64(c) for c in _COTH)
-_LOG_SINH = [float(_BERNOULLI[k] / factorial(k) / k) for k in range(32, 1, -2)]
-_LOG_SINH_32 = tuple(np.float32(c) for c in _LOG_SINH[-8:])
-_LOG_SINH_64 = tuple(np.float64(c) for c in _LOG_SINH)
+_COTH_64 = tuple(np.float64(_BERNOULLI[k] / factorial(k)) for k in range(32, 1, -2))
+_COTH_32 = tuple(map(np.float32, _COTH_64[-8:]))
+_LOG_SINH_64 = tuple(np.float64(_BERNOULLI[k] / factorial(k) / k) for k in range(32, 1, -2))
+_LOG_SINH_32 = tuple(map(np.float32, _LOG_SINH_64[-8:]))
+
+_EXP, _LOG, _LOG_UNIT = (_EXP_32, _EXP_64), (_LOG_32, _LOG_64), (_LOG_UNIT_32, _LOG_UNIT_64)
+_EXP_WIDE, _COTH = (_EXP_WIDE_32, _EXP_WIDE_64), (_COTH_32, _COTH_64)
+_LOG_SINH = _LOG_SINH_32, _LOG_SINH_64
 
 # e^r / 2^64 or e^r / 2^512, of which `_near_exp` takes the power of two back
-_EXP_NEAR_32 = tuple(np.float32(2.0**-64) * c for c in (*_EXP_32, np.float32(1), np.float32(1)))
-_EXP_NEAR_64 = tuple(np.float64(2.0**-512) * c for c in (*_EXP_64, 1.0, 1.0))
+_EXP_NEAR = (
+    tuple(np.float32(2.0**-64) * c for c in (*_EXP_32, np.float32(1), np.float32(1))),
+    tuple(np.float64(2.0**-512) * c for c in (*_EXP_64, 1.0, 1.0)),
+)
+
+# Other constants, for float32 and for float64 -----------------------------------------------------
+
+
+def _pair(of_32: float, of_64: float) -> tuple[Number, Number]:
+    return np.float32(of_32), np.float64(of_64)
+
 
 _LOG_2_PI = math.log(2 * math.pi)
 
 # log(2) in two parts: the first has few bits, so that a whole number of it is exact.
-_LN2_HI_32 = np.float32(round(math.log(2) * 2**11) / 2**11)
-_LN2_LO_32 = np.float32(math.log(2) - float(_LN2_HI_32))
-_LN2_HI_64 = np.float64(round(math.log(2) * 2**32) / 2**32)
-_LN2_LO_64 = np.float64(Decimal(2).ln() - Decimal(float(_LN2_HI_64)))
-_INV_LN2_32 = np.float32(1 / math.log(2))
-_INV_LN2_64 = np.float64(1 / math.log(2))
+_LN2_HI = _pair(round(math.log(2) * 2**11) / 2**11, round(math.log(2) * 2**32) / 2**32)
+_LN2_LO = _pair(*(float(Decimal(2).ln() - Decimal(float(high))) for high in _LN2_HI))
+_INV_LN2 = _pair(1 / math.log(2), 1 / math.log(2))
 
 # A number is significand times 2^exponent. The significand has p bits (23 or 52), the exponent is
 # stored above them, with a bias (127 or 1023) added. Adding 1.5 * 2^p to a number therefore leaves
 # the nearest integer in the lowest bits; with the bias added too, that is an exponent ready to be
 # shifted to its place.
-_ROUND_32 = np.float32(1.5 * 2**23 + 127)
-_ROUND_64 = np.float64(1.5 * 2**52 + 1023)
-_NEAR_32, _NEAR_64 = np.float32(1.5 * 2**23 + 64), np.float64(1.5 * 2**52 + 512)
-_NEAR_BITS_32 = np.float32(1.5 * 2**23).view(np.int32)
-_NEAR_BITS_64 = np.float64(1.5 * 2**52).view(np.int64)
-_SQRT_HALF_BITS_32 = np.float32(0.5**0.5).view(np.int32)
-_SQRT_HALF_BITS_64 = np.float64(0.5**0.5).view(np.int64)
-_FOUR_BITS_32 = np.float32(4).view(np.int32)
-_FOUR_BITS_64 = np.float64(4).view(np.int64)
-_EXPONENT_BITS_32 = np.int32(-(1 << 23))
-_EXPONENT_BITS_64 = np.int64(-(1 << 52))
+_PLACES = 23, 52
+_WHOLE = _pair(1.5 * 2**23, 1.5 * 2**52)
+_ROUND = _pair(1.5 * 2**23 + 127, 1.5 * 2**52 + 1023)
+_NEAR = _pair(1.5 * 2**23 + 64, 1.5 * 2**52 + 512)
+_SQRT_HALF, _FOUR = _pair(0.5**0.5, 0.5**0.5), _pair(4, 4)
+_EXPONENT_BITS = -(1 << 23), -(1 << 52)
 
 # An exponent moved by so much, and moved back by a multiplication, keeps 2^n inside the range of
 # normal numbers where e^x is below or above it.
-_SHIFT_32, _UP_32, _DOWN_32 = np.float32(64), np.float32(2.0**64), np.float32(2.0**-64)
-_SHIFT_64, _UP_64, _DOWN_64 = np.float64(512), np.float64(2.0**512), np.float64(2.0**-512)
+_SHIFT = _pair(64, 512)
+_UP, _DOWN = _pair(2.0**64, 2.0**512), _pair(2.0**-64, 2.0**-512)
+_SMALLEST = _pair(2.0**-126, 2.0**-1022)  # that is normal
+
+# Where results are neither 0 nor infinite, nor 1 or -1
+_EXP_RANGE = (-104.0, 89.0), (-746.0, 710.0)
+_BELOW_RANGE = (-104.0, 0.0), (-746.0, 0.0)
+_EXPM1_RANGE = (-40.0, 89.0), (-40.0, 710.0)
+_TANH_RANGE = (0.0, 10.0), (0.0, 20.0)
+_SIGMOID_RANGE = (-32.0, 104.0), (-64.0, 746.0)
 
 
 # Functions of one number -----------------------------------------------------------------------
 
 
 @scalar
-def _polynomial(x: Number, table: tuple[Number, ...]) -> Number:
-    """Return the polynomial at x, by Horner's rule.
-
-    In two loops: one of twenty turns would stay a loop, and what calls it be done number by number.
-    """
-    value, half = table[0], len(table) // 2
-    for i in range(1, half):
-        value = value * x + table[i]
-    for i in range(half, len(table)):
-        value = value * x + table[i]
-    return value
-
-
-@scalar
 def _split_exp(x: Number, shift: Number) -> tuple[Number, Number]:
     """Return e^r - 1 and 2^(n + shift), where x = n log(2) + r, |r| <= log(2)/2, Eq. KERNEL.4."""
-    if isinstance(x, np.float32):
-        rounded_32 = np.float32(x * _INV_LN2_32 + (_ROUND_32 + shift))
-        power_32 = np.int32(rounded_32.view(np.int32) << np.int32(23)).view(np.float32)
-        n_32 = rounded_32 - (_ROUND_32 + shift)
-        r_32 = (x - n_32 * _LN2_HI_32) - n_32 * _LN2_LO_32
-        return r_32 + r_32 * r_32 * _polynomial(r_32, _EXP_32), power_32
-    else:
-        rounded = np.float64(x * _INV_LN2_64 + (_ROUND_64 + shift))
-        power = np.int64(rounded.view(np.int64) << np.int64(52)).view(np.float64)
-        n = rounded - (_ROUND_64 + shift)
-        r = (x - n * _LN2_HI_64) - n * _LN2_LO_64
-        return r + r * r * _polynomial(r, _EXP_64), power
+    to_whole = of(x, _ROUND) + shift
+    rounded = x * of(x, _INV_LN2) + to_whole
+    power = from_bits(x, bits(rounded) << of(x, _PLACES))
+    n = rounded - to_whole
+    r = (x - n * of(x, _LN2_HI)) - n * of(x, _LN2_LO)
+    return r + r * r * polynomial(r, _EXP), power
 
 
 @scalar
-def _clamp(x: Number, low: float, high: float) -> Number:
-    """Return x held between two bounds; NaN stays NaN."""
+def _clamp(x: Number, ranges: tuple[Any, Any]) -> Number:
+    """Return x held between the bounds of its dtype; NaN stays NaN."""
+    low, high = of(x, ranges)
     x = type(x)(low) if x < type(x)(low) else x
     return type(x)(high) if x > type(x)(high) else x
 
@@ -170,16 +160,9 @@ def _clamp(x: Number, low: float, high: float) -> Number:
 @scalar
 def _exp(x: Number) -> Number:
     """e^x = 2^n e^r, with n moved towards 0 on the way."""
-    shift: Number
-    back: Number
-    if isinstance(x, np.float32):
-        y = _clamp(x, -104.0, 89.0)
-        shift = _SHIFT_32 if y < 0 else -_SHIFT_32
-        back = _DOWN_32 if y < 0 else _UP_32
-    else:
-        y = _clamp(x, -746.0, 710.0)
-        shift = _SHIFT_64 if y < 0 else -_SHIFT_64
-        back = _DOWN_64 if y < 0 else _UP_64
+    y = _clamp(x, _EXP_RANGE)
+    shift = of(x, _SHIFT) if y < 0 else -of(x, _SHIFT)
+    back = of(x, _DOWN) if y < 0 else of(x, _UP)
     t, power = _split_exp(y, shift)
     return (type(x)(1) + t) * power * back
 
@@ -192,113 +175,70 @@ def _near_exp(x: Number) -> tuple[Number, Number]:
     64th (512th) power of two, so that n + 64 can be added. The bits are those of n + 64, and others
     where x is too far from 0, or NaN.
     """
-    if isinstance(x, np.float32):
-        rounded_32 = np.float32(x * _INV_LN2_32 + _NEAR_32)
-        bits_32 = rounded_32.view(np.int32)
-        n_32 = rounded_32 - _NEAR_32
-        r_32 = (x - n_32 * _LN2_HI_32) - n_32 * _LN2_LO_32
-        value_32 = np.float32(_polynomial(r_32, _EXP_NEAR_32)).view(np.int32)
-        power_32 = np.int32(bits_32 << np.int32(23))
-        return np.int32(value_32 + power_32).view(np.float32), np.int32(bits_32 ^ _NEAR_BITS_32)
-    else:
-        rounded = np.float64(x * _INV_LN2_64 + _NEAR_64)
-        bits = rounded.view(np.int64)
-        n = rounded - _NEAR_64
-        r = (x - n * _LN2_HI_64) - n * _LN2_LO_64
-        value = np.float64(_polynomial(r, _EXP_NEAR_64)).view(np.int64)
-        power = np.int64(bits << np.int64(52))
-        return np.int64(value + power).view(np.float64), np.int64(bits ^ _NEAR_BITS_64)
+    rounded = x * of(x, _INV_LN2) + of(x, _NEAR)
+    n = rounded - of(x, _NEAR)
+    r = (x - n * of(x, _LN2_HI)) - n * of(x, _LN2_LO)
+    power = bits(rounded) << of(x, _PLACES)
+    value = from_bits(x, bits(polynomial(r, _EXP_NEAR)) + power)
+    return value, bits(from_bits(x, bits(rounded) ^ bits(of(x, _WHOLE))))
 
 
 @scalar
 def _exp_below(size: Number) -> Number:
     """e^-size for size >= 0."""
-    if isinstance(size, np.float32):
-        t, power = _split_exp(-_clamp(size, 0.0, 104.0), _SHIFT_32)
-        return (np.float32(1) + t) * power * _DOWN_32
-    else:
-        t, power = _split_exp(-_clamp(size, 0.0, 746.0), _SHIFT_64)
-        return (np.float64(1) + t) * power * _DOWN_64
-
-
-@scalar
-def _exp_excess(x: Number) -> Number:
-    """(e^x - 1 - x) / x^2 for |x| <= 1."""
-    if isinstance(x, np.float32):
-        return _polynomial(x, _EXP_WIDE_32)
-    else:
-        return _polynomial(x, _EXP_WIDE_64)
+    t, power = _split_exp(_clamp(-size, _BELOW_RANGE), of(size, _SHIFT))
+    return (type(size)(1) + t) * power * of(size, _DOWN)
 
 
 @scalar
 def _expm1(x: Number) -> Number:
     """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), halved on the way so that 2^n does not overflow."""
-    if isinstance(x, np.float32):
-        y = _clamp(x, -40.0, 89.0)
-    else:
-        y = _clamp(x, -40.0, 710.0)
-    t, half_power = _split_exp(y, type(x)(-1))
+    t, half_power = _split_exp(_clamp(x, _EXPM1_RANGE), type(x)(-1))
     half = half_power * t + (half_power - type(x)(0.5))
-    return x * (type(x)(1) + x * _exp_excess(x)) if abs(x) < 1 else half + half
+    return x * (type(x)(1) + x * polynomial(x, _EXP_WIDE)) if abs(x) < 1 else half + half
 
 
 @scalar
 def _exp_minus_line(x: Number) -> Number:
     """e^x - 1 - x, from its series where the subtraction would cancel."""
-    return x * x * _exp_excess(x) if abs(x) < 1 else _expm1(x) - x
+    return x * x * polynomial(x, _EXP_WIDE) if abs(x) < 1 else _expm1(x) - x
 
 
 @scalar
 def _exponent(u: Number) -> Number:
     """Return the bits of k, where u / 2^k is between sqrt(1/2) and sqrt(2), in their place."""
-    if isinstance(u, np.float32):
-        return np.int32(
-            np.int32(np.float32(u).view(np.int32) - _SQRT_HALF_BITS_32) & _EXPONENT_BITS_32
-        )
-    else:
-        return np.int64(
-            np.int64(np.float64(u).view(np.int64) - _SQRT_HALF_BITS_64) & _EXPONENT_BITS_64
-        )
+    moved = bits(u) - bits(of(u, _SQRT_HALF))
+    return bits(from_bits(u, moved & of(u, _EXPONENT_BITS)))  # in as many bits as those of u
 
 
 @scalar
-def _whole(exponent: np.int64) -> np.float64:
-    """Return k of its bits in their place: those of 2^52 + 2^11 + k, less 2^52 + 2^11.
+def _whole(exponent: Number) -> Number:
+    """Return k of its bits in their place: of doubles, those of 2^52 + 2^11 + k, less 2^52 + 2^11.
 
     AVX2 has no instruction that makes doubles of 64-bit integers, and would do one at a time.
     """
-    bits = (np.uint64(exponent) ^ np.uint64(1 << 63)) >> np.uint64(52)
-    return np.uint64(bits | np.uint64(1075 << 52)).view(np.float64) - np.float64(2.0**52 + 2**11)
+    if isinstance(exponent, np.int32):
+        return np.float32(exponent) * np.float32(2.0**-23)
+    else:
+        k = (np.uint64(exponent) ^ np.uint64(1 << 63)) >> np.uint64(52)
+        return np.uint64(k | np.uint64(1075 << 52)).view(np.float64) - np.float64(2.0**52 + 2**11)
 
 
 @scalar
 def _log_sum(f: Number, exponent: Number) -> Number:
     """Return k log(2) + log(1 + f) for the bits of k in their place, 1 + f as `_exponent` says."""
-    if isinstance(f, np.float32):
-        k_32 = np.float32(exponent) * np.float32(2.0**-23)
-        low = f * f * _polynomial(f, _LOG_32) + k_32 * _LN2_LO_32
-        return k_32 * _LN2_HI_32 + (f + low)
-    else:
-        k = _whole(exponent)
-        low = f * f * _polynomial(f, _LOG_64) + k * _LN2_LO_64
-        return k * _LN2_HI_64 + (f + low)
+    k = _whole(exponent)
+    low = f * f * polynomial(f, _LOG) + k * of(f, _LN2_LO)
+    return k * of(f, _LN2_HI) + (f + low)
 
 
 @scalar
 def _log(x: Number) -> Number:
-    f: Number
-    if isinstance(x, np.float32):
-        subnormal = x < np.float32(2.0**-126)
-        u = x * np.float32(2.0**60) if subnormal else x
-        k = _exponent(u)
-        f = np.int32(np.float32(u).view(np.int32) - k).view(np.float32) - np.float32(1)
-        k = np.int32(k - np.int32(60 << 23)) if subnormal else k
-    else:
-        subnormal = x < np.float64(2.0**-1022)
-        u = x * np.float64(2.0**60) if subnormal else x
-        k = _exponent(u)
-        f = np.int64(np.float64(u).view(np.int64) - k).view(np.float64) - np.float64(1)
-        k = np.int64(k - np.int64(60 << 52)) if subnormal else k
+    subnormal = x < of(x, _SMALLEST)
+    u = x * type(x)(2.0**60) if subnormal else x
+    k = _exponent(u)
+    f = from_bits(x, bits(u) - k) - type(x)(1)
+    k = bits(from_bits(x, k - (60 << of(x, _PLACES)))) if subnormal else k
     value = _log_sum(f, k)
     value = value if x < type(x)(np.inf) else x  # infinity and NaN
     at_most_0 = type(x)(np.nan) if x < 0 else type(x)(-np.inf)
@@ -312,13 +252,9 @@ def _log1p(x: Number) -> Number:
     One rounding; that of u = 1 + x only chooses k. 2^(2 - k) stands for 2^-k, which may be too
     small.
     """
-    power: Number
     u = type(x)(1) + x
     k = _exponent(u)
-    if isinstance(x, np.float32):
-        power = np.int32(_FOUR_BITS_32 - k).view(np.float32)
-    else:
-        power = np.int64(_FOUR_BITS_64 - k).view(np.float64)
+    power = from_bits(x, bits(of(x, _FOUR)) - k)
     quarter = type(x)(0.25)
     f = (quarter * x) * power + (quarter * power - type(x)(1))
     value = _log_sum(f, k)
@@ -330,20 +266,13 @@ def _log1p(x: Number) -> Number:
 @scalar
 def _log1p_unit(x: Number) -> Number:
     """log(1 + x) for 0 <= x <= 1."""
-    if isinstance(x, np.float32):
-        return x + x * x * _polynomial(x, _LOG_UNIT_32)
-    else:
-        return x + x * x * _polynomial(x, _LOG_UNIT_64)
+    return x + x * x * polynomial(x, _LOG_UNIT)
 
 
 @scalar
 def _tanh(x: Number) -> Number:
     """tanh(x) = (e^2x - 1) / (e^2x + 1) with e^2x = 2^n + 2^n (e^r - 1), and the sign of x."""
-    if isinstance(x, np.float32):
-        size = _clamp(abs(x), 0.0, 10.0)
-    else:
-        size = _clamp(abs(x), 0.0, 20.0)
-    one = type(x)(1)
+    size, one = _clamp(abs(x), _TANH_RANGE), type(x)(1)
     t, power = _split_exp(size + size, type(x)(0))
     return math.copysign((power * t + (power - one)) / (power * t + (power + one)), x)
 
@@ -354,13 +283,8 @@ def _sigmoid(x: Number) -> Number:
 
     Numerator and denominator are moved towards 0, for e^-x may overflow where the result does not.
     """
-    shift: Number
-    one: Number
-    if isinstance(x, np.float32):
-        y, shift, one = _clamp(-x, -32.0, 104.0), _SHIFT_32, _DOWN_32
-    else:
-        y, shift, one = _clamp(-x, -64.0, 746.0), _SHIFT_64, _DOWN_64
-    t, power = _split_exp(y, -shift)
+    one = of(x, _DOWN)
+    t, power = _split_exp(_clamp(-x, _SIGMOID_RANGE), -of(x, _SHIFT))
     larger, smaller = (one, power) if power < one else (power, one)
     return one / (larger + (smaller + power * t))
 
@@ -382,8 +306,8 @@ def _all_near_exp(x: Array, out: Array) -> Any:
     """Write e^x, and tell whether all x were near enough to 0."""
     seen = _near_exp(x.dtype.type(0))[1]
     for i in range(np.uintp(x.size)):
-        out[i], bits = _near_exp(x[i])
-        seen = type(seen)(seen | bits)  # in as many bits
+        out[i], found = _near_exp(x[i])
+        seen = type(seen)(seen | found)  # in as many bits
     return 0 <= seen < (128 if x.itemsize == 4 else 1024)
 
 
@@ -456,19 +380,13 @@ def _total(terms: Array) -> float:
 @scalar
 def _log_sinh_ratio(x: Number) -> Number:
     """log(sinh(x/2) / (x/2)) for |x| <= 2."""
-    if isinstance(x, np.float32):
-        return x * x * _polynomial(x * x, _LOG_SINH_32)
-    else:
-        return x * x * _polynomial(x * x, _LOG_SINH_64)
+    return x * x * polynomial(x * x, _LOG_SINH)
 
 
 @scalar
 def _coth_excess(x: Number) -> Number:
     """coth(x/2) / 2 - 1/x for |x| <= 2."""
-    if isinstance(x, np.float32):
-        return x * _polynomial(x * x, _COTH_32)
-    else:
-        return x * _polynomial(x * x, _COTH_64)
+    return x * polynomial(x * x, _COTH)
 
 
 @block_kernel
@@ -627,34 +545,32 @@ def gaussian_kl_backward(
 
 @block_kernel
 def reparameterise(
-    start: int, stop: int, mu: Array, log_var: Array, eps: Array, out: Array
+    start: int, stop: int, eps: Array, mu: Array, log_var: Array, out: Array
 ) -> None:
-    half, rows = mu.dtype.type(0.5), mu.shape[0]
-    r = start
-    while r < stop:  # rows r to end use rows b, b + 1, ... of the data, then they begin anew
-        b = r % rows
-        end = min(stop, r + rows - b)
-        centre, spread = mu[b : b + end - r].reshape(-1), log_var[b : b + end - r].reshape(-1)
-        noise, to = eps[r:end].reshape(-1), out[r:end].reshape(-1)
-        for d in range(noise.size):
-            to[d] = centre[d] + _exp(half * spread[d]) * noise[d]
-        r = end
+    """All flat; numbers b to the last of the data go with some of eps, then they begin anew."""
+    half, first = mu.dtype.type(0.5), start
+    while first < stop:
+        b = first % mu.size
+        end = min(stop, first + mu.size - b)
+        before = np.uintp(first - b)
+        for i in range(np.uintp(first), np.uintp(end)):
+            out[i] = mu[i - before] + _exp(half * log_var[i - before]) * eps[i]
+        first = end
 
 
 @block_kernel
 def reparameterise_backward(
-    start: int, stop: int, g: Array, log_var: Array, eps: Array, d_mu: Array, d_log_var: Array
+    start: int, stop: int, log_var: Array, g: Array, eps: Array, d_mu: Array, d_log_var: Array
 ) -> None:
-    half = g.dtype.type(0.5)
-    spread = log_var[start:stop].reshape(-1)
-    to, to_spread = d_mu[start:stop].reshape(-1), d_log_var[start:stop].reshape(-1)
-    to[:] = 0
-    to_spread[:] = 0
-    for first in range(0, g.shape[0], max(1, log_var.shape[0])):  # every sample of these rows
-        weight = g[first + start : first + stop].reshape(-1)
-        noise = eps[first + start : first + stop].reshape(-1)
-        for d in range(spread.size):
-            to[d] += weight[d]
-            to_spread[d] += weight[d] * noise[d]
-    for d in range(spread.size):
-        to_spread[d] *= half * _exp(half * spread[d])
+    """All flat."""
+    half, low, high, first = g.dtype.type(0.5), np.uintp(start), np.uintp(stop), np.uintp(0)
+    for i in range(low, high):
+        d_mu[i] = 0
+        d_log_var[i] = 0
+    while first < np.uintp(g.size):  # every sample of these numbers
+        for i in range(low, high):
+            d_mu[i] += g[first + i]
+            d_log_var[i] += g[first + i] * eps[first + i]
+        first += np.uintp(log_var.size)
+    for i in range(low, high):
+        d_log_var[i] *= half * _exp(half * log_var[i])

@@ -29,6 +29,13 @@ _row, _four_rows, _three_by_three = tile_of(1, 3), tile_of(4, 3), tile_of(3, 3)
 
 
 @inner
+def _clear(z: Array) -> None:
+    for i in range(z.shape[0]):
+        for r in range(z.shape[1]):
+            z[i, r] = 0.0
+
+
+@inner
 def _squared_length(x: Array, n: int, mean: Array, U: Array, z: Array, out: Array) -> None:
     """Write |U^T (x_r - mean)|^2 for the columns x_r.
 
@@ -40,13 +47,13 @@ def _squared_length(x: Array, n: int, mean: Array, U: Array, z: Array, out: Arra
         source, to, shift = x[i], z[i], mean[i]
         for r in range(n):
             to[r] = source[r] - shift
-    flat, stride, last = z.reshape(-1), np.uintp(z.shape[1]), np.uintp(3)
+    stride, last = np.uintp(z.shape[1]), np.uintp(3)
     for r in range(0, n, 3 * _ONE):
         total = _row(z)
         for j in range(0, D, 4):
             tile, at = _four_rows(z), np.uintp(r)
             for i in range(np.uintp(min(j + 4, D))):
-                tile = grow(tile, U.T, np.uintp(j), last, i, flat, at)
+                tile = grow(tile, U.T, np.uintp(j), last, i, z, at)
                 at += stride
             total = add_squares(total, tile)
         write_rows(total, out, np.uintp(r), np.uintp(0), stride)
@@ -114,12 +121,12 @@ def _moments(z: Array, n: int, first: Array, second: Array) -> None:
     Nine sums hide how long each addition takes, and leave room, where there are 16 registers, for
     what is multiplied. The last row, of the products with sqrt(w), are the first moments.
     """
-    D, flat, stride = first.size, z.reshape(-1), np.uintp(z.shape[1])
+    D, stride = first.size, np.uintp(z.shape[1])
     for i in range(0, D + 1, 3):
         for j in range(0, i + 1, 3):
             tile, down, along = _three_by_three(z), np.uintp(i) * stride, np.uintp(j) * stride
             for _ in range(0, n, _ONE):
-                tile = grow_by(tile, flat, down, along, stride)
+                tile = grow_by(tile, z, down, along, stride)
                 down += np.uintp(_ONE)
                 along += np.uintp(_ONE)
             found = sums(tile)
@@ -276,9 +283,11 @@ def statistics(
     weight, labels and given may be empty.
     """
     D, K = X.shape[1], means.shape[0]
-    x, z, joint = np.empty((D, STRIDE)), np.zeros((D + 3, STRIDE)), np.empty((K, STRIDE))
-    log_p, total, share = np.empty(STRIDE), np.empty(STRIDE), np.empty(STRIDE)
-    known = np.zeros(STRIDE)
+    x, z, joint = np.empty((D, STRIDE)), np.empty((D + 3, STRIDE)), np.empty((K, STRIDE))
+    rows = np.empty((4, STRIDE))
+    log_p, total, share, known = rows[0], rows[1], rows[2], rows[3]
+    _clear(z)
+    _clear(rows)
     for part in range(start, stop):
         lost = 0.0
         for low in range(part * size, min((part + 1) * size, len(X)), BLOCK):
@@ -332,8 +341,10 @@ def posterior(
 ) -> None:
     """Fill those of the last three that are not empty, part by part."""
     D, K = X.shape[1], means.shape[0]
-    x, z, joint = np.empty((D, STRIDE)), np.zeros((D, STRIDE)), np.empty((K, STRIDE))
-    log_p, total = np.empty(STRIDE), np.empty(STRIDE)
+    x, z, joint = np.empty((D, STRIDE)), np.empty((D, STRIDE)), np.empty((K, STRIDE))
+    rows = np.empty((2, STRIDE))
+    log_p, total = rows[0], rows[1]
+    _clear(z)
     for low in range(start * size, min(stop * size, len(X)), BLOCK):
         n = min(BLOCK, len(X) - low)
         turn(X, low, n, x)

@@ -84,6 +84,11 @@ def compile_for(dispatcher: Any, signature: tuple[Any, ...]) -> Callable[..., No
     return entry
 
 
+def is_kept(dispatcher: Any) -> bool:
+    """Tell whether the disk holds what `compiled` has returned, or cannot hold anything."""
+    return _folder is None or any(_folder.glob(f"*{dispatcher.py_func.__qualname__}-*"))
+
+
 def callback(function: Callable[..., int]) -> Any:
     """Compile a function of four numbers that machine code calls by its address."""
     signature = types.int64(*[types.int64] * 4)

@@ -12,7 +12,7 @@ not go together.
 import numpy as np
 
 from minivae_kernels import _loops
-from minivae_kernels._arrays import FloatArray, as_floats, contiguous, line, refuse, run_rows
+from minivae_kernels._arrays import FloatArray, as_floats, contiguous, refuse, run_flat, run_rows
 
 
 def binomial_log_prob(logits: FloatArray, x: FloatArray, n_trials: float) -> FloatArray:
@@ -45,7 +45,7 @@ def binomial_log_prob_backward(
     _check_weights(operation, g, logits)
     out = np.empty(logits.shape, logits.dtype)
     loop = _loops.binomial_log_prob_backward
-    run_rows(loop, logits, contiguous(x), float(n_trials), line(g), contiguous(logits), out)
+    run_rows(loop, logits, contiguous(x), float(n_trials), contiguous(g), contiguous(logits), out)
     return out
 
 
@@ -79,7 +79,7 @@ def continuous_bernoulli_log_prob_backward(
     _check_weights(operation, g, logits)
     out = np.empty(logits.shape, logits.dtype)
     loop = _loops.continuous_bernoulli_log_prob_backward
-    run_rows(loop, logits, contiguous(x), line(g), contiguous(logits), out)
+    run_rows(loop, logits, contiguous(x), contiguous(g), contiguous(logits), out)
     return out
 
 
@@ -121,11 +121,11 @@ def gaussian_log_prob_backward(
         by_row = np.empty(len(mu))
         shared = contiguous(x), float(log_var[0, 0])
         loop = _loops.gaussian_log_prob_shared_backward
-        run_rows(loop, mu, *shared, line(g), contiguous(mu), d_mu, by_row)
+        run_rows(loop, mu, *shared, contiguous(g), contiguous(mu), d_mu, by_row)
         return d_mu, np.full((1, 1), by_row.sum(), mu.dtype)
     _check_log_var(operation, mu, log_var)
     d_log_var = np.empty(mu.shape, mu.dtype)
-    arrays = contiguous(x), line(g), contiguous(mu), contiguous(log_var)
+    arrays = contiguous(x), contiguous(g), contiguous(mu), contiguous(log_var)
     run_rows(_loops.gaussian_log_prob_backward, mu, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
@@ -155,7 +155,7 @@ def gaussian_kl_backward(
     _check_log_var("gaussian_kl_backward", mu, log_var)
     _check_weights("gaussian_kl_backward", g, mu)
     d_mu, d_log_var = np.empty(mu.shape, mu.dtype), np.empty(mu.shape, mu.dtype)
-    arrays = line(g), contiguous(mu), contiguous(log_var)
+    arrays = contiguous(g), contiguous(mu), contiguous(log_var)
     run_rows(_loops.gaussian_kl_backward, mu, *arrays, d_mu, d_log_var)
     return d_mu, d_log_var
 
@@ -174,7 +174,7 @@ def reparameterise(mu: FloatArray, log_var: FloatArray, eps: FloatArray) -> Floa
     _check_log_var("reparameterise", mu, log_var)
     _check_rows("reparameterise", eps=eps, mu=mu)
     out = np.empty(eps.shape, eps.dtype)
-    run_rows(_loops.reparameterise, eps, contiguous(mu), contiguous(log_var), contiguous(eps), out)
+    run_flat(_loops.reparameterise, *(x.reshape(-1) for x in (eps, mu, log_var, out)))
     return out
 
 
@@ -198,8 +198,8 @@ def reparameterise_backward(
     if g.shape != eps.shape:
         raise refuse(operation, "g must have the shape of eps", g=g, eps=eps)
     d_mu, d_log_var = np.empty(log_var.shape, g.dtype), np.empty(log_var.shape, g.dtype)
-    arrays = contiguous(g), contiguous(log_var), contiguous(eps)
-    run_rows(_loops.reparameterise_backward, log_var, *arrays, d_mu, d_log_var)
+    arrays = log_var, g, eps, d_mu, d_log_var
+    run_flat(_loops.reparameterise_backward, *(x.reshape(-1) for x in arrays))
     return d_mu, d_log_var
 
 

@@ -17,19 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minivae_kernels._arrays import (
-    FloatArray,
-    as_float,
-    as_floats,
-    contiguous,
-    refuse,
-    run_flat,
-)
-from minivae_kernels._jit import (
-    block_kernel,
-    inner,
-    strided_block_kernel,
-)
+from minivae_kernels._arrays import FloatArray, as_float, as_floats, contiguous, refuse, run_flat
+from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
     BYTES,
@@ -41,7 +30,6 @@ from minivae_kernels.registers import (
     grow,
     height,
     positive,
-    read,
     read_four,
     read_rows,
     tiles,
@@ -181,14 +169,14 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
                 np.maximum(c, 0, out=c)
         return
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
-    b = b.T if turned else contiguous(b)
+    flat = (b.T if turned else contiguous(b)).reshape(-1)
     registers = -(-n * c.itemsize // BYTES)
     panels, work = -(-registers // WIDTH), m * n * depth
     shared = work >= _WORTH_SHARING
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
     count = -(-m // rows) * panels
     step = -(-_BLOCK * count // work) if shared else count
-    _by_panels.run(count, step, a, b, turned, rows, bias, relu, c)
+    _by_panels.run(count, step, a, flat, turned, rows, bias, relu, c.reshape(-1), n)
 
 
 # The loops -------------------------------------------------------------------------------------
@@ -200,33 +188,23 @@ def _strip_of(width: int) -> Any:
 
     @inner
     def strip(
-        a: FloatArray,
-        top: int,
-        bottom: int,
-        low: int,
-        high: int,
-        b: FloatArray,
-        first: int,
-        step: int,
-        panel: FloatArray,
-        offset: FloatArray,
-        relu: bool,
-        c: FloatArray,
-        at: int,
-        n: int,
-    ) -> None:
+        a: FloatArray, top: int, bottom: int, low: int, high: int,
+        b: FloatArray, first: int, step: int, copied: int,
+        memory: FloatArray, panel: int, offset: Any, relu: bool, c: FloatArray, at: int, n: int,
+    ) -> None:  # fmt: skip
         """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
 
-        Rows of b stand at first, first + step, ..., and those of c at at, at + n, ... If there is a
-        panel, the rows of b are copied there, as many at once as a tile has.
+        Rows of b stand at first, first + step, ..., and those of c at at, at + n, ... So many rows
+        of b are copied to the panel, as many at once as a tile has, and all are read there; if the
+        number is negative, they are read where they stand.
         """
-        if panel.size:
+        if copied >= 0:
             across = width * BYTES // c.itemsize
-            for k in range(0, high - low, rows):
-                last = np.uintp(min(high - low - k, rows) - 1)
+            for k in range(0, copied, rows):
+                last = np.uintp(min(copied - k, rows) - 1)
                 some = read_rows(zeros(c), b, np.uintp(first + k * step), last, np.uintp(step))
-                write_rows(some, panel, np.uintp(k * across), last, np.uintp(across))
-            b, first, step = panel, 0, across
+                write_rows(some, memory, np.uintp(panel + k * across), last, np.uintp(across))
+            b, first, step = memory, panel, across
         for i in range(top, bottom, rows):
             last = np.uintp(min(bottom - i, rows) - 1)
             tile, j, place = zeros(c), np.uintp(first), np.uintp(at + (i - top) * n)
@@ -237,7 +215,7 @@ def _strip_of(width: int) -> Any:
             if low:
                 tile = tile + read_rows(tile, c, place, last, np.uintp(n))
             else:
-                tile = tile + read_rows(tile, offset, np.uintp(0), last, np.uintp(0))
+                tile = tile + read_rows(tile, memory, offset, last, np.uintp(0))
             write_rows(positive(tile) if relu else tile, c, place, last, np.uintp(n))
 
     return strip
@@ -247,112 +225,112 @@ _strip_1, _strip_2, _strip_3 = map(_strip_of, (1, 2, 3))
 
 
 @inner
-def _turn(x: FloatArray, corner: Any, rows: Any, columns: Any, panel: FloatArray, to: Any) -> None:
-    """Copy some rows and columns of x, the first at the corner, into columns of a panel.
+def _turn(
+    x: FloatArray, corner: int, n: int, rows: int, columns: int,
+    panel: FloatArray, to: int, step: int,
+) -> None:  # fmt: skip
+    """Copy some rows and columns of x, which begin at the corner, into columns of a panel.
 
-    Four by four numbers are turned in registers: two rounds of dealing them like two packs of cards
-    into one.
+    Rows of x are n numbers apart, those of the panel stand at to, to + step, ... Four by four
+    numbers are turned in registers: two rounds of dealing them like two packs of cards into one.
     """
-    flat, n = x.reshape(-1), np.uintp(x.shape[1])
-    two, three, four = np.uintp(2), np.uintp(3), np.uintp(4)
-    square, wide = rows - rows % four, columns - columns % four
-    for i in range(np.uintp(0), square, four):
-        for j in range(np.uintp(0), wide, four):
-            at, place = corner + i * n + j, j * to + i
-            a, b = read_four(flat, at), read_four(flat, at + n)
-            c, d = read_four(flat, at + two * n), read_four(flat, at + three * n)
+    square, wide = rows - rows % 4, columns - columns % 4
+    for i in range(0, square, 4):
+        for j in range(0, wide, 4):
+            at, place = np.uintp(corner + i * n + j), np.uintp(to + j * step + i)
+            below, behind = np.uintp(n), np.uintp(step)
+            a, b = read_four(x, at), read_four(x, at + below)
+            at += below + below
+            c, d = read_four(x, at), read_four(x, at + below)
             first, second = deal_low(a, c), deal_high(a, c)
             third, fourth = deal_low(b, d), deal_high(b, d)
             write(panel, place, deal_low(first, third))
-            write(panel, place + to, deal_high(first, third))
-            write(panel, place + two * to, deal_low(second, fourth))
-            write(panel, place + three * to, deal_high(second, fourth))
+            write(panel, place + behind, deal_high(first, third))
+            place += behind + behind
+            write(panel, place, deal_low(second, fourth))
+            write(panel, place + behind, deal_high(second, fourth))
     for i in range(rows):
-        for j in range(wide if i < square else np.uintp(0), columns):
-            panel[j * to + i] = flat[corner + i * n + j]
+        at, place = np.uintp(corner + i * n), np.uintp(to + i)
+        for j in range(np.uintp(wide if i < square else 0), np.uintp(columns)):
+            panel[place + j * np.uintp(step)] = x[at + j]
 
 
 @strided_block_kernel
 def _by_panels(
-    start: int,
-    stop: int,
-    a: FloatArray,
-    b: FloatArray,
-    turned: bool,
-    rows: int,
-    bias: FloatArray,
-    relu: bool,
-    c: FloatArray,
-) -> None:
+    start: int, stop: int, a: FloatArray, b: FloatArray, turned: bool, rows: int,
+    bias: FloatArray, relu: bool, c: FloatArray, n: int,
+) -> None:  # fmt: skip
     """Write the blocks start to stop of c: so many rows of a times a panel of b, b.T if turned.
 
-    A panel is three registers wide, or two where the columns do not divide: all are as alike as can
-    be. What goes beyond the last column is computed beside c, and the rest copied.
+    b and c are flat, and c has n columns. A panel is three registers wide, or two where the columns
+    do not divide: all are as alike as can be. What goes beyond the last column is computed beside
+    c, and the rest copied.
     """
-    (m, depth), n, one, dtype = a.shape, c.shape[1], BYTES // a.itemsize, c.dtype
+    (m, depth), one = a.shape, BYTES // a.itemsize
     registers = (n + one - 1) // one
     panels = (registers + WIDTH - 1) // WIDTH
     parts = max(1, (depth + _PART - 1) // _PART)
-    offset, edge = np.zeros(WIDTH * one, dtype), np.empty(min(rows, m) * WIDTH * one, dtype)
-    memory, flat = np.empty((min(_PART, depth) * WIDTH + 1) * one, dtype), b.reshape(-1)
-    space = memory[-(memory.ctypes.data // a.itemsize) % one :]  # begins where a cache line does
+    across, size = WIDTH * one, WIDTH * one * min(_PART, depth)
+    memory = np.empty(size + (1 + min(rows, m)) * across + one, c.dtype)
+    panel = -(memory.ctypes.data // a.itemsize) % one  # begins where a cache line does
+    offset, edge = np.uintp(panel + size), panel + size + across
     for block in range(start, stop):
         top, p = block // panels * rows, block % panels
         bottom = min(top + rows, m)
         left, right = registers * p // panels * one, registers * (p + 1) // panels * one
         width, columns = right - left, min(right, n) - left
-        for j in range(columns if bias.size else 0):
-            offset[j] = bias[left + j]
-        to, at, stride = (c.reshape(-1), top * n + left, n) if right <= n else (edge, 0, width)
+        for j in range(np.uintp(width)):
+            memory[offset + j] = 0
+        for j in range(np.uintp(columns if bias.size else 0)):
+            memory[offset + j] = bias[np.uintp(left) + j]
+        to, begin, stride = (c, top * n + left, n) if right <= n else (memory, edge, width)
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
-            source, first, step, panel = flat, low * n + left, n, space
-            if right > n:
-                space[: (high - low) * width] = 0  # beyond the last column: garbage may be slow
+            first, copied = low * n + left, high - low
             if turned:
-                corner = np.uintp(left * depth + low)
-                _turn(b, corner, np.uintp(columns), np.uintp(high - low), space, np.uintp(width))
-            elif right > n:
-                for k in range(low, high):
-                    at_k, place = k * n + left, np.uintp((k - low) * width)
-                    if at_k + width <= flat.size:  # the columns beyond the last are not used
-                        for w in range(np.uintp(0), np.uintp(width), np.uintp(one)):
-                            write(space, place + w, read(flat, np.uintp(at_k) + w))
-                    else:
-                        for j in range(np.uintp(columns)):
-                            space[place + j] = flat[np.uintp(at_k) + j]
-            if turned or right > n:  # it is copied already
-                source, first, step, panel = space, 0, width, space[:0]
+                for i in range(np.uintp(size if right > n else 0)):
+                    memory[np.uintp(panel) + i] = 0  # beyond the last column: garbage may be slow
+                _turn(b, left * depth + low, depth, columns, copied, memory, panel, width)
+                copied = 0
+            elif right > n:  # in the last rows a register would go beyond the last number of b
+                copied = max(0, min(high, (b.size - left - width) // n + 1) - low)
+                for k in range(copied, high - low):
+                    at, place = np.uintp(first + k * n), np.uintp(panel + k * width)
+                    for j in range(np.uintp(columns)):
+                        memory[place + j] = b[at + j]
             elif m <= _FEW:  # it is not worth copying
-                panel = space[:0]
+                copied = -1
             last = relu and part == parts - 1
-            where = (a, top, bottom, low, high, source, first, step, panel, offset, last)
+            where = (
+                *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last),
+                *(to, begin, stride),
+            )
             if width == one:
-                _strip_1(*where, to, at, stride)
+                _strip_1(*where)
             elif width == 2 * one:
-                _strip_2(*where, to, at, stride)
+                _strip_2(*where)
             else:
-                _strip_3(*where, to, at, stride)
+                _strip_3(*where)
         if right > n:
             for i in range(bottom - top):
-                for j in range(columns):
-                    c[top + i, left + j] = edge[i * width + j]
+                at, place = np.uintp(edge + i * width), np.uintp((top + i) * n + left)
+                for j in range(np.uintp(columns)):
+                    c[place + j] = memory[at + j]
 
 
 @block_kernel
 def _sum_rows(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
     """Write the sums of the columns start to stop of x, four rows at a time."""
-    low, columns = np.uintp(start), np.uintp(stop - start)
-    for j in range(columns):
-        out[low + j] = 0
-    rows = x.shape[0]
-    fours = rows - rows % 4
-    for i in range(0, fours, 4):
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for j in range(columns):
-            at = low + j
-            out[at] += (x0[at] + x1[at]) + (x2[at] + x3[at])
-    for i in range(fours, rows):
-        x0 = x[i]
-        for j in range(columns):
-            out[low + j] += x0[low + j]
+    low, high, rows = np.uintp(start), np.uintp(stop), np.uintp(x.shape[0])
+    one, two, three, four = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+    for j in range(low, high):
+        out[j] = 0
+    i = np.uintp(0)
+    while i + four <= rows:
+        for j in range(low, high):
+            out[j] += (x[i, j] + x[i + one, j]) + (x[i + two, j] + x[i + three, j])
+        i += four
+    while i < rows:
+        for j in range(low, high):
+            out[j] += x[i, j]
+        i += one

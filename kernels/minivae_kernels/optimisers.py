@@ -83,36 +83,26 @@ def sgd_update(
 
 def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]:
     """Return the arrays of each parameter in one dimension; all but grad are written to."""
-    shapes, *other_shapes = [[x.shape for x in xs] for xs in arrays.values()]
-    dtypes, *other_dtypes = [[x.dtype for x in xs] for xs in arrays.values()]
-    if not FLOATS.issuperset(dtypes):
-        bad = next(dtype for dtype in dtypes if dtype not in FLOATS)
-        raise TypeError(
-            f"{operation}: param must be float32 or float64 in this machine's byte order, not "
-            f"{bad}; convert with .astype"
-        )
-    if any(s != shapes for s in other_shapes) or any(d != dtypes for d in other_dtypes):
-        raise _misfit(operation, arrays)
-    for name, xs in arrays.items():
-        if name != "grad" and not all([x.flags.carray for x in xs]):  # noqa: C419
-            raise ValueError(
-                f"{operation}: {name} is written to, so it must be C-contiguous and writable"
-            )
-    return zip(*([x.ravel() for x in xs] for xs in arrays.values()), strict=True)
-
-
-def _misfit(operation: str, arrays: dict[str, Arrays]) -> Exception:
     for group in zip(*arrays.values(), strict=True):
         param = group[0]
+        shape, dtype = param.shape, param.dtype
+        if dtype not in FLOATS:
+            raise TypeError(
+                f"{operation}: param must be float32 or float64 in this machine's byte order, not "
+                f"{dtype}; convert with .astype"
+            )
         for name, x in zip(arrays, group, strict=True):
-            if x.dtype != param.dtype:
-                return TypeError(
-                    f"{operation}: {name} is {x.dtype} and param {param.dtype}; use one dtype for "
-                    "all"
+            if x.dtype != dtype:
+                raise TypeError(
+                    f"{operation}: {name} is {x.dtype} and param {dtype}; use one dtype for all"
                 )
-            if x.shape != param.shape:
-                return refuse(operation, "all must have one shape", param=param, **{name: x})
-    raise AssertionError("there is no misfit")
+            if x.shape != shape:
+                raise refuse(operation, "all must have one shape", param=param, **{name: x})
+            if name != "grad" and not x.flags.carray:
+                raise ValueError(
+                    f"{operation}: {name} is written to, so it must be C-contiguous and writable"
+                )
+    return zip(*([x.ravel() for x in xs] for xs in arrays.values()), strict=True)
 
 
 @block_kernel

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import minivae_kernels as kernels
+from minivae import VAE
 from minivae.cli import doctor
-from minivae_kernels import _jit, elementwise
+from minivae_kernels import _beside, _jit, elementwise
+from minivae_kernels.recording import listening
 
 INTERPRETED = """
 import warnings
@@ -212,6 +214,71 @@ def test_a_full_disk_is_one_warning(run_python, tmp_path):
     run = run_python(FULL_DISK, NUMBA_CACHE_DIR=str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("No space left on device") == run.stdout.count("\n") == 1
+
+
+def kernels_run_by(function):
+    found = set()
+    with listening(lambda kernel, *_: found.add(kernel.body.__name__)):
+        function()
+    return found
+
+
+def test_the_other_process_compiles_what_a_training_step_runs(monkeypatch):
+    monkeypatch.setattr(_beside, "begun", True)
+    other = kernels_run_by(lambda: exec(_beside._STEP.format(dtype="float32"), {}))
+    vae = VAE(2, hidden=(3,), epochs=1, random_state=0)
+    step = kernels_run_by(lambda: vae.fit(np.eye(4, dtype=np.float32)))
+    assert step - other == {"_by_panels", "_take"}  # with which this process begins
+    assert other < step
+
+
+@pytest.mark.parametrize(
+    ("change", "begun"),
+    [
+        (lambda m: None, [True]),
+        (lambda m: m.setattr(kernels.threads, "_num_threads", 1), []),
+        (lambda m: m.setattr(_beside, "begun", True), []),
+        (lambda m: m.setattr(sys, "executable", "/opt/blender"), []),
+        (lambda m: m.setattr(sys, "executable", ""), []),
+    ],
+)
+def test_another_process_compiles_once_and_where_it_can(monkeypatch, change, begun):
+    started = []
+
+    def start(arguments, **options):
+        started.append(arguments[1:3] == ["-P", "-c"] and "'float32'" in arguments[3])
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(kernels.threads, "_num_threads", 2)
+    monkeypatch.setattr(_beside, "begun", False)
+    monkeypatch.setattr(_beside.subprocess, "Popen", start)
+    change(monkeypatch)
+    _beside.begin("float32")
+    _beside.begin("float32")
+    assert started == begun
+
+
+BESIDE = """
+import threading, sys
+import numpy as np
+import minivae_kernels as kernels
+from minivae_kernels import _beside, _loops
+kernels.set_num_threads(2)
+x = np.ones((1, 1), np.float32)
+kernels.matmul(x, x)
+for thread in threading.enumerate():
+    if thread.name == "minivae compiles":
+        thread.join()
+kernels.reparameterise(x, x, x)  # the last that the other compiles
+print(_beside.begun, sum(_loops.reparameterise.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
+@pytest.mark.slow
+def test_a_first_step_finds_what_another_process_has_compiled(run_python, tmp_path):
+    runs = [run_python(BESIDE, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert [(run.stdout, run.stderr) for run in runs] == [("True 1\n", ""), ("False 1\n", "")]
 
 
 FORKED = """

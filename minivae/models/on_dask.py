@@ -126,11 +126,12 @@ def row_by_row(
     columns: Callable[[Any], int] | None = None,
     dtype: Callable[[Any], Any] = lambda model: np.float64,
     stored: bool = False,
+    numbered: bool = False,
 ) -> Callable[[_Method], _Method]:
     """A decorator of methods ``(self, X, ...)`` that give a number, or a row, for each row of X.
 
     Of a Dask array they return a lazy one with the same blocks, computed by a copy of the model as
-    it is now. Each block is treated as a separate call would treat it.
+    it is now, and a row gets what it would get in memory.
 
     Parameters
     ----------
@@ -142,6 +143,8 @@ def row_by_row(
         Of the result, of a model.
     stored
         Whether arrays on disk are to be looked at by portions here.
+    numbered
+        Whether a row's noise depends on its number, which a model finds in its ``_first_row``.
     """
 
     def decorate(method: _Method) -> _Method:
@@ -154,8 +157,8 @@ def row_by_row(
                 operation = arguments.get("operation", method.__name__)
                 self._require_fitted(operation, fitted)
                 width = None if columns is None else columns(self)
-                name = method.__name__
-                return _lazily(self, name, operation, arguments, width, np.dtype(dtype(self)))
+                given = (method.__name__, operation, arguments, width, np.dtype(dtype(self)))
+                return _lazily(self, *given, numbered)
             if stored and is_stored(X) and len(X.shape) == 2 and X.shape[0]:
                 return _by_portions(self, method.__name__, X, args, kwargs)
             return method(self, X, *args, **kwargs)
@@ -179,7 +182,8 @@ def _by_portions(
 
 
 def _lazily(
-    model: Any, method: str, operation: str, given: dict[str, Any], width: int | None, dtype: Any
+    model: Any, method: str, operation: str, given: dict[str, Any], width: int | None, dtype: Any,
+    numbered: bool,
 ) -> Any:
     import dask
     import dask.array as da
@@ -194,24 +198,38 @@ def _lazily(
     beside = {"y": given["y"]} if given.get("y") is not None else {}
     others = {name: given[name] for name in names if name not in beside}
     held = dask.delayed(copy.deepcopy(model), pure=False)
-    of_block = dask.delayed(_of_block, pure=False)
-    parts = []
+    of_block, after = (dask.delayed(f, pure=False) for f in (_of_block, _after))
+    parts: list[Any] = []
+    first: Any = 0
     for block in delayed_blocks(X, beside, operation):
         shape = (block.n,) if width is None else (block.n, width)
         more = dict(zip(beside, block.beside, strict=True))
+        if not numbered or block.first is not None:
+            first = block.first
         out = of_block(
-            method, held, block.rows, block.first, dtype=dtype, like=shape[1:], **others, **more
-        )
+            method, held, block.rows, first, dtype=dtype, like=shape[1:], numbered=numbered,
+            **others, **more,
+        )  # fmt: skip
+        if numbered and block.first is None:  # only the blocks before tell
+            first = after(first, block.rows)
         parts.append(da.from_delayed(out, shape, dtype))
     return da.concatenate(parts, allow_unknown_chunksizes=True)
 
 
 def _of_block(
     method: str, model: Any, X: Array, first: int | None, *args: Any, dtype: Any = None,
-    like: tuple[int, ...] = (), **kwargs: Any,
+    like: tuple[int, ...] = (), numbered: bool = False, **kwargs: Any,
 ) -> Array:
     """What the method says of some rows, in the words for rows of all of X."""
     if not len(X):  # of a filter that left none
         return np.empty((0, *like), dtype)
+    if numbered:
+        model = copy.copy(model)  # that of other blocks is another's
+        model._first_row = first
     with counted_from(first or 0):
         return np.asarray(getattr(model, method)(X, *args, **kwargs), dtype)
+
+
+def _after(first: int, rows: Array) -> int:
+    """The number of the row after these."""
+    return first + len(rows)

@@ -44,6 +44,9 @@ class _State:
 class FittedVAE(HyperParameters, Transformer, _State):
     """What a VAE can do once it is fitted; none of it touches the training's random streams."""
 
+    _first_row = 0
+    """The number of the first row of X among all, where it is a block of them."""
+
     decoder_ = property(lambda self: self._fitted_model("decoder_").decoder, doc="z to features.")
     likelihood_ = property(lambda self: self._fitted_model("likelihood_").likelihood, doc="p(x|z).")
     prior_ = property(lambda self: self._fitted_model("prior_").prior, doc="p(z).")
@@ -96,7 +99,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         D = self.n_features_in_ * max(self.likelihood_.outputs(), default=1)
         return Evaluation(
             self.model_, self._encode, latent_dim=K, dtype=settings.dtype, entropy=self._entropy_,
-            widest=max(D, components * K, *settings.hidden),
+            widest=max(D, components * K, *settings.hidden), first=self._first_row,
         )  # fmt: skip
 
     def _checked(self, X: Any, operation: str) -> Any:
@@ -113,7 +116,12 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def _as_taken(self, X: Any) -> Any:
         """What the likelihood makes of the data, in memory or on disk; the same in each call."""
         take, pixels = self.likelihood_.as_taken, partial(stream, self._entropy_, PIXELS)
-        return X.taken(take, pixels) if isinstance(X, StoredRows) else take(X, pixels())
+        if isinstance(X, StoredRows):
+            return X.taken(take, pixels)
+        rng, left = pixels(), self._first_row if self.likelihood_.drawn_afresh else 0
+        while left:  # for the rows before, any data draw as much
+            left -= len(take(X[:left], rng))
+        return take(X, rng)
 
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
@@ -151,7 +159,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         """
         return self._elbo_terms(X, eps, "elbo_terms")
 
-    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype, numbered=True)
     def elbo(self, X: Any, eps: Any = None) -> Array:
         """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.4.
 
@@ -181,7 +189,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         _are_finite(terms.elbo, f"{operation}: the ELBO")
         return terms
 
-    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype, numbered=True)
     def log_likelihood(
         self,
         X: Any,
@@ -278,6 +286,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         fitted="model_",
         columns=lambda vae: vae._settings_.latent_dim,
         dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
     )
     def transform(self, X: Any) -> Any:
         """The posterior means, of shape ``(N, K)``, as an array or as :meth:`set_output` says."""

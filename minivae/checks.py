@@ -2,6 +2,7 @@
 
 - `check_data`: data as a contiguous array of finite numbers;
 - `column_names`: what the columns of a table are called; `require_columns`: that they are the same;
+- `require_values`: that no column is missing altogether;
 - `as_classes`: classes as whole numbers or names;
 - `as_float64`: weights and initial values; `refuse_masked`: no number is taken from under a mask;
 - `is_whole`, `is_real`, `require_whole`: single numbers.
@@ -19,7 +20,7 @@ from minivae.tensor import Array, Tensor
 
 __all__ = [
     "as_classes", "as_float64", "check_data", "column_names", "is_real", "is_whole", "n_rows",
-    "refuse_masked", "require_columns", "require_whole", "require_width",
+    "refuse_masked", "require_columns", "require_values", "require_whole", "require_width",
 ]  # fmt: skip
 
 _SHOWN_NAMES = 5
@@ -104,8 +105,8 @@ def check_data(
     n_features
         D, if it is known already.
     missing
-        ``"marginalise"`` where NaN stands for a missing value, ``"refuse"`` where it might, None
-        where it cannot.
+        ``"marginalise"`` where NaN stands for a missing value, ``"refuse"`` where it might,
+        ``"refit"`` where it might after another fit, None where it cannot.
 
     Raises
     ------
@@ -147,6 +148,24 @@ def require_width(
         raise ShapeError(  # what follows the colon are scikit-learn's words
             f"{operation}: {name} has shape {shape}; it must have rows of {fitted}: {name} has "
             f"{width} features, but {operation} is expecting {fitted} features as input"
+        )
+
+
+def require_values(operation: str, seen: Array, weight: Array | None = None) -> None:
+    """Refuse a column without any value in a row that counts, of which nothing can be learnt.
+
+    Parameters
+    ----------
+    operation, weight
+        What messages call the operation, and the rows' weights ``(N,)``, or None.
+    seen
+        Which values there are, ``(N, D)``.
+    """
+    there = seen if weight is None else seen[weight > 0]
+    none = ~there.any(axis=0)
+    if none.any():
+        raise ValueError(
+            f"{operation}: column {int(none.argmax())} of X has no value in any row; drop it"
         )
 
 
@@ -248,11 +267,11 @@ def _check_finite(
             f"{place} is too large for {numbers.dtype}; divide the data by their scale"
         )
     mend = "drop such rows, or fill the gaps"
-    if missing == "refuse" and np.isnan(given[row, column]):
+    if missing in ("refuse", "refit") and np.isnan(given[row, column]):
         mend = (
             "drop such rows, fill the gaps, or, if NaN stands for a missing value, set "
             "missing='marginalise'"
-        )
+        ) + (" and fit again" if missing == "refit" else "")
     raise ValueError(
         f"{place}, one of {bad.any(axis=1).sum()} rows that hold NaN or infinity; {mend}"
     )

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 import minivae_kernels as kernels
-from minivae.checks import check_data, require_width
+from minivae.checks import check_data, require_values, require_width
 from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
@@ -223,10 +223,16 @@ class StoredRows:
         return rows if self._taken is None else self._taken(rows, self._rng)
 
     def check(self) -> None:
-        """Read all rows once, and refuse the first that is not what it must be."""
-        step = max(1, _AT_ONCE // self.shape[1])
+        """Read all rows once, and refuse the first that is not what it must be.
+
+        Where values may be missing, so is a column that has none.
+        """
+        step, seen = max(1, _AT_ONCE // self.shape[1]), np.zeros((1, self.shape[1]), bool)
         for start in range(0, len(self), step):
-            self[start : start + step]
+            rows = self[start : start + step]
+            if not seen.all():
+                seen |= ~np.isnan(rows).all(axis=0)
+        require_values(self._operation, seen)
 
     def sample(self, limit: int, rng: np.random.Generator) -> Array:
         """All rows, or `limit` of them drawn at random."""

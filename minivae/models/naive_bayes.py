@@ -26,6 +26,7 @@ from minivae.checks import (
     classes_of_each,
     column_names,
     is_real,
+    require_values,
 )
 from minivae.estimator import Classifier, Rule, anything, boolean, choice, number, parameter
 from minivae.randomness import entropy_from, stream
@@ -120,11 +121,7 @@ class NaiveBayes(Classifier, _State):
         with np.errstate(all="ignore"):  # what is not finite then is refused here
             state = self._with(X, r, operation, None if first else vars(self))
         if operation == "fit":
-            empty = np.isnan(X[weight > 0]).all(axis=0)
-            if empty.any():
-                raise ValueError(
-                    f"fit: column {int(empty.argmax())} of X has no value in any row; drop it"
-                )
+            require_values("fit", ~np.isnan(X), weight)
             self._refuse_open(state, known, operation, np.ones(X.shape[1], bool), len(X))
         for name, value in state.items():
             if name.startswith("_"):

@@ -18,14 +18,13 @@ import numpy as np
 
 from minivae import ops
 from minivae.alternate import Trace, alternate, race
-from minivae.checks import as_float64, is_real
+from minivae.checks import as_float64, is_real, require_values
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.estimator import Rule, parameter
 from minivae.models.mixture.dask_data import data_of
 from minivae.models.mixture.data import Data, Piece
 from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
 from minivae.models.mixture.initialise import LIMIT, k_means
-from minivae.models.mixture.missing import require_values
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus

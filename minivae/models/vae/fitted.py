@@ -106,10 +106,11 @@ class FittedVAE(HyperParameters, Transformer, _State):
         """Data of the right width inside the likelihood's support, as the likelihood takes them."""
         self._require_fitted(operation, "model_")
         self._check_columns(X, operation)
+        missing = "refit" if self._settings_.missing == "refuse" else self._settings_.missing
         return self._as_taken(
             data_at_door(
                 X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
-                check=self.likelihood_.check, missing=self._settings_.missing,
+                check=self.likelihood_.check, missing=missing,
             )
         )  # fmt: skip
 

@@ -292,7 +292,8 @@ def data_at_door(
                 "minivae.datasets.StoredRows(X) reads images as rows"
             )
         if X.dtype.kind not in "iufb" or 0 in X.shape:  # in the words for data in memory
-            check_data(np.empty([min(n, 1) for n in X.shape], X.dtype), operation, dtype=dtype)
+            like = X.shape if 0 in X.shape else (1, 1)
+            check_data(np.empty(like, X.dtype), operation, dtype=dtype)
         X = StoredRows(X)
     if n_features is not None:
         require_width(operation, X.shape, n_features)

@@ -248,6 +248,18 @@ def test_what_is_wrong_is_said_in_the_words_for_memory():
         model.fit(X, client=object())
 
 
+def test_what_lies_beside_the_rows_is_refused_by_its_own_shape():
+    rows, ones = da.from_array(clusters(), (BLOCK, D)), da.ones(N, chunks=BLOCK)
+    for name, beside, kind, said in (
+        ("labels", ones[ones > 0], ShapeError, r"labels\.compute_chunk_sizes\(\) first"),
+        ("sample_weight", da.ones((N, 2), chunks=500), ShapeError, r"shape \(6000, 2\), and"),
+        ("sample_weight", np.ones((N, 2)), ShapeError, r"shape \(6000, 2\), and"),
+        ("client", 3, TypeError, "client is a int; it must be a distributed.Client"),
+    ):
+        with pytest.raises(kind, match=said):
+            GaussianMixture(**SETTINGS).fit(rows, **{name: beside})
+
+
 # ---- on a cluster ----
 
 

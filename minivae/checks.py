@@ -4,7 +4,8 @@
 - `column_names`: what the columns of a table are called; `require_columns`: that they are the same;
 - `require_values`: that no column is missing altogether;
 - `as_classes`: classes as whole numbers or names;
-- `as_float64`: weights and initial values; `refuse_masked`: no number is taken from under a mask;
+- `as_float64`: weights and initial values;
+- `refuse_masked`, `refuse_dask`: no number is taken from under a mask, or loaded in silence;
 - `is_whole`, `is_real`, `require_whole`: single numbers.
 """
 
@@ -20,7 +21,8 @@ from minivae.tensor import Array, Tensor
 
 __all__ = [
     "as_classes", "as_float64", "check_data", "column_names", "is_real", "is_whole", "n_rows",
-    "refuse_masked", "require_columns", "require_values", "require_whole", "require_width",
+    "refuse_dask", "refuse_masked", "require_columns", "require_values", "require_whole",
+    "require_width",
 ]  # fmt: skip
 
 _SHOWN_NAMES = 5
@@ -65,6 +67,22 @@ def refuse_masked(values: Any, name: str) -> None:
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
             f"{name} is masked in {np.sum(values.mask)} places; drop those rows, or fill the gaps"
+        )
+
+
+def refuse_dask(X: Any, name: str, mend: str = "") -> None:
+    """Refuse a Dask collection where it would be loaded into memory as a whole.
+
+    Raises
+    ------
+    DtypeError
+        It begins with the name; ``mend`` is a way to do without loading it.
+    """
+    if hasattr(X, "__dask_graph__"):
+        what = name.rpartition(": ")[2]
+        raise DtypeError(
+            f"{name} is a Dask {type(X).__name__}, which is not taken block by block here: hand "
+            f"over {what}.compute() if memory holds it{mend}"
         )
 
 
@@ -177,6 +195,7 @@ def n_rows(X: Any, operation: str, name: str = "X") -> int:
     ShapeError, DtypeError
         If it has no rows.
     """
+    refuse_dask(X, f"{operation}: {name}")
     shape = getattr(X, "shape", None) or _as_array(X, operation, name).shape
     return int(shape[0])
 
@@ -184,6 +203,7 @@ def n_rows(X: Any, operation: str, name: str = "X") -> int:
 def _as_array(X: Any, operation: str, name: str) -> Array:
     if isinstance(X, Tensor):
         return X.data
+    refuse_dask(X, f"{operation}: {name}")
     refuse_masked(X, f"{operation}: {name}")
     try:
         array = np.asarray(X)
@@ -364,6 +384,7 @@ def as_classes(y: Any, operation: str, name: str = "y") -> Array:
             f"{operation}: requires y to be passed, but the target {name} is None; it must be "
             "(N,), one class a datum"
         )
+    refuse_dask(y, f"{operation}: {name}")
     refuse_masked(y, f"{operation}: {name}")
     try:
         given = np.asarray(y)

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 import minivae_kernels as kernels
-from minivae.checks import check_data, require_values, require_width
+from minivae.checks import check_data, refuse_dask, require_values, require_width
 from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
@@ -282,6 +282,8 @@ def data_at_door(
         As ``minivae.checks.check_data`` does, and what ``check`` of rows raises.
     """
     if not is_stored(X):
+        to_file = ", else a file of it (X.to_zarr, da.to_hdf5), which is read in blocks"
+        refuse_dask(X, f"{operation}: X", to_file)
         data = check_data(X, operation, dtype=dtype, n_features=n_features, missing=missing)
         check(data)
         return data

@@ -29,6 +29,7 @@ from minivae.checks import (
     require_values,
 )
 from minivae.estimator import Classifier, Rule, anything, boolean, choice, number, parameter
+from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
@@ -169,6 +170,7 @@ class NaiveBayes(Classifier, _State):
         """log p(x, y) of checked data, ``(N, C)``."""
         raise NotImplementedError
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_joint_log_proba(self, X: Any) -> Array:
         """log p(x, y) of each class, in nats, ``(N, C)``, Eq. NB.1."""
         return self._joint(X, "predict_joint_log_proba")
@@ -194,14 +196,17 @@ class NaiveBayes(Classifier, _State):
             )
         return joint
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
         return np.asarray(ops.log_softmax(self._possible(X, "predict_log_proba"), 1))
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_proba(self, X: Any) -> Array:
         """p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
         return np.asarray(ops.softmax(self._possible(X, "predict_proba"), 1))
 
+    @row_by_row(fitted="classes_", dtype=lambda m: m.classes_.dtype)
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``; the first, if there are several."""
         chosen = self._possible(X, "predict").argmax(axis=1)

@@ -136,7 +136,7 @@ def row_by_row(
     *,
     fitted: str,
     columns: Callable[[Any], int] | None = None,
-    dtype: Callable[[Any], Any] = lambda model: np.float64,
+    dtype: Callable[[Any], Any] | None = lambda model: np.float64,
     stored: bool = False,
     numbered: bool = False,
 ) -> Callable[[_Method], _Method]:
@@ -152,7 +152,7 @@ def row_by_row(
     columns
         How many numbers there are for each row, of a model; None for a single one.
     dtype
-        Of the result, of a model.
+        Of the result, of a model; None for that of X as floats.
     stored
         Whether arrays on disk are to be looked at by portions here.
     numbered
@@ -169,8 +169,10 @@ def row_by_row(
                 operation = arguments.get("operation", method.__name__)
                 self._require_fitted(operation, fitted)
                 width = None if columns is None else columns(self)
-                given = (method.__name__, operation, arguments, width, np.dtype(dtype(self)))
-                return _lazily(self, *given, numbered)
+                of = np.float32 if X.dtype == np.float32 else np.float64
+                kind = np.dtype(of if dtype is None else dtype(self))
+                name = method.__name__
+                return _lazily(self, name, operation, arguments, width, kind, numbered)
             if stored and is_stored(X) and len(X.shape) == 2 and 0 not in X.shape:
                 return _by_portions(self, method.__name__, X, args, kwargs)
             return method(self, X, *args, **kwargs)

@@ -20,6 +20,7 @@ from minivae.estimator import Transformer, choice, number, parameter
 from minivae.information import Surgery
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.enumerated import Classifier, EnumeratedEvaluation, EnumeratedObjective
+from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import SAMPLES, WEIGHTS
 from minivae.models.vae.model import OnEpoch, Path
 from minivae.nn import Module
@@ -188,11 +189,18 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
             )
         return C
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: len(vae.classes_),
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def predict_proba(self, X: Any) -> Array:
         """q(y | x) of each class, ``(N, C)``."""
         X = self._checked(X, "predict_proba")
         return self._evaluation().class_probabilities(X)
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae.classes_.dtype, numbered=True)
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``."""
         X = self._checked(X, "predict")

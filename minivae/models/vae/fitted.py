@@ -336,10 +336,22 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def _decode(self, z: Array, C: Array | None = None) -> Array:
         return self._evaluation().decode(z, self.n_features_in_, C)
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the posterior mean of each datum, of shape ``(N, D)``."""
         return self._decode(self._codes(X, "reconstruct"))
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def impute(self, X: Any, n_samples: int = 100) -> Array:
         """The data, each missing value replaced by an estimate of E[x_m | x_o], Eq. MISS.8.
 

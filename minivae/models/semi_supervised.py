@@ -267,6 +267,20 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         log_p: Array = np.where(C.any(axis=1), known, ops.logsumexp(log_joint, 1))
         return log_p
 
+    def decode(self, z: Any, y: Any = None) -> Array:
+        """E[x given z, y], as ``ConditionalVAE.decode`` has it; every y must be a class."""
+        return super().decode(z, y)
+
+    def reconstruct(self, X: Any, y: Any = None, as_y: Any = None) -> Array:
+        """E[x given z, y] at the mean of q(z | x, y); every y must be a class."""
+        return super().reconstruct(X, y, as_y)
+
+    def interpolate(  # type: ignore[override]
+        self, a: Any, b: Any, y: Any = UNKNOWN, n: int = 10
+    ) -> Array:
+        """E[x given z, y] between the codes of two data; y must be a class."""
+        return super().interpolate(a, b, y, n)
+
     def sample(
         self, n: int | None = None, random_state: Any = None, *, y: Any = None
     ) -> Array:

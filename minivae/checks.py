@@ -2,8 +2,10 @@
 
 - `check_data`: data as a contiguous array of finite numbers;
 - `column_names`: what the columns of a table are called; `require_columns`: that they are the same;
+- `require_values`: that no column is missing altogether;
 - `as_classes`: classes as whole numbers or names;
-- `as_float64`: weights and initial values; `refuse_masked`: no number is taken from under a mask;
+- `as_float64`: weights and initial values;
+- `refuse_masked`, `refuse_dask`: no number is taken from under a mask, or loaded in silence;
 - `is_whole`, `is_real`, `require_whole`: single numbers.
 """
 
@@ -19,7 +21,8 @@ from minivae.tensor import Array, Tensor
 
 __all__ = [
     "as_classes", "as_float64", "check_data", "column_names", "is_real", "is_whole", "n_rows",
-    "refuse_masked", "require_columns", "require_whole", "require_width",
+    "refuse_dask", "refuse_masked", "require_columns", "require_values", "require_whole",
+    "require_width",
 ]  # fmt: skip
 
 _SHOWN_NAMES = 5
@@ -67,6 +70,22 @@ def refuse_masked(values: Any, name: str) -> None:
         )
 
 
+def refuse_dask(X: Any, name: str, mend: str = "") -> None:
+    """Refuse a Dask collection where it would be loaded into memory as a whole.
+
+    Raises
+    ------
+    DtypeError
+        It begins with the name; ``mend`` is a way to do without loading it.
+    """
+    if hasattr(X, "__dask_graph__"):
+        what = name.rpartition(": ")[2]
+        raise DtypeError(
+            f"{name} is a Dask {type(X).__name__}, which is not taken block by block here: hand "
+            f"over {what}.compute() if memory holds it{mend}"
+        )
+
+
 def as_float64(values: Any, name: str) -> Array:
     """A float64 array of its own, or a sentence that these are not numbers.
 
@@ -104,8 +123,8 @@ def check_data(
     n_features
         D, if it is known already.
     missing
-        ``"marginalise"`` where NaN stands for a missing value, ``"refuse"`` where it might, None
-        where it cannot.
+        ``"marginalise"`` where NaN stands for a missing value, ``"refuse"`` where it might,
+        ``"refit"`` where it might after another fit, None where it cannot.
 
     Raises
     ------
@@ -150,6 +169,24 @@ def require_width(
         )
 
 
+def require_values(operation: str, seen: Array, weight: Array | None = None) -> None:
+    """Refuse a column without any value in a row that counts, of which nothing can be learnt.
+
+    Parameters
+    ----------
+    operation, weight
+        What messages call the operation, and the rows' weights ``(N,)``, or None.
+    seen
+        Which values there are, ``(N, D)``.
+    """
+    there = seen if weight is None else seen[weight > 0]
+    none = ~there.any(axis=0)
+    if none.any():
+        raise ValueError(
+            f"{operation}: column {int(none.argmax())} of X has no value in any row; drop it"
+        )
+
+
 def n_rows(X: Any, operation: str, name: str = "X") -> int:
     """How many rows there are, before anything else is looked at.
 
@@ -158,6 +195,7 @@ def n_rows(X: Any, operation: str, name: str = "X") -> int:
     ShapeError, DtypeError
         If it has no rows.
     """
+    refuse_dask(X, f"{operation}: {name}")
     shape = getattr(X, "shape", None) or _as_array(X, operation, name).shape
     return int(shape[0])
 
@@ -165,6 +203,7 @@ def n_rows(X: Any, operation: str, name: str = "X") -> int:
 def _as_array(X: Any, operation: str, name: str) -> Array:
     if isinstance(X, Tensor):
         return X.data
+    refuse_dask(X, f"{operation}: {name}")
     refuse_masked(X, f"{operation}: {name}")
     try:
         array = np.asarray(X)
@@ -248,11 +287,11 @@ def _check_finite(
             f"{place} is too large for {numbers.dtype}; divide the data by their scale"
         )
     mend = "drop such rows, or fill the gaps"
-    if missing == "refuse" and np.isnan(given[row, column]):
+    if missing in ("refuse", "refit") and np.isnan(given[row, column]):
         mend = (
             "drop such rows, fill the gaps, or, if NaN stands for a missing value, set "
             "missing='marginalise'"
-        )
+        ) + (" and fit again" if missing == "refit" else "")
     raise ValueError(
         f"{place}, one of {bad.any(axis=1).sum()} rows that hold NaN or infinity; {mend}"
     )
@@ -345,6 +384,7 @@ def as_classes(y: Any, operation: str, name: str = "y") -> Array:
             f"{operation}: requires y to be passed, but the target {name} is None; it must be "
             "(N,), one class a datum"
         )
+    refuse_dask(y, f"{operation}: {name}")
     refuse_masked(y, f"{operation}: {name}")
     try:
         given = np.asarray(y)

@@ -171,6 +171,13 @@ def _contingency(labels: Any, clusters: Any, operation: str) -> np.ndarray:
         raise ShapeError(
             f"{operation}: labels have shape {a.shape} and clusters {b.shape}; both must be (N,)"
         )
+    for name, of_each in (("labels", a), ("clusters", b)):
+        missing = [value is None or value != value for value in of_each.tolist()]
+        if any(missing):
+            raise ValueError(
+                f"{operation}: {name}[{missing.index(True)}] is missing, which is not a group of "
+                "its own; leave such data out"
+            )
     rows, i = np.unique(a, return_inverse=True)
     columns, j = np.unique(b, return_inverse=True)
     table = np.zeros((len(rows), len(columns)), dtype=np.int64)

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 import minivae_kernels as kernels
-from minivae.checks import check_data, require_width
+from minivae.checks import check_data, refuse_dask, require_values, require_width
 from minivae.errors import DtypeError, ShapeError
 from minivae.tensor import Array, Tensor
 
@@ -223,10 +223,16 @@ class StoredRows:
         return rows if self._taken is None else self._taken(rows, self._rng)
 
     def check(self) -> None:
-        """Read all rows once, and refuse the first that is not what it must be."""
-        step = max(1, _AT_ONCE // self.shape[1])
+        """Read all rows once, and refuse the first that is not what it must be.
+
+        Where values may be missing, so is a column that has none.
+        """
+        step, seen = max(1, _AT_ONCE // self.shape[1]), np.zeros((1, self.shape[1]), bool)
         for start in range(0, len(self), step):
-            self[start : start + step]
+            rows = self[start : start + step]
+            if not seen.all():
+                seen |= ~np.isnan(rows).all(axis=0)
+        require_values(self._operation, seen)
 
     def sample(self, limit: int, rng: np.random.Generator) -> Array:
         """All rows, or `limit` of them drawn at random."""
@@ -276,6 +282,8 @@ def data_at_door(
         As ``minivae.checks.check_data`` does, and what ``check`` of rows raises.
     """
     if not is_stored(X):
+        to_file = ", else a file of it (X.to_zarr, da.to_hdf5), which is read in blocks"
+        refuse_dask(X, f"{operation}: X", to_file)
         data = check_data(X, operation, dtype=dtype, n_features=n_features, missing=missing)
         check(data)
         return data
@@ -286,7 +294,8 @@ def data_at_door(
                 "minivae.datasets.StoredRows(X) reads images as rows"
             )
         if X.dtype.kind not in "iufb" or 0 in X.shape:  # in the words for data in memory
-            check_data(np.empty([min(n, 1) for n in X.shape], X.dtype), operation, dtype=dtype)
+            like = X.shape if 0 in X.shape else (1, 1)
+            check_data(np.empty(like, X.dtype), operation, dtype=dtype)
         X = StoredRows(X)
     if n_features is not None:
         require_width(operation, X.shape, n_features)

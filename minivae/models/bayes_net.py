@@ -63,6 +63,8 @@ class BayesNet:
 
     Raises
     ------
+    TypeError
+        If a node is not a :class:`Node`, or has neither a table nor a function.
     ValueError
         If names repeat or are missing, the graph has a cycle (it is named), or a table is none of
         probabilities.
@@ -71,10 +73,16 @@ class BayesNet:
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
+        for i, node in enumerate(nodes):
+            _check_node(i, node)
         named = {node.name: node._replace(parents=tuple(node.parents)) for node in nodes}
         if len(named) != len(nodes):
             raise ValueError(f"BayesNet: names repeat among {[node.name for node in nodes]}")
         for node in named.values():
+            if len(set(node.parents)) != len(node.parents):
+                raise ValueError(
+                    f"BayesNet: {node.name!r} names a parent twice among {list(node.parents)}"
+                )
             for parent in node.parents:
                 if parent not in named:
                     raise ValueError(
@@ -126,6 +134,11 @@ class BayesNet:
                 f"{list(self.nodes)}; missing are {missing}"
             )
         given = {name: self._checked_values(name, values[name], "log_prob") for name in self.nodes}
+        lengths = {name: np.shape(of_each)[0] for name, of_each in given.items()}
+        if len(set(lengths.values())) > 1:
+            raise ShapeError(
+                f"log_prob: the nodes have {lengths} values; all must have one for each of n data"
+            )
         total: Any = 0.0
         for name, node in self.nodes.items():
             if name in self._tables:
@@ -254,6 +267,25 @@ class BayesNet:
         cells = math.prod(table.shape[-1] for table in self._tables.values())
         if cells > MOST:
             raise ValueError(f"{operation}: {cells} combinations are more than {MOST}")
+
+
+def _check_node(i: int, node: Any) -> None:
+    """Refuse what is not a node, before it is taken apart."""
+    if not isinstance(node, Node):
+        raise TypeError(
+            f"BayesNet: nodes[{i}] is a {type(node).__name__}; it must be a Node(name, parents, "
+            "conditional)"
+        )
+    if isinstance(node.parents, str):
+        raise TypeError(
+            f"BayesNet: the parents of {node.name!r} are the word {node.parents!r}; they must be "
+            f"a tuple of names, ({node.parents!r},) for one"
+        )
+    if node.conditional is None:
+        raise TypeError(
+            f"BayesNet: {node.name!r} has no conditional; it must be a table of probabilities, or "
+            "a function of the parents' values"
+        )
 
 
 def _topological(named: Mapping[str, Node]) -> list[str]:

@@ -18,6 +18,7 @@ from minivae.distributions import Categorical, Distribution
 from minivae.distributions.base import numbers
 from minivae.estimator import Rule, boolean, number, parameter
 from minivae.information import Surgery
+from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import Evaluation
 from minivae.models.vae.model import VAE
 from minivae.models.vae.networks import Heads
@@ -195,6 +196,7 @@ class CategoricalVAE(VAE):
     def _evaluation(self) -> _Enumeration:
         return _Enumeration(super()._evaluation())
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype, numbered=True)
     def log_likelihood(self, X: Any) -> Array:  # type: ignore[override]
         """log p(x) of each datum, exactly, in nats, ``(N,)``, Eq. GMM.12."""
         return self._evaluation().log_prob(self._checked(X, "log_likelihood"))
@@ -207,12 +209,24 @@ class CategoricalVAE(VAE):
         """q(z = k | x), ``(N, K)``."""
         return super().transform(X)
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] averaged over q(z | x), ``(N, D)``: each class as far as it is probable."""
         q = self._codes(X, "reconstruct")
         means: Array = q @ self.decode(np.eye(q.shape[1], dtype=q.dtype))
         return means
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def impute(self, X: Any) -> Array:  # type: ignore[override]
         """The data, each missing value replaced by E[x_m | x_o], exactly, Eq. MISS.8."""
         return self._impute(X, 1, None)

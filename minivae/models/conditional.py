@@ -189,7 +189,7 @@ class ConditionalVAE(VAE):
         self, X: Any, y: Any, n_samples: int = 100
     ) -> Array:
         """The data, each missing value replaced by an estimate of E[x_m | x_o, y], Eq. MISS.8."""
-        return self._impute(X, n_samples, self._given(y, "impute", len(X)))
+        return self._impute(X, n_samples, self._beside(X, y, "impute"))
 
     def active_units(  # type: ignore[override]
         self, X: Any, y: Any, threshold: float = 0.01
@@ -201,7 +201,7 @@ class ConditionalVAE(VAE):
 
     def surgery(self, X: Any, y: Any, n_samples: int = 1) -> Surgery:  # type: ignore[override]
         """The mean KL in two parts, over data and their conditions, Eq. SURG.2."""
-        return self._surgery(X, n_samples, self._given(y, "surgery", len(X)))
+        return self._surgery(X, n_samples, self._beside(X, y, "surgery"))
 
     def decode(self, z: Any, y: Any) -> Array:  # type: ignore[override]
         """E[x given z, y] in the data's units, ``(n, D)``, for z ``(n, K)`` and n conditions."""

@@ -13,6 +13,7 @@ scikit-learn's, all in log space.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +26,10 @@ from minivae.checks import (
     classes_of_each,
     column_names,
     is_real,
+    require_values,
 )
 from minivae.estimator import Classifier, Rule, anything, boolean, choice, number, parameter
+from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 
@@ -50,6 +53,7 @@ class _State:
     feature_count_: Array
     feature_log_prob_: Array
     _seen_: Array
+    _open_: Array  # where a class has data, and none that a feature's factor could be found from
 
 
 class NaiveBayes(Classifier, _State):
@@ -68,6 +72,9 @@ class NaiveBayes(Classifier, _State):
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Count on: after all portions, what ``fit`` gives on all data at once.
+
+        What a class has no values of as yet may come in a later portion: only a question whose
+        answer depends on it is refused.
 
         Parameters
         ----------
@@ -113,9 +120,15 @@ class NaiveBayes(Classifier, _State):
         weight = _weights(sample_weight, operation, len(X))
         r = weight[:, None] * np.eye(len(known))[place]  # responsibilities that are known
         with np.errstate(all="ignore"):  # what is not finite then is refused here
-            state = self._with(X, r, weight, None if first else vars(self))
+            state = self._with(X, r, operation, None if first else vars(self))
+        if operation == "fit":
+            require_values("fit", ~np.isnan(X), weight)
+            self._refuse_open(state, known, operation, np.ones(X.shape[1], bool), len(X))
         for name, value in state.items():
-            if not name.startswith("_") and not (np.asarray(value) < np.inf).all():
+            if name.startswith("_"):
+                continue
+            left_open = state["_open_"] if np.ndim(value) == 2 else False
+            if not np.all((value < np.inf) | left_open):
                 raise ValueError(
                     f"{operation}: {name} is not finite: the data, the weights or a "
                     "hyper-parameter are too large for float64; divide them by their scale"
@@ -125,14 +138,39 @@ class NaiveBayes(Classifier, _State):
             self._take_columns(names)
         return self
 
-    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
+    def _with(self, X: Array, r: Array, operation: str, before: Any) -> dict[str, Any]:
         """What is fitted to these data, and to those before, by attribute."""
         raise NotImplementedError
+
+    def _refuse_open(
+        self, state: Mapping[str, Any], classes: Array, operation: str, asked: Array, n: int
+    ) -> None:
+        """Refuse what depends on a feature, of those asked, whose factor a class's data leave open.
+
+        Nothing that could stand in for it is sound: any made-up density decides the class.
+        """
+        places = np.argwhere(state["_open_"] & asked)
+        if not len(places):
+            return
+        k, d = places[0]
+        if np.broadcast_to(state["_seen_"], state["_open_"].shape)[k, d] > 0:
+            raise ValueError(
+                f"{operation}: with n_samples = {n}, feature {d} does not vary within class "
+                f"{classes[k]}, and nothing is added to its variance; set var_smoothing above 0, "
+                "or leave out features that are constant"
+            )
+        mend = "drop the feature, or fill the gaps"
+        if operation != "fit":
+            mend = "go on with partial_fit on data that have it, or drop the feature"
+        raise ValueError(
+            f"{operation}: feature {d} has no value in any datum of class {classes[k]}; {mend}"
+        )
 
     def _log_joint(self, X: Array, operation: str) -> Array:
         """log p(x, y) of checked data, ``(N, C)``."""
         raise NotImplementedError
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_joint_log_proba(self, X: Any) -> Array:
         """log p(x, y) of each class, in nats, ``(N, C)``, Eq. NB.1."""
         return self._joint(X, "predict_joint_log_proba")
@@ -142,6 +180,8 @@ class NaiveBayes(Classifier, _State):
         self._check_columns(X, operation)
         D = self.n_features_in_
         X = check_data(X, operation, dtype=np.float64, n_features=D, missing=self.missing)
+        asked = ~np.isnan(X).all(axis=0)
+        self._refuse_open(vars(self), self.classes_, operation, asked, int(self.class_count_.sum()))
         with np.errstate(all="ignore"):
             return self._log_joint(X, operation)
 
@@ -156,22 +196,25 @@ class NaiveBayes(Classifier, _State):
             )
         return joint
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
         return np.asarray(ops.log_softmax(self._possible(X, "predict_log_proba"), 1))
 
+    @row_by_row(fitted="classes_", columns=lambda m: len(m.classes_))
     def predict_proba(self, X: Any) -> Array:
         """p(y | x) of each class, ``(N, C)``, Eq. NB.2."""
         return np.asarray(ops.softmax(self._possible(X, "predict_proba"), 1))
 
+    @row_by_row(fitted="classes_", dtype=lambda m: m.classes_.dtype)
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``; the first, if there are several."""
-        chosen = self._joint(X, "predict").argmax(axis=1)
+        chosen = self._possible(X, "predict").argmax(axis=1)
         return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of data whose class is predicted."""
-        chosen = self._joint(X, "score").argmax(axis=1)
+        chosen = self._possible(X, "score").argmax(axis=1)
         right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(np.average(right, weights=_weights(sample_weight, "score", len(chosen))))
 
@@ -186,6 +229,9 @@ class NaiveBayes(Classifier, _State):
                 f"sample: y={given} must be classes (n,) that there were data of, among "
                 f"{self.classes_}"
             )
+        drawn = {**vars(self), "_open_": self._open_[place]}
+        every = np.ones(self.n_features_in_, bool)
+        self._refuse_open(drawn, given, "sample", every, len(given))
         return np.asarray(place)
 
 
@@ -199,7 +245,8 @@ class GaussianNB(NaiveBayes):
     classes_, class_count_, class_prior_
         The classes in order, the weight of their data, and p(y), each ``(C,)``.
     theta_, var_
-        The means and variances, ``(C, D)``; the latter with ``epsilon_`` added.
+        The means and variances, ``(C, D)``; the latter with ``epsilon_`` added. NaN where no
+        portion has had a value yet.
     epsilon_
         ``var_smoothing`` times the largest variance of a feature.
     n_features_in_, feature_names_in_
@@ -219,7 +266,7 @@ class GaussianNB(NaiveBayes):
         kw_only=True,
     )
 
-    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
+    def _with(self, X: Array, r: Array, operation: str, before: Any) -> dict[str, Any]:
         every = np.ones((len(X), 1))
         classes, whole = _moments(X, r), _moments(X, every)
         if before is not None:
@@ -227,34 +274,23 @@ class GaussianNB(NaiveBayes):
             whole = _together(before["_of_all_"], whole)
         (seen, theta, scatter), (n, _, spread) = classes, whole
         counts = r.sum(axis=0) if before is None else before["class_count_"] + r.sum(axis=0)
-        without = np.argwhere((seen == 0) & (counts > 0)[:, None])
-        if len(without) and before is None:
-            k, d = without[0]
-            raise ValueError(
-                f"fit: feature {d} has no value in any datum of class number {k}; drop the "
-                "feature, or fill the gaps"
-            )
         epsilon = self.var_smoothing * float((spread / np.maximum(n, np.finfo(float).tiny)).max())
         var = scatter / np.maximum(seen, np.finfo(float).tiny) + epsilon
-        flat = np.argwhere((var == 0) & (counts > 0)[:, None])
-        if len(flat) and before is None:
-            k, d = flat[0]
-            raise ValueError(
-                f"fit: with n_samples = {len(X)}, feature {d} does not vary within class number "
-                f"{k}, and nothing is added to its variance; set var_smoothing, now "
-                f"{self.var_smoothing}, above 0, or leave out features that are constant"
-            )
+        unseen = (seen == 0) & (counts > 0)[:, None]
+        theta, var = np.where(unseen, np.nan, theta), np.where(unseen, np.nan, var)
         return {
             "class_count_": counts, "theta_": theta, "var_": var, "epsilon_": epsilon,
-            "class_prior_": _prior(self.priors, "priors", counts),
-            "_of_classes_": classes, "_of_all_": whole,
+            "class_prior_": _prior(self.priors, f"{operation}: priors", counts),
+            "_of_classes_": classes, "_of_all_": whole, "_seen_": seen,
+            "_open_": unseen | ((var == 0) & (counts > 0)[:, None]),
         }  # fmt: skip
 
     def _log_joint(self, X: Array, operation: str) -> Array:
         with np.errstate(divide="ignore"):  # a class without data has no share
             log_p_y = np.where(self.class_count_ > 0, np.log(self.class_prior_), -np.inf)
         joint = np.empty((len(X), len(log_p_y)))
-        for k, (mean, var) in enumerate(zip(self.theta_, self.var_, strict=True)):
+        settled = np.where(self._open_, 1.0, self.var_)  # nothing is asked of the rest
+        for k, (mean, var) in enumerate(zip(self.theta_, settled, strict=True)):
             if np.isneginf(log_p_y[k]):
                 joint[:, k] = -np.inf
                 continue
@@ -327,8 +363,8 @@ class BernoulliNB(NaiveBayes):
             )
         return X
 
-    def _with(self, X: Array, r: Array, weight: Array, before: Any) -> dict[str, Any]:
-        X, counts = self._on(X, "fit"), r.sum(axis=0)
+    def _with(self, X: Array, r: Array, operation: str, before: Any) -> dict[str, Any]:
+        X, counts = self._on(X, operation), r.sum(axis=0)
         gaps, seen = np.isnan(X), counts[:, None]
         if gaps.any():
             X, seen = np.where(gaps, 0.0, X), r.T @ ~gaps
@@ -340,10 +376,13 @@ class BernoulliNB(NaiveBayes):
         given = shares if self.class_prior is None else self.class_prior
         with np.errstate(divide="ignore", invalid="ignore"):
             log_on = np.log(on + self.alpha) - np.log(seen + 2 * self.alpha)
-            log_prior = np.log(_prior(given, "class_prior", counts))
+            log_prior = np.log(_prior(given, f"{operation}: class_prior", counts))
+        none = np.broadcast_to(seen + 2 * self.alpha == 0, on.shape)  # else at least alpha speaks
+        possible = np.isfinite(log_prior)[:, None]
+        log_on = np.where(none, np.where(possible, np.nan, -math.log(2.0)), log_on)
         return {
             "feature_count_": on, "class_count_": counts, "feature_log_prob_": log_on,
-            "class_log_prior_": log_prior, "_seen_": seen,
+            "class_log_prior_": log_prior, "_seen_": seen, "_open_": none & possible,
         }  # fmt: skip
 
     def _log_joint(self, X: Array, operation: str) -> Array:
@@ -420,6 +459,6 @@ def _prior(given: Any, name: str, counts: Array) -> Array:
     prior = as_float64(given, name)
     if prior.shape != counts.shape or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-8:
         raise ValueError(
-            f"fit: {name}={given!r} must be {len(counts)} numbers from 0, one a class, of sum 1"
+            f"{name}={given!r} must be {len(counts)} numbers from 0, one a class, of sum 1"
         )
     return prior

@@ -59,14 +59,14 @@ def delayed_blocks(X: Any, beside: dict[str, Any], operation: str) -> list[Block
     X
         The array; its columns are put together where they are in several blocks.
     beside
-        Arrays with a row for each of X by their names, Dask's or NumPy's, or None.
+        Arrays with a number for each row of X by their names, Dask's or NumPy's, or None.
     operation
         What messages call the operation.
 
     Raises
     ------
     TypeError, ShapeError
-        If X is a frame, is not 2-D, or another array has other rows.
+        If X is a frame, is not 2-D, or another array is, or has not a number for each row.
     """
     import dask.array as da
 
@@ -99,6 +99,17 @@ def _in_blocks(name: str, array: Any, rows: tuple[float, ...], operation: str) -
         return [None] * len(rows)
     unknown = any(map(math.isnan, rows))
     n = "an unknown number of" if unknown else int(sum(rows))
+    if is_dask(array) and not isinstance(array, da.Array):
+        kind = f"{type(array).__module__.split('.')[0]} {type(array).__name__}"
+        raise TypeError(
+            f"{operation}: {name} is a {kind}; it must be an array: "
+            f"{name}.to_dask_array(lengths=True)"
+        )
+    if is_dask(array) and not unknown and array.ndim and math.isnan(array.shape[0]):
+        raise ShapeError(
+            f"{operation}: {name} has blocks of unknown length, and X has not; call "
+            f"{name}.compute_chunk_sizes() first"
+        )
     if not is_dask(array):
         array = np.asarray(array)
         if unknown:
@@ -106,16 +117,17 @@ def _in_blocks(name: str, array: Any, rows: tuple[float, ...], operation: str) -
                 f"{operation}: X has blocks of unknown length, and {name} is not a Dask array; "
                 "call X.compute_chunk_sizes() first"
             )
-        fits = array.ndim and len(array) == n
-        array = da.from_array(array, chunks=(rows, *array.shape[1:])) if fits else array
+        fits = array.ndim == 1 and len(array) == n
+        array = da.from_array(array, chunks=(rows,)) if fits else array
     else:
-        fits = array.ndim and (array.numblocks[0] == len(rows) if unknown else len(array) == n)
+        as_long = array.ndim and (array.numblocks[0] == len(rows) if unknown else len(array) == n)
+        fits = as_long and array.ndim == 1
         if fits and not unknown:
-            array = array.rechunk({0: rows, **dict.fromkeys(range(1, array.ndim), -1)})
+            array = array.rechunk({0: rows})
     if not fits:
         raise ShapeError(
             f"{operation}: {name} has shape {array.shape}, and X has {n} rows in {len(rows)} "
-            "blocks; there must be one for each"
+            "blocks; there must be one number for each"
         )
     return list(array.to_delayed().ravel())
 
@@ -124,13 +136,14 @@ def row_by_row(
     *,
     fitted: str,
     columns: Callable[[Any], int] | None = None,
-    dtype: Callable[[Any], Any] = lambda model: np.float64,
+    dtype: Callable[[Any], Any] | None = lambda model: np.float64,
     stored: bool = False,
+    numbered: bool = False,
 ) -> Callable[[_Method], _Method]:
     """A decorator of methods ``(self, X, ...)`` that give a number, or a row, for each row of X.
 
     Of a Dask array they return a lazy one with the same blocks, computed by a copy of the model as
-    it is now. Each block is treated as a separate call would treat it.
+    it is now, and a row gets what it would get in memory.
 
     Parameters
     ----------
@@ -139,9 +152,11 @@ def row_by_row(
     columns
         How many numbers there are for each row, of a model; None for a single one.
     dtype
-        Of the result, of a model.
+        Of the result, of a model; None for that of X as floats.
     stored
         Whether arrays on disk are to be looked at by portions here.
+    numbered
+        Whether a row's noise depends on its number, which a model finds in its ``_first_row``.
     """
 
     def decorate(method: _Method) -> _Method:
@@ -154,9 +169,11 @@ def row_by_row(
                 operation = arguments.get("operation", method.__name__)
                 self._require_fitted(operation, fitted)
                 width = None if columns is None else columns(self)
+                of = np.float32 if X.dtype == np.float32 else np.float64
+                kind = np.dtype(of if dtype is None else dtype(self))
                 name = method.__name__
-                return _lazily(self, name, operation, arguments, width, np.dtype(dtype(self)))
-            if stored and is_stored(X) and len(X.shape) == 2 and X.shape[0]:
+                return _lazily(self, name, operation, arguments, width, kind, numbered)
+            if stored and is_stored(X) and len(X.shape) == 2 and 0 not in X.shape:
                 return _by_portions(self, method.__name__, X, args, kwargs)
             return method(self, X, *args, **kwargs)
 
@@ -179,7 +196,8 @@ def _by_portions(
 
 
 def _lazily(
-    model: Any, method: str, operation: str, given: dict[str, Any], width: int | None, dtype: Any
+    model: Any, method: str, operation: str, given: dict[str, Any], width: int | None, dtype: Any,
+    numbered: bool,
 ) -> Any:
     import dask
     import dask.array as da
@@ -191,27 +209,39 @@ def _lazily(
     X = given[list(given)[1]]
     if getattr(X, "ndim", 0) == 2:
         require_width(operation, X.shape, model.n_features_in_)
-    beside = {"y": given["y"]} if given.get("y") is not None else {}
-    others = {name: given[name] for name in names if name not in beside}
+    others = {name: given[name] for name in names}
     held = dask.delayed(copy.deepcopy(model), pure=False)
-    of_block = dask.delayed(_of_block, pure=False)
-    parts = []
-    for block in delayed_blocks(X, beside, operation):
+    of_block, after = (dask.delayed(f, pure=False) for f in (_of_block, _after))
+    parts: list[Any] = []
+    first: Any = 0
+    for block in delayed_blocks(X, {}, operation):
         shape = (block.n,) if width is None else (block.n, width)
-        more = dict(zip(beside, block.beside, strict=True))
+        if not numbered or block.first is not None:
+            first = block.first
         out = of_block(
-            method, held, block.rows, block.first, dtype=dtype, like=shape[1:], **others, **more
-        )
+            method, held, block.rows, first, dtype=dtype, like=shape[1:], numbered=numbered,
+            **others,
+        )  # fmt: skip
+        if numbered and block.first is None:  # only the blocks before tell
+            first = after(first, block.rows)
         parts.append(da.from_delayed(out, shape, dtype))
     return da.concatenate(parts, allow_unknown_chunksizes=True)
 
 
 def _of_block(
     method: str, model: Any, X: Array, first: int | None, *args: Any, dtype: Any = None,
-    like: tuple[int, ...] = (), **kwargs: Any,
+    like: tuple[int, ...] = (), numbered: bool = False, **kwargs: Any,
 ) -> Array:
     """What the method says of some rows, in the words for rows of all of X."""
     if not len(X):  # of a filter that left none
         return np.empty((0, *like), dtype)
+    if numbered:
+        model = copy.copy(model)  # that of other blocks is another's
+        model._first_row = first
     with counted_from(first or 0):
         return np.asarray(getattr(model, method)(X, *args, **kwargs), dtype)
+
+
+def _after(first: int, rows: Array) -> int:
+    """The number of the row after these."""
+    return first + len(rows)

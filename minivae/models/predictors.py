@@ -35,6 +35,7 @@ from minivae.estimator import (
     parameter,
     whole,
 )
+from minivae.models.on_dask import row_by_row
 from minivae.nn import MLP, Dense, Module, zeros
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
@@ -282,15 +283,18 @@ class NeuralClassifier(_Predictor, Classifier):
         log_p: Array = values(self._given(X, operation).log_probabilities())
         return log_p
 
+    @row_by_row(fitted="network_", columns=lambda m: len(m.classes_))
     def predict_log_proba(self, X: Any) -> Array:
         """log p(y given x) of each class in nats, ``(N, C)``, Eq. USE.9."""
         return self._log_p(X, "predict_log_proba")
 
+    @row_by_row(fitted="network_", columns=lambda m: len(m.classes_))
     def predict_proba(self, X: Any) -> Array:
         """p(y given x) of each class, ``(N, C)``."""
         probabilities: Array = np.exp(self._log_p(X, "predict_proba"))
         return probabilities
 
+    @row_by_row(fitted="network_", dtype=lambda m: m.classes_.dtype)
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``."""
         chosen = self._log_p(X, "predict").argmax(axis=1)

@@ -20,6 +20,7 @@ from minivae.estimator import Transformer, choice, number, parameter
 from minivae.information import Surgery
 from minivae.models.conditional import ConditionalVAE
 from minivae.models.enumerated import Classifier, EnumeratedEvaluation, EnumeratedObjective
+from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import SAMPLES, WEIGHTS
 from minivae.models.vae.model import OnEpoch, Path
 from minivae.nn import Module
@@ -188,11 +189,18 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
             )
         return C
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: len(vae.classes_),
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def predict_proba(self, X: Any) -> Array:
         """q(y | x) of each class, ``(N, C)``."""
         X = self._checked(X, "predict_proba")
         return self._evaluation().class_probabilities(X)
 
+    @row_by_row(fitted="model_", dtype=lambda vae: vae.classes_.dtype, numbered=True)
     def predict(self, X: Any) -> Array:
         """The most probable class of each datum, ``(N,)``."""
         X = self._checked(X, "predict")
@@ -258,6 +266,20 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         known = (C * np.where(C, log_joint, 0.0)).sum(axis=1)
         log_p: Array = np.where(C.any(axis=1), known, ops.logsumexp(log_joint, 1))
         return log_p
+
+    def decode(self, z: Any, y: Any = None) -> Array:
+        """E[x given z, y], as ``ConditionalVAE.decode`` has it; every y must be a class."""
+        return super().decode(z, y)
+
+    def reconstruct(self, X: Any, y: Any = None, as_y: Any = None) -> Array:
+        """E[x given z, y] at the mean of q(z | x, y); every y must be a class."""
+        return super().reconstruct(X, y, as_y)
+
+    def interpolate(  # type: ignore[override]
+        self, a: Any, b: Any, y: Any = UNKNOWN, n: int = 10
+    ) -> Array:
+        """E[x given z, y] between the codes of two data; y must be a class."""
+        return super().interpolate(a, b, y, n)
 
     def sample(
         self, n: int | None = None, random_state: Any = None, *, y: Any = None

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import warnings
+from functools import partial
 
 import dask
 import dask.array as da
@@ -16,8 +17,19 @@ import distributed
 import numpy as np
 import pytest
 
-from minivae import VAE, BayesianGaussianMixture, BernoulliMixture, GaussianMixture
-from minivae.errors import NotFittedError, ShapeError
+from minivae import (
+    VAE,
+    BayesianGaussianMixture,
+    BernoulliMixture,
+    BernoulliNB,
+    CategoricalVAE,
+    ConditionalVAE,
+    GaussianMixture,
+    GaussianNB,
+    NeuralClassifier,
+    SemiSupervisedVAE,
+)
+from minivae.errors import DtypeError, NotFittedError, ShapeError
 from minivae.models.mixture.dask_data import DaskData
 
 pytestmark = pytest.mark.filterwarnings("default")  # a cluster warns of what is not ours
@@ -196,18 +208,65 @@ def test_what_is_computed_for_each_row_is_lazy():
     )
 
 
-def test_a_vae_looks_at_each_block_as_by_a_call_of_its_own():
-    X = (clusters() > 1).astype(np.float32)[:900]
-    rows = da.from_array(X, (300, D))
-    vae = VAE(hidden=(8,), epochs=1, random_state=0).fit(X)
-    for method, more in (("elbo", {}), ("transform", {}), ("log_likelihood", {"n_samples": 5})):
-        one = getattr(vae, method)
-        expected = np.concatenate([one(part, **more) for part in chunks_of(X, 300)])
-        lazy = one(rows, **more)
-        assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
-        np.testing.assert_array_equal(lazy.compute(), expected)
+@pytest.mark.parametrize("grey", ["threshold", "sample"])
+def test_a_vae_gives_each_row_the_noise_that_it_has_in_memory(monkeypatch, grey):
+    X = np.random.default_rng(1).random((900, D)).astype(np.float32)
+    rows = da.from_array(X, ((350, 350, 200), D))
+    kept = da.concatenate([rows, rows[:0]])[da.from_array(np.ones(900, bool), (900,))]
+    vae = VAE(hidden=(8,), epochs=1, grey=grey, random_state=0).fit(X)
+    wide = {"n_samples": 5, "proposal": "encoder"}
+    some = (("elbo", {}), ("transform", {}), ("log_likelihood", wide))
+    for method, more in (*some, ("log_likelihood", {"n_samples": 5})):
+        expected = getattr(vae, method)(X, **more)
+        for blocks in (rows, kept):
+            lazy = getattr(vae, method)(blocks, **more)
+            assert (lazy.ndim, lazy.dtype) == (expected.ndim, expected.dtype)
+            # Gaussian sums in other portions differ by rounding, other noise by nats
+            np.testing.assert_allclose(lazy.compute(), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr("minivae.models.vae.evaluation.NUMBERS_AT_ONCE", 8 * 110)
+    np.testing.assert_allclose(vae.elbo(rows).compute(), vae.elbo(X), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="return_ess does not go with a Dask array"):
         vae.log_likelihood(rows, return_ess=True)
+
+
+def test_every_question_of_rows_alone_is_lazy_and_the_rest_is_refused():
+    X = (clusters() > 1).astype(np.float32)[:600]
+    y, gaps = np.arange(600) % 2, np.where(np.arange(D) == np.arange(600)[:, None] % 7, np.nan, X)
+    rows, holes = (da.from_array(a.astype(np.float32), (250, D)) for a in (X, gaps))
+    names, some = np.array(["no", "yes"])[y], {"missing": "marginalise"}
+    brief = {"hidden": (4,), "epochs": 1, "random_state": 0, **some}
+    vaes = [kind(2, **brief) for kind in (VAE, CategoricalVAE)]
+    lazy = {GaussianMixture(2, **some): ("impute",), BernoulliMixture(2, **some): ("impute",)}
+    lazy |= dict.fromkeys(vaes, ("impute", "reconstruct", "log_likelihood"))
+    semi, conditional = SemiSupervisedVAE(2, **brief), ConditionalVAE(2, **brief)
+    probabilities = ("predict", "predict_proba", "predict_log_proba")
+    lazy |= {semi: probabilities[:2], NeuralClassifier(epochs=1): probabilities}
+    nb = (*probabilities, "predict_joint_log_proba")
+    lazy |= {GaussianNB(**some): nb, BernoulliNB(**some): nb}
+    for model, methods in lazy.items():
+        whole = hasattr(model, "missing")
+        data, blocks = (gaps.astype(np.float32), holes) if whole else (X, rows)
+        model.fit(data, names if methods is nb else y)
+        for method in methods:
+            found, now = getattr(model, method)(blocks), getattr(model, method)(data)
+            assert isinstance(found, da.Array), (model, method)
+            assert (found.shape, found.dtype) == (now.shape, now.dtype), (model, method)
+            found = found.compute()
+            if now.dtype.kind == "f":
+                np.testing.assert_allclose(found, now, rtol=1e-4, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(found, now)
+    conditional.fit(X, y)
+    for ask in (
+        VAE(2).fit, GaussianNB().fit, NeuralClassifier().fit, vaes[0].score, vaes[0].posterior,
+        *(partial(conditional.fit, y=y), semi.elbo, semi.transform, semi.log_likelihood),
+        *(partial(getattr(conditional, name), y=y) for name in
+          ("elbo", "transform", "log_likelihood", "impute", "reconstruct")),
+    ):  # fmt: skip
+        for blocks in (rows, rows[rows[:, 0] >= 0]):
+            arguments = {"y": y} if getattr(ask, "__name__", "") == "fit" else {}
+            with pytest.raises(DtypeError, match=r"X is a Dask Array.* hand over X\.compute\(\)"):
+                ask(blocks, **arguments)
 
 
 def test_what_is_wrong_is_said_in_the_words_for_memory():
@@ -239,6 +298,18 @@ def test_what_is_wrong_is_said_in_the_words_for_memory():
     refused(r"X\[0, 0\] = 0.12.*data of 0 and 1", method=BernoulliMixture(2).fit)
     with pytest.raises(ValueError, match="client= is for a Dask array"):
         model.fit(X, client=object())
+
+
+def test_what_lies_beside_the_rows_is_refused_by_its_own_shape():
+    rows, ones = da.from_array(clusters(), (BLOCK, D)), da.ones(N, chunks=BLOCK)
+    for name, beside, kind, said in (
+        ("labels", ones[ones > 0], ShapeError, r"labels\.compute_chunk_sizes\(\) first"),
+        ("sample_weight", da.ones((N, 2), chunks=500), ShapeError, r"shape \(6000, 2\), and"),
+        ("sample_weight", np.ones((N, 2)), ShapeError, r"shape \(6000, 2\), and"),
+        ("client", 3, TypeError, "client is a int; it must be a distributed.Client"),
+    ):
+        with pytest.raises(kind, match=said):
+            GaussianMixture(**SETTINGS).fit(rows, **{name: beside})
 
 
 # ---- on a cluster ----

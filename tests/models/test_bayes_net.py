@@ -170,3 +170,25 @@ def test_questions_that_make_no_sense_are_refused():
         net.log_prob({"rain": masked, "sprinkler": [1, 1], "wet": [1, 1]})
     with pytest.raises(ValueError, match="more than 1000000"):
         BayesNet([Node(str(i), (), [0.5, 0.5]) for i in range(20)]).joint()
+
+
+def test_values_of_different_lengths_and_nodes_that_are_none_are_refused():
+    half = [[0.5, 0.5], [0.5, 0.5]]
+    pair = BayesNet([Node("a", (), [0.2, 0.8]), Node("b", ("a",), half)])
+    for a, b in (([0], [0, 1, 1]), ([0, 1], [0, 1, 1])):
+        with pytest.raises(ShapeError, match=rf"{{'a': {len(a)}, 'b': 3}} values; all must have"):
+            pair.log_prob({"a": a, "b": b})
+    mixed = BayesNet([
+        Node("z", (), StandardNormal(1)),
+        Node("x", ("z",), lambda z: DiagonalGaussian(z, np.zeros((1, 1)))),
+    ])  # fmt: skip
+    with pytest.raises(ShapeError, match=r"{'z': 1, 'x': 3} values"):
+        mixed.log_prob({"z": np.zeros((1, 1)), "x": np.zeros((3, 1))})
+    with pytest.raises(ValueError, match="'b' names a parent twice among"):
+        BayesNet([Node("a", (), [0.2, 0.8]), Node("b", ("a", "a"), [half, half])])
+    with pytest.raises(TypeError, match=r"nodes\[1\] is a tuple; it must be a Node"):
+        BayesNet([Node("a", (), [1.0]), ("b", (), [1.0])])
+    with pytest.raises(TypeError, match=r"are the word 'rain'; .* \('rain',\) for one"):
+        BayesNet([Node("rain", (), RAIN), Node("b", "rain", half)])
+    with pytest.raises(TypeError, match="'a' has no conditional; it must be a table"):
+        BayesNet([Node("a", (), None)])

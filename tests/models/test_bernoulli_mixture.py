@@ -366,3 +366,20 @@ def test_the_example_draws_its_means(tmp_path, capsys):
     assert (tmp_path / "bernoulli_mixture.png").exists()
     first, last = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines())
     assert last > first + 3  # nats a digit
+
+
+@pytest.mark.equation("MISS.4")
+def test_gaps_are_filled_with_the_mean_given_the_rest_by_enumeration():
+    theta, X = theta_of(K=3, D=4), cube(4)
+    model = BernoulliMixture(3)
+    model.load_state_dict({"weights": theta.weights, "means": theta.means})
+    p = np.exp(theta.log_prob(X.astype(float)))
+    gaps = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]], bool)
+    for row in X:
+        for gap in gaps:
+            alike = p * (X[:, ~gap] == row[~gap]).all(axis=1)
+            expected = np.where(gap, alike @ X / alike.sum(), row)
+            found = model.impute(np.where(gap, np.nan, row)[None])[0]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"impute: X\[0, 1\] = 0.5; .* data of 0 and 1"):
+        model.impute([[np.nan, 0.5, 0, 1]])

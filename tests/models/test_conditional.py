@@ -205,3 +205,17 @@ def test_a_model_of_x_given_y_asks_for_what_is_given(hidden):
     with pytest.raises(ValueError, match=r"say what is given"):
         vae.encoder_(X[:1])
     assert vae.model_.log_joint(X[:1], z, vae.conditions(y[:1], 1)).shape == (1, 1)
+
+
+def test_what_would_be_loaded_in_silence_is_refused():
+    class Blocks:  # as much of a Dask array as the doors look at
+        shape, dtype, ndim = (float("nan"), 2), np.dtype(np.float32), 2
+        __dask_graph__ = to_delayed = None
+
+    X, y = np.eye(6, 2, dtype=np.float32), np.arange(6) % 2
+    model = ConditionalVAE(2, hidden=(3,), epochs=1, random_state=0).fit(X, y)
+    for ask in (model.elbo, model.transform, model.log_likelihood, model.impute, model.fit):
+        with pytest.raises(DtypeError, match=r"X is a Dask Blocks, .* hand over X\.compute\(\) if"):
+            ask(Blocks(), y)
+    with pytest.raises(DtypeError, match=r"elbo: y is a Dask Blocks, .* hand over y\.compute\(\)"):
+        model.elbo(X, Blocks())

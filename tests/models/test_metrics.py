@@ -142,6 +142,10 @@ def test_bits():
         (lambda: metrics.roc_auc_interval([1, 2], np.array([True, False])), ValueError, "two of"),
         (lambda: metrics.adjusted_rand_index([1], [1, 2]), ShapeError, "both must be"),
         (lambda: metrics.bits_per_value(-1.0, 0), ValueError, "at least 1"),
+        (lambda: metrics.adjusted_rand_index([1, np.nan], [1, 2]), ValueError, r"labels\[1\] is m"),
+        (lambda: metrics.matched_accuracy([1, 2], ["a", None]), ValueError, r"clusters\[1\] is m"),
+        (lambda: metrics.normalised_mutual_information(np.array([np.nan, 1, 2]), [0, 1, 2]),
+         ValueError, r"labels\[0\] is missing"),
     ],
 )
 def test_refusals(call, error, said):

@@ -406,7 +406,7 @@ def test_naive_bayes_leaves_the_missing_factors_out():
     portions = GaussianNB(missing="marginalise", var_smoothing=1e-3)
     portions.partial_fit(X[:70], y[:70], classes=[0, 1]).partial_fit(X[70:], y[70:])
     np.testing.assert_allclose(portions.var_, model.var_)
-    with pytest.raises(ValueError, match="feature 1 has no value in any datum of class number 1"):
+    with pytest.raises(ValueError, match="feature 1 has no value in any datum of class 1"):
         GaussianNB(missing="marginalise").fit(np.where((y == 1)[:, None] & [0, 1, 0], np.nan, X), y)
     with pytest.raises(ValueError, match="set missing='marginalise'"):
         GaussianNB().fit(X, y)

@@ -153,3 +153,30 @@ def test_where_the_class_is_not_known_the_classes_are_averaged_over():
     np.testing.assert_allclose(found[gaps], expected[gaps], atol=0.02)
     np.testing.assert_array_equal(found[~gaps], G[~gaps])
     np.testing.assert_array_equal(vae.impute(G)[30:], vae.impute(G, y)[30:])
+
+
+def test_a_column_without_any_value_is_refused_by_every_vae(tmp_path):
+    X = np.where(np.arange(4) == 2, np.nan, np.random.default_rng(0).integers(0, 2, (12, 4)))
+    stored = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", shape=X.shape)
+    stored[:] = X
+    y, some = np.arange(12) % 2, {"hidden": (3,), "epochs": 1, "missing": "marginalise"}
+    for kind in (VAE, CategoricalVAE, ConditionalVAE, SemiSupervisedVAE):
+        model = kind(latent_dim=2, random_state=0, **some)
+        for data in (X, stored):
+            with pytest.raises(ValueError, match="column 2 of X has no value in any row; drop it"):
+                model.fit(data, y)
+        X_one = X.copy()
+        X_one[7, 2] = 1  # of which there is something to learn
+        model.fit(X_one, y)
+
+
+def test_a_fitted_vae_asks_for_another_fit_where_values_are_missing():
+    X = np.random.default_rng(0).integers(0, 2, (12, 4)).astype(float)
+    X_bad = np.where(np.eye(12, 4) == 1, np.nan, X)
+    vae = VAE(2, hidden=(3,), epochs=1, random_state=0)
+    with pytest.raises(ValueError, match=r"set missing='marginalise'$"):
+        vae.fit(X_bad)
+    vae.fit(X).set_params(missing="marginalise")
+    with pytest.raises(ValueError, match=r"set missing='marginalise' and fit again$"):
+        vae.elbo(X_bad)
+    assert np.isfinite(vae.fit(X_bad).elbo(X_bad)).all()

@@ -137,7 +137,7 @@ def test_what_makes_no_sense_is_refused():
         GaussianNB().fit(X, Y[:3])
     with pytest.raises(DtypeError, match="classes are whole numbers or names"):
         BernoulliNB().fit(X, Y + 0.5)
-    with pytest.raises(ValueError, match="feature 1 does not vary within class number 0"):
+    with pytest.raises(ValueError, match="feature 1 does not vary within class 0"):
         GaussianNB(var_smoothing=0).fit([[0.0, 1], [1, 1], [2, 3], [3, 4]], [0, 0, 1, 1])
     with pytest.raises(ValueError, match="first call needs classes="):
         GaussianNB().partial_fit(X, Y)
@@ -151,3 +151,64 @@ def test_what_makes_no_sense_is_refused():
         BernoulliNB(alpha=-1).fit(X, Y)
     with pytest.raises(ValueError, match="all sample weights are zero"):
         BernoulliNB().fit(X, Y, np.zeros(60))
+
+
+def test_what_a_portion_leaves_open_is_refused_until_another_settles_it():
+    nan, portions = np.nan, GaussianNB(missing="marginalise")
+    portions.partial_fit([[1, 2], [2, 3]], [3, 3], classes=[3, 4])
+    portions.partial_fit([[5, nan], [6, nan]], [4, 4])
+    with pytest.raises(ValueError, match=r"predict_proba: feature 1 has no .* class 4; go"):
+        portions.predict_proba([[5.5, 3.0]])
+    with pytest.raises(ValueError, match="sample: feature 1 has no value in any datum of class 4"):
+        portions.sample([3, 4])
+    assert np.isnan(portions.theta_[1, 1])
+    x = np.array([[5.2, nan], [1.0, nan]])  # of which the open factor integrates to 1
+    first = GaussianNB(var_smoothing=0).fit([[1], [2], [5], [6]], [3, 3, 4, 4])
+    np.testing.assert_allclose(portions.predict_proba(x), first.predict_proba(x[:, :1]), rtol=1e-6)
+    X, y = [[5, nan], [6, nan], [5.5, 1], [5, 4], [1, 2], [2, 3]], [4, 4, 4, 4, 3, 3]
+    portions.partial_fit(X[2:4], y[2:4])
+    whole = GaussianNB(missing="marginalise").fit(X, y)
+    first_gaps = GaussianNB(missing="marginalise").partial_fit(X[:2], y[:2], classes=[3, 4])
+    first_gaps.partial_fit(X[2:], y[2:])
+    for model in (portions, first_gaps):
+        np.testing.assert_allclose(model.theta_, whole.theta_, rtol=1e-14)
+        np.testing.assert_allclose(model.predict_proba(X), whole.predict_proba(X), rtol=1e-10)
+
+
+def test_factors_that_nothing_smooths_are_refused_by_fit_and_after_portions():
+    flat = GaussianNB(var_smoothing=0).partial_fit([[1, 2], [2, 3]], [0, 0], classes=[0, 1])
+    flat.partial_fit([[5, 1], [5, 1]], [1, 1])
+    with pytest.raises(ValueError, match=r"predict: .* feature 0 does not vary within class 1"):
+        flat.predict([[5.5, 3.0]])
+    flat.partial_fit([[6.0, 2.0]], [1])
+    X, y = [[1, 2], [2, 3], [5, 1], [5, 1], [6, 2]], [0, 0, 1, 1, 1]
+    whole = GaussianNB(var_smoothing=0).fit(X, y)
+    np.testing.assert_allclose(flat.predict_proba(X), whole.predict_proba(X), rtol=1e-10)
+
+    B, y = np.array([[1, np.nan], [0, np.nan], [1, 0], [1, 1]]), [0, 0, 1, 1]
+    model = BernoulliNB(alpha=0, missing="marginalise", binarize=None)
+    with pytest.raises(ValueError, match="fit: feature 1 has no value in any datum of class 0"):
+        model.fit(B, y)
+    model.partial_fit(B[:2], y[:2], classes=[0, 1])  # class 1 is impossible as yet
+    np.testing.assert_array_equal(model.predict_proba(B[:1]), [[1.0, 0.0]])
+    model.partial_fit(B[2:], y[2:])
+    with pytest.raises(ValueError, match="score: feature 1 has no value in any datum of class 0"):
+        model.score(B, y)
+    np.testing.assert_allclose(model.predict_proba(B[:1]), [[1 / 3, 2 / 3]])
+    with pytest.raises(ValueError, match="column 1 of X has no value in any row; drop it"):
+        BernoulliNB(missing="marginalise").fit(B[:2], [0, 1])
+
+
+def test_a_datum_that_no_class_gives_a_density_is_refused_by_every_question():
+    model = GaussianNB().fit(X, Y)
+    for question in (model.predict, model.predict_proba, lambda x: model.score(x, [0])):
+        with pytest.raises(ValueError, match=r"X\[0\] has the density 0 under every class"):
+            question([[1e200, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("model", [GaussianNB(priors=[1.0]), BernoulliNB(class_prior=[1.0])])
+def test_a_refusal_names_the_method_that_was_called(model):
+    with pytest.raises(ValueError, match=r"^partial_fit: (class_)?prior.* must be 3 numbers"):
+        model.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"^partial_fit: X.* data must be 0 or 1"):
+        BernoulliNB(binarize=None).partial_fit(X, Y, classes=[0, 1, 2])

@@ -321,3 +321,13 @@ def test_settings_and_noise_reach_the_loss():
         losses.append(loss.item())
     np.testing.assert_allclose(losses[1] - losses[0], means["kl"], rtol=1e-4)
     np.testing.assert_allclose(losses[2] - losses[0], 3 * means["kl"], rtol=1e-4)
+
+
+def test_a_class_that_is_left_out_where_x_depends_on_it_is_asked_for(fitted):
+    z = np.zeros((2, fitted.latent_dim))
+    for name, given in (("decode", (z,)), ("reconstruct", (X[:2],)), ("interpolate", X[:2])):
+        with pytest.raises(ValueError, match=rf"{name}: y\[0\] is not known, and x depends on it"):
+            getattr(fitted, name)(*given)
+    np.testing.assert_array_equal(
+        fitted.reconstruct(X[:2], [1, 2]), fitted.decode(fitted.transform(X[:2], [1, 2]), [1, 2])
+    )

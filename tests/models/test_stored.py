@@ -324,3 +324,12 @@ def test_checksums_of_files_are_those_of_memory(monkeypatch):
     monkeypatch.setattr("minivae.checkpoint._HASHED_AT_ONCE", 100)
     assert data_checksum(StoredRows(OnDisk(X))) == data_checksum(X)
     assert data_checksum(StoredRows(OnDisk(X)), C) == data_checksum(X, C) == whole
+
+
+def test_an_array_on_disk_without_columns_is_refused_in_the_words_for_memory(tmp_path):
+    empty = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", shape=(5, 0))
+    X = np.eye(6, 2)
+    model = BernoulliMixture(1).fit(X)
+    for ask in (GaussianMixture(1).fit, BernoulliMixture(1).fit, model.predict, VAE(2).fit):
+        with pytest.raises(ShapeError, match=r"X has shape \(5, 0\); there must be at least one"):
+            ask(empty)

@@ -913,3 +913,19 @@ def test_loading_refuses_what_does_not_fit(fitted, tmp_path, change, message):
         VAE.load(path)
     assert str(refusal.value).startswith(str(path))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore::minivae.errors.EffectiveSampleSizeWarning")
+@pytest.mark.parametrize("grey", ["threshold", "sample"])
+def test_a_block_of_rows_has_the_noise_that_its_rows_have_among_all(grey):
+    X = np.random.default_rng(3).random((23, 5)).astype(np.float32)
+    vae = VAE(2, hidden=(4,), epochs=1, grey=grey, random_state=0).fit(X)
+    block = copy.copy(vae)
+    block._first_row = 16  # twice as many as it has rows, and two more
+    for ask in (
+        lambda model, x: model.elbo(x),
+        lambda model, x: model.log_likelihood(x, 20, proposal="encoder"),
+        lambda model, x: model.log_likelihood(x, 20),
+    ):
+        np.testing.assert_allclose(ask(block, X[16:]), ask(vae, X)[16:], rtol=1e-5)
+        assert not np.allclose(ask(vae, X[16:]), ask(vae, X)[16:], rtol=1e-3)

@@ -34,6 +34,10 @@ from minivae_kernels.mixture import MixtureStatistics, covariance_shapes
 __all__ = ["BayesianGaussianMixture"]
 
 _DIRICHLET, _STICKS = "dirichlet_distribution", "dirichlet_process"
+_PRIORS = (
+    "weight_concentration_prior", "mean_precision_prior", "mean_prior", "degrees_of_freedom_prior",
+    "covariance_prior",
+)  # fmt: skip
 
 
 class BayesianGaussianMixture(GaussianComponents):
@@ -264,14 +268,25 @@ class BayesianGaussianMixture(GaussianComponents):
     ) -> Posterior:
         """gamma, beta_0, m_0, nu_0 and W_0^-1 as a posterior of K components that are alike."""
         K = self.n_components
-        gamma, beta, m, nu, S = (as_float64(x, f"{operation}: a prior") for x in numbers)
+        gamma, beta, m, nu, S = (
+            as_float64(x, f"{operation}: {name}")
+            for name, x in zip(_PRIORS, numbers, strict=True)
+        )
         one = covariance_shapes(1, D)[kind]
         shape = one if kind == "tied" else one[1:]
-        for name, array, wanted in (("means", m, (D,)), (f"{kind} covariance_prior", S, shape)):
+        for name, theirs, array, wanted in (  # scikit-learn's words have names of their own
+            ("mean_prior", "means", m, (D,)),
+            ("covariance_prior", f"{kind} covariance_prior", S, shape),
+        ):
             if array.shape != wanted:
                 raise ShapeError(
-                    f"{operation}: The parameter '{name}' should have the shape of {wanted}, but "
-                    f"got {array.shape}"
+                    f"{operation}: {name} has another shape than the data ask for: The parameter "
+                    f"'{theirs}' should have the shape of {wanted}, but got {array.shape}"
+                )
+            if not np.isfinite(array).all():
+                place = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+                raise ValueError(
+                    f"{operation}: {name} at {place} is {array[place]}; it must be finite"
                 )
         concentration = np.full(K, gamma)
         if sticks:
@@ -293,11 +308,9 @@ class BayesianGaussianMixture(GaussianComponents):
         a = q.concentration
         self.weight_concentration_ = a if a.ndim == 1 else tuple(a)
         self.mean_precision_, self.degrees_of_freedom_ = q.mean_precision, q.degrees_of_freedom
-        names = ("weight_concentration", "mean_precision", "mean", "degrees_of_freedom",
-                 "covariance")  # fmt: skip
-        for name, value in zip(names, numbers, strict=True):
+        for name, value in zip(_PRIORS, numbers, strict=True):
             x = np.array(value, np.float64)
-            setattr(self, f"{name}_prior_", x if x.ndim else float(x))
+            setattr(self, f"{name}_", x if x.ndim else float(x))
 
     @property
     def posterior_(self) -> Posterior:

@@ -18,14 +18,14 @@ import numpy as np
 
 from minivae import ops
 from minivae.alternate import Trace, alternate, race
-from minivae.checks import as_float64, is_real
+from minivae.checks import as_float64, is_real, require_values
 from minivae.errors import ConvergenceWarning, ShapeError, warn
 from minivae.estimator import Rule, parameter
 from minivae.models.mixture.dask_data import data_of
-from minivae.models.mixture.data import Data, Piece
+from minivae.models.mixture.data import Data, Piece, as_rows
 from minivae.models.mixture.estimator import NOT_CONVERGED, Mixture
 from minivae.models.mixture.initialise import LIMIT, k_means
-from minivae.models.mixture.missing import require_values
+from minivae.models.on_dask import row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus
@@ -278,6 +278,25 @@ class BernoulliMixture(Mixture):
         rows = super()._rows(X, operation)
         _refuse_grey(_grey_value(Piece(rows, None, None))[1], operation)
         return rows
+
+    @row_by_row(fitted="means_", columns=lambda m: m.n_features_in_, stored=True)
+    def impute(self, X: Any) -> Array:
+        """The rows, each missing value replaced by its mean given what is observed, Eq. MISS.4.
+
+        It is the probability of a 1. Given the component no feature tells of another, so that the
+        component's own probability is what the responsibilities weigh.
+
+        Parameters
+        ----------
+        X
+            Data of 0 and 1 of shape ``(N, D)`` in which NaN is missing, whatever ``missing`` says.
+        """
+        self._require_fitted("impute", "means_")
+        self._check_columns(X, "impute")
+        rows = as_rows(X, "impute", n_features=self.n_features_in_, missing="marginalise")
+        _refuse_grey(_grey_value(Piece(rows, None, None))[1], "impute")
+        means = self.distribution_.responsibilities(rows) @ self.means_
+        return np.where(np.isnan(rows), means, rows)
 
     # ---- files ----
 

@@ -20,7 +20,7 @@ from minivae.models.mixture.em import TOO_FAR
 from minivae.models.mixture.estimator import Mixture
 from minivae.models.mixture.initialise import METHODS
 from minivae.models.mixture.missing import imputed
-from minivae.models.on_dask import is_dask
+from minivae.models.on_dask import is_dask, row_by_row
 from minivae.tensor import Array
 from minivae_kernels.mixture import COVARIANCE_TYPES
 
@@ -158,6 +158,7 @@ class GaussianComponents(Mixture, _State):
 
     # ---- some of the columns ----
 
+    @row_by_row(fitted="means_", columns=lambda m: m.n_features_in_, dtype=None, stored=True)
     def impute(self, X: Any) -> Array:
         """The rows, each missing value replaced by its mean given what is observed, Eq. MISS.4.
 

@@ -39,10 +39,14 @@ def data_of(operation: str, X: Any, *, client: Any = None, **more: Any) -> Data:
 
     Raises
     ------
-    ValueError
-        If there is a client and X is not a Dask array.
+    TypeError, ValueError
+        If there is a client that is none, or X is not a Dask array.
     """
     if is_dask(X):
+        if client is not None and not hasattr(client, "as_current"):
+            raise TypeError(
+                f"{operation}: client is a {type(client).__name__}; it must be a distributed.Client"
+            )
         return DaskData(operation, X, client=client, **more)
     if client is not None:
         raise ValueError(f"{operation}: client= is for a Dask array, which X is not")

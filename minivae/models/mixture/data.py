@@ -122,7 +122,7 @@ class Data:
         self._ends: list[int] = []  # of the chunks
         if self._chunks is not None:
             self.n_rows, self.n_features = self._count_rows()
-        elif is_stored(X) and len(X.shape) == 2 and X.dtype.kind in "iuf":
+        elif is_stored(X) and len(X.shape) == 2 and X.dtype.kind in "iuf" and 0 not in X.shape:
             self._array = X
             self.n_rows, self.n_features = X.shape
             for start, part in self._parts(X):

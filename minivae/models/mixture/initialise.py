@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minivae.checks import require_values
 from minivae.distributions.mixture import (
     MixtureOfGaussians,
     constrained,
@@ -25,7 +26,7 @@ from minivae.distributions.mixture import (
 from minivae.models.mixture.data import Data, Labels, Piece
 from minivae.models.mixture.em import Step, add, e_step, m_step
 from minivae.models.mixture.initial_values import Given
-from minivae.models.mixture.missing import patterns_of, require_values
+from minivae.models.mixture.missing import patterns_of
 from minivae.tensor import Array
 from minivae_kernels.clustering import kmeans_plus_plus, lloyd_step
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics

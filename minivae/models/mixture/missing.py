@@ -23,7 +23,7 @@ from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.tensor import Array
 from minivae_kernels.mixture import MixtureStatistics, mixture_statistics
 
-__all__ = ["Pattern", "imputed", "observed_statistics", "patterns_of", "require_values"]
+__all__ = ["Pattern", "imputed", "observed_statistics", "patterns_of"]
 
 Index = npt.NDArray[np.intp]
 
@@ -56,16 +56,6 @@ def patterns_of(X: Array) -> list[Pattern] | None:
         Pattern(rows, np.flatnonzero(~gaps[i]), np.flatnonzero(gaps[i]))
         for i, rows in zip(first, np.split(order, ends), strict=True)
     ]
-
-
-def require_values(operation: str, seen: Array, weight: Array | None) -> None:
-    """Refuse a column without any value in a row that counts."""
-    there = seen if weight is None else seen[weight > 0]
-    none = ~there.any(axis=0)
-    if none.any():
-        raise ValueError(
-            f"{operation}: column {int(none.argmax())} of X has no value in any row; drop it"
-        )
 
 
 def observed_statistics(

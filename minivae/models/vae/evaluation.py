@@ -42,6 +42,8 @@ class Evaluation:
         Of all results.
     entropy
         What the noise is drawn from.
+    first
+        The number that the first datum has among all, whose noise is drawn in their order.
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Evaluation:
         widest: int,
         dtype: Any,
         entropy: int,
+        first: int = 0,
     ) -> None:
-        self.model, self.encode, self.entropy = model, encode, entropy
+        self.model, self.encode, self.entropy, self.first = model, encode, entropy, first
         self.latent_dim, self.widest, self.dtype = latent_dim, widest, np.dtype(dtype)
 
     def portions(self, n: int, S: int = 1) -> Iterator[slice]:
@@ -70,12 +73,25 @@ class Evaluation:
         Noise is drawn datum by datum, so that it does not depend on the portions.
         """
         rng = stream(self.entropy, EVALUATION)
+        if eps is None:
+            self._pass_over(rng, X, S, C)
         for part in self.portions(len(X), S):
             x, c = X[part], _rows(C, part)
             with no_grad():
                 q = self.encode(x, c)
             noise = q.noise(rng, S) if eps is None else np.ascontiguousarray(eps[:, part])
             yield part, x, c, q, noise
+
+    def _pass_over(self, rng: np.random.Generator, X: Array, S: int, C: Array | None) -> None:
+        """Draw the noise of the data before X; of any data it is as much."""
+        left, like = self.first, next(self.portions(len(X), S))
+        while left:
+            like = slice(0, min(like.stop, left))
+            with no_grad():
+                q = self.encode(X[like], _rows(C, like))
+            for _ in range(left // like.stop):
+                q.noise(rng, S)
+            left %= like.stop
 
     def elbo_terms(
         self, X: Array, S: int, kl: str, eps: Array | None = None, C: Array | None = None
@@ -138,7 +154,8 @@ class Evaluation:
             x, c = X[part], _rows(C, part)
             log_joint = partial(self.model.log_joint, x, c=c)
             # One stream a datum, so that no estimate depends on which data are asked about together
-            generators = [stream(self.entropy, EVALUATION, i) for i in range(part.start, part.stop)]
+            numbers_of = range(self.first + part.start, self.first + part.stop)
+            generators = [stream(self.entropy, EVALUATION, i) for i in numbers_of]
             prior = self.model.prior_given(c)
             proposal = laplace_proposal(log_joint, prior, self.posterior(x, c), generators)
             z = proposal.sample_each(S, generators)

@@ -44,6 +44,9 @@ class _State:
 class FittedVAE(HyperParameters, Transformer, _State):
     """What a VAE can do once it is fitted; none of it touches the training's random streams."""
 
+    _first_row = 0
+    """The number of the first row of X among all, where it is a block of them."""
+
     decoder_ = property(lambda self: self._fitted_model("decoder_").decoder, doc="z to features.")
     likelihood_ = property(lambda self: self._fitted_model("likelihood_").likelihood, doc="p(x|z).")
     prior_ = property(lambda self: self._fitted_model("prior_").prior, doc="p(z).")
@@ -96,24 +99,30 @@ class FittedVAE(HyperParameters, Transformer, _State):
         D = self.n_features_in_ * max(self.likelihood_.outputs(), default=1)
         return Evaluation(
             self.model_, self._encode, latent_dim=K, dtype=settings.dtype, entropy=self._entropy_,
-            widest=max(D, components * K, *settings.hidden),
+            widest=max(D, components * K, *settings.hidden), first=self._first_row,
         )  # fmt: skip
 
     def _checked(self, X: Any, operation: str) -> Any:
         """Data of the right width inside the likelihood's support, as the likelihood takes them."""
         self._require_fitted(operation, "model_")
         self._check_columns(X, operation)
+        missing = "refit" if self._settings_.missing == "refuse" else self._settings_.missing
         return self._as_taken(
             data_at_door(
                 X, operation, dtype=self._settings_.dtype, n_features=self.n_features_in_,
-                check=self.likelihood_.check, missing=self._settings_.missing,
+                check=self.likelihood_.check, missing=missing,
             )
         )  # fmt: skip
 
     def _as_taken(self, X: Any) -> Any:
         """What the likelihood makes of the data, in memory or on disk; the same in each call."""
         take, pixels = self.likelihood_.as_taken, partial(stream, self._entropy_, PIXELS)
-        return X.taken(take, pixels) if isinstance(X, StoredRows) else take(X, pixels())
+        if isinstance(X, StoredRows):
+            return X.taken(take, pixels)
+        rng, left = pixels(), self._first_row if self.likelihood_.drawn_afresh else 0
+        while left:  # for the rows before, any data draw as much
+            left -= len(take(X[:left], rng))
+        return take(X, rng)
 
     def _check_eps(self, eps: Any, n: int, operation: str) -> Array | None:
         if eps is None:
@@ -151,7 +160,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         """
         return self._elbo_terms(X, eps, "elbo_terms")
 
-    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype, numbered=True)
     def elbo(self, X: Any, eps: Any = None) -> Array:
         """The evidence lower bound of each datum, in nats, of shape ``(N,)``, Eq. ELBO.4.
 
@@ -181,7 +190,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         _are_finite(terms.elbo, f"{operation}: the ELBO")
         return terms
 
-    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype)
+    @row_by_row(fitted="model_", dtype=lambda vae: vae._settings_.dtype, numbered=True)
     def log_likelihood(
         self,
         X: Any,
@@ -278,6 +287,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         fitted="model_",
         columns=lambda vae: vae._settings_.latent_dim,
         dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
     )
     def transform(self, X: Any) -> Any:
         """The posterior means, of shape ``(N, K)``, as an array or as :meth:`set_output` says."""
@@ -326,10 +336,22 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def _decode(self, z: Array, C: Array | None = None) -> Array:
         return self._evaluation().decode(z, self.n_features_in_, C)
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the posterior mean of each datum, of shape ``(N, D)``."""
         return self._decode(self._codes(X, "reconstruct"))
 
+    @row_by_row(
+        fitted="model_",
+        columns=lambda vae: vae.n_features_in_,
+        dtype=lambda vae: vae._settings_.dtype,
+        numbered=True,
+    )
     def impute(self, X: Any, n_samples: int = 100) -> Array:
         """The data, each missing value replaced by an estimate of E[x_m | x_o], Eq. MISS.8.
 

@@ -26,7 +26,7 @@ from minivae.checkpoint import (
     remove_partial_files,
     save_checkpoint,
 )
-from minivae.checks import column_names, is_real
+from minivae.checks import column_names, is_real, require_values
 from minivae.distributions import Distribution, Likelihood, MixturePrior, VampPrior
 from minivae.errors import CheckpointError, ConvergenceWarning, ShapeError, warn
 from minivae.latent_model import LatentModel
@@ -181,6 +181,8 @@ class VAE(FittedVAE):
         )
         if isinstance(X, StoredRows):
             X.check()
+        elif self.missing == "marginalise":
+            require_values("fit", ~np.isnan(X))
         rules.check_mixture(settings, len(X) - n_held_out(len(X), self.validation))
         before = vars(self).copy()
         try:

@@ -7,7 +7,8 @@
 Each mistake meets the tests that reach its function, the likely and quick ones first, until one
 fails. Which tests reach which function is found out once for each module of tests. A mistake that
 makes tests take ten times as long counts as noticed, in seconds of the processor, so a busy machine
-changes nothing; so does one that ends the process, but not one that merely waits. All is kept in
+changes nothing; so does one that ends the process, but not one that merely waits. The tests with
+scikit-learn and those with Dask are run where these are installed. All is kept in
 build/mutants: what was stopped goes on where it was, and a mistake is tried again only when its
 function or the tests that noticed it have changed. Mistakes that change nothing are listed in
 EQUIVALENT, each with its reason.
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +41,17 @@ FATES = BUILD / "fates.jsonl"
 NOT_CORE = ("minivae/cli", "minivae/exercises", "minivae/figures", "minivae/equations.py")
 COPIED = ("minivae", "kernels", "tests", "derivations", "examples")
 NOT_TRIED = (  # tests that look at no function of the core, or at all of them for minutes
-    "tests/exercises", "tests/extras", "tests/kernels", "tests/large", "tests/test_house.py",
-    "tests/test_mutants.py", "tests/book/test_gallery.py", "tests/book/test_notebooks.py",
+    "tests/exercises/test_class.py", "tests/exercises/test_folder.py",
+    "tests/exercises/test_graduation.py", "tests/exercises/test_running.py",
+    "tests/exercises/test_second_half.py", "tests/exercises/test_students.py",
+    "tests/kernels", "tests/test_house.py", "tests/test_mutants.py",
+    "tests/book/test_gallery.py", "tests/book/test_notebooks.py",
     "tests/book/test_code_blocks.py", "tests/book/test_flips.py", "tests/book/test_registry.py",
 )  # fmt: skip
+NEEDED = {  # by the tests in a folder, which are not tried without it
+    "tests/extras": ("sklearn", "pandas", "polars", "pyarrow"),
+    "tests/large": ("distributed", "h5py", "zarr"),
+}
 PYTEST = [
     "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting", "--timeout=0",
     "-m", "not slow",
@@ -322,15 +331,18 @@ class Reach:
     def of(self, mutant: Mutant) -> list[str]:
         """The tests that reach a mistake, as many as there is time for.
 
-        Those of modules that name its function come first, then the quick ones; among equals, those
-        that reach little else. The tests of a module stay together, as they share its fixtures.
+        Those of the module that is named after its file come first, then those of modules that name
+        its function, then the quick ones; among equals, those that reach little else. The tests of
+        a module stay together, as they share its fixtures.
         """
         places = [*reversed(mutant.functions()), ""]
         found = next(filter(None, (self.tests.get((mutant.path, name)) for name in places)), set())
 
-        def rank(test: str) -> tuple[bool, float, int, str]:
-            strange = mutant.last_name() not in _text_of(test.partition("::")[0])
-            return strange, round(self.seconds[test], 1), self.breadth[test], test
+        def rank(test: str) -> tuple[bool, bool, float, int, str]:
+            module = test.partition("::")[0]
+            other = Path(mutant.path).stem not in Path(module).stem
+            strange = mutant.last_name() not in _text_of(module)
+            return other, strange, round(self.seconds[test], 1), self.breadth[test], test
 
         chosen, total = [], 0.0
         for test in sorted(found, key=rank):
@@ -435,11 +447,13 @@ def main() -> int:
         return show(arguments.show, sites)
     chosen = drawn(sites, arguments.seed, arguments.count)
     print(f"{len(chosen)} of {len(sites)} possible mistakes, seed {arguments.seed}", flush=True)
+    lacking = [where for where, names in NEEDED.items() if not all(map(find_spec, names))]
     modules = [
         path
         for where in arguments.tests
         for path in [ROOT / where, *sorted((ROOT / where).rglob("*"))]
-        if path.match("test_*.py") and not path.relative_to(ROOT).as_posix().startswith(NOT_TRIED)
+        if path.match("test_*.py") or path.match("tests/large/*.py")
+        if not path.relative_to(ROOT).as_posix().startswith((*NOT_TRIED, *lacking))
     ]
     (BUILD / "reach").mkdir(parents=True, exist_ok=True)
     (BUILD / ".gitignore").write_text("*")

@@ -259,6 +259,7 @@ def on_call(monkeypatch, number, act):
     return calls
 
 
+@pytest.mark.slow
 def test_the_bits_do_not_depend_on_the_workers(client):
     X, (weight, labels) = clusters(), beside()
     rows = da.from_array(X, (BLOCK, D))
@@ -271,6 +272,7 @@ def test_the_bits_do_not_depend_on_the_workers(client):
     np.testing.assert_array_equal(model.predict(rows).compute(), model.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps", "bernoulli with gaps"])
 def test_stragglers_change_nothing(client, kind):
     local, model, X = local_and_new(kind)
@@ -283,6 +285,7 @@ def test_stragglers_change_nothing(client, kind):
     assert_same(local, model.fit(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps", "bernoulli with gaps"])
 @pytest.mark.parametrize("number", [int(np.random.default_rng().integers(2, 8))])
 def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number, kind):
@@ -297,6 +300,7 @@ def test_a_worker_that_is_killed_changes_nothing(client, monkeypatch, number, ki
         os.kill(victim, 0)
 
 
+@pytest.mark.slow
 def test_blocks_that_are_lost_for_good_are_an_error(client, monkeypatch):
     client.wait_for_workers(2, timeout=60)
     X = clusters()
@@ -312,6 +316,7 @@ def test_blocks_that_are_lost_for_good_are_an_error(client, monkeypatch):
     client.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "bayesian with gaps"])
 def test_a_client_that_is_closed_is_an_error(client, monkeypatch, kind):
     model, _, X = local_and_new(kind)

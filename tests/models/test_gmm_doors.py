@@ -296,20 +296,23 @@ def test_rows_without_weight_are_no_starts(method, monkeypatch):
             assert np.isin(model.means_, expected).all()
 
 
-def test_an_empty_cluster_takes_the_farthest_row_that_counts():
-    rows = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0], [170.0]])
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_an_empty_cluster_takes_the_farthest_row_that_counts(unit):
+    rows = unit * np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0], [170.0]])
     weight = np.array([1.0, 1, 100, 1, 1, 1, 0, 0])
-    labels = np.array([-1, -1, -1, -1, -1, 1, -1, -1])
-    begin = np.array([[0.5], [10.5], [1e6]])
+    begin = unit * np.array([[0.5], [10.5], [1e6]])
     centres, z = k_means(Piece(rows[:5], None, None), begin)
-    np.testing.assert_allclose(centres, [[0.5], [10.5], [30.0]])
+    np.testing.assert_allclose(centres / unit, [[0.5], [10.5], [30.0]])
     assert z.tolist() == [0, 0, 1, 1, 2]
-    # those at 70 and 170 have no weight, that at 50 is known to be of cluster 1: 30 is what is left
-    centres, z = k_means(Piece(rows, weight, labels), begin)
-    np.testing.assert_allclose(centres, [[0.5], [(1000 + 11 + 50) / 102], [30.0]])
+    # those at 70 and 170 have no weight, that at 50 has a label: 30 is what is left
+    for label, two in [(0, [50.0, 1012 / 103]), (1, [0.5, 1061 / 102])]:
+        labels = np.array([-1, -1, -1, -1, -1, label, -1, -1])
+        centres, z = k_means(Piece(rows, weight, labels), begin)
+        np.testing.assert_allclose(centres[:, 0] / unit, [*two, 30.0])
     # two empty clusters take two rows, the farther one first
-    centres, _ = k_means(Piece(rows[:6], None, None), np.array([[0.5], [1e6], [10.5], [2e6]]))
-    np.testing.assert_allclose(centres, [[0.5], [50.0], [10.5], [30.0]])
+    begin = unit * np.array([[0.5], [1e6], [10.5], [2e6]])
+    centres, _ = k_means(Piece(rows[:6], None, None), begin)
+    np.testing.assert_allclose(centres / unit, [[0.5], [50.0], [10.5], [30.0]])
 
 
 @pytest.mark.parametrize("kind", TYPES)

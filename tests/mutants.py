@@ -7,7 +7,7 @@
 Each mistake meets the tests that reach its function, the likely and quick ones first, until one
 fails. Which tests reach which function is found out once for each module of tests. A mistake that
 makes tests take ten times as long counts as noticed, in seconds of the processor, so a busy machine
-changes nothing; so does one that ends the process, but not one that merely waits. The tests with
+changes nothing; so does one that ends the process, or waits for minutes. The tests with
 scikit-learn and those with Dask are run where these are installed. All is kept in
 build/mutants: what was stopped goes on where it was, and a mistake is tried again only when its
 function or the tests that noticed it have changed. Mistakes that change nothing are listed in
@@ -53,7 +53,7 @@ NEEDED = {  # by the tests in a folder, which are not tried without it
     "tests/large": ("distributed", "h5py", "zarr"),
 }
 PYTEST = [
-    "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting", "--timeout=0",
+    "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting",
     "-m", "not slow",
 ]  # fmt: skip
 MOST_SECONDS = 40.0  # of tests, as long as they take without a mistake; the rest is not run

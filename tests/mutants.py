@@ -56,6 +56,7 @@ PYTEST = [
     "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting",
     "-m", "not slow",
 ]  # fmt: skip
+QUICK_SECONDS = 0.3  # tests that take no longer come before all others
 MOST_SECONDS = 40.0  # of tests, as long as they take without a mistake; the rest is not run
 
 # Function, the line with the mistake in it, and why that changes nothing.
@@ -332,8 +333,8 @@ class Reach:
         """The tests that reach a mistake, as many as there is time for.
 
         Those of the module that is named after its file come first, then those of modules that name
-        its function, then the quick ones; among equals, those that reach little else. The tests of
-        a module stay together, as they share its fixtures.
+        its function, then the quick ones; among equals, those that reach little else. The quick
+        tests of a module stay together, as they share its fixtures, and so do its slow ones.
         """
         places = [*reversed(mutant.functions()), ""]
         found = next(filter(None, (self.tests.get((mutant.path, name)) for name in places)), set())
@@ -350,7 +351,8 @@ class Reach:
                 total += self.seconds[test]
                 chosen.append(test)
         modules = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
-        return sorted(chosen, key=lambda test: modules.index(test.partition("::")[0]))
+        slow = {test: self.seconds[test] > QUICK_SECONDS for test in chosen}
+        return sorted(chosen, key=lambda t: (slow[t], modules.index(t.partition("::")[0])))
 
 
 @functools.cache

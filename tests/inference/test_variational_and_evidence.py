@@ -18,6 +18,7 @@ from minivae.inference import (
     importance_sampling,
     variational_em,
 )
+from minivae.inference.importance import _tail_index
 from minivae.inference.variational import measured
 from minivae.randomness import stream
 from minivae.tensor import Tensor
@@ -383,3 +384,21 @@ def nan_density(z):
 def test_weights_and_shapes_that_are_none_are_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call(DiagonalGaussian(np.zeros((N, 2)), np.zeros((N, 2))))
+
+
+@pytest.mark.parametrize(("S", "largest"), [(99, 0), (100, 20), (224, 44), (400, 60), (9999, 300)])
+def test_the_tail_index_is_the_moment_estimator_of_the_largest_weights(S, largest):
+    u = (np.arange(S) + 0.5) / S
+    gammas = np.array([0.2, 0.5, 0.9])
+    log_weights = np.random.default_rng(0).permutation(-np.log(u)[:, None] * gammas)
+    found = _tail_index(log_weights)
+    if not largest:
+        assert found.tolist() == [0, 0, 0]
+        return
+    ranked = np.sort(log_weights, axis=0)[::-1]
+    excess = ranked[:largest] - ranked[largest]
+    first, second = excess.mean(axis=0), (excess**2).mean(axis=0)
+    expected = first + 1 - 0.5 / (1 - first**2 / second)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(found, gammas, atol=0.5 / np.sqrt(largest) + 0.1)
+    assert _tail_index(np.zeros((S, 1))).tolist() == [0]

@@ -189,7 +189,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "error", "message"), REFUSED, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(("call", "error", "message"), REFUSED, ids=[m[:30] for *_, m in REFUSED])
 def test_it_is_refused_and_told_why(call, error, message):
     with pytest.raises(error, match=message) as caught:
         call()

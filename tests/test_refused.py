@@ -20,8 +20,9 @@ from minivae import (
     SemiSupervisedVAE,
     ops,
 )
-from minivae.datasets import load
+from minivae.datasets import StoredRows, load
 from minivae.datasets.dataset import dataset_from_arrays
+from minivae.datasets.on_disk import dataset_on_disk
 from minivae.distributions import (
     Bernoulli,
     DiagonalGaussian,
@@ -29,6 +30,7 @@ from minivae.distributions import (
     Likelihood,
     MixtureOfGaussians,
     StandardNormal,
+    VampPrior,
 )
 from minivae.errors import (
     CheckpointError,
@@ -103,6 +105,14 @@ REFUSED = [
     (arrays(y_train=np.full((20, 1), "a")), DatasetError, "are not conditions of 20 rows"),
     (arrays(y_train=np.where(np.arange(20) == 7, np.nan, 0.0)), DatasetError, "NaN .* in row 7"),
     (arrays(y_train=np.where(np.arange(20) == 7, np.inf, 0.0)), DatasetError, "NaN .* in row 7"),
+    (lambda: StoredRows(np.zeros((0, 3))), ShapeError, "must be .N, D"),
+    (lambda: StoredRows(np.zeros((3, 0))), ShapeError, "must be .N, D"),
+    (lambda: StoredRows(np.zeros(3)), ShapeError, "must be .N, D"),
+    (lambda: StoredRows(np.full((3, 1), "a")), DtypeError, "must hold real numbers"),
+    (lambda: dataset_on_disk("d", np.zeros((3, 0)), hold_out=True), DatasetError, "not rows of"),
+    (lambda: dataset_on_disk("d", np.zeros(3), hold_out=True), DatasetError, "not rows of"),
+    (lambda: dataset_on_disk("d", np.zeros((1, 3)), hold_out=True), DatasetError, "one row"),
+    (lambda: dataset_on_disk("d", np.zeros((4, 3, 5, 2)), hold_out=True), DatasetError, "colour"),
     (lambda: load("optdigits", conditions=("y",)), DatasetError, "has labels and no conditions"),
     (lambda: GaussianNB().fit(X, [[1], [1, 2]] * 10), ShapeError, "y is not an array"),
     (lambda: GaussianNB().fit(X, Y + 0.5), DtypeError, "numbers that are not whole"),
@@ -112,6 +122,10 @@ REFUSED = [
     (lambda: MixtureOfGaussians.from_covariances(*START, "round"), ValueError, "'round'"),
     (lambda: MixtureOfGaussians.from_covariances([], np.zeros((0, 3)), np.zeros((0, 3, 3))),
      ShapeError, "for .K, D. = .0, 3"),
+    (lambda: MixtureOfGaussians(np.ones(1), np.zeros((1, 2)), np.zeros((1, 2, 2)),
+                                np.eye(2)[None]).checked("f"), ValueError, "factors of"),
+    (lambda: VampPrior(None, np.zeros((0, 3))), ShapeError, "C from 1"),
+    (lambda: VampPrior(None, np.zeros(3)), ShapeError, "C from 1"),
     (lambda: Bernoulli("often"), ValueError, "grey='often' is unknown"),
     (lambda: StandardNormal.joined([]), NotImplementedError, "does not say what its parts are"),
     (lambda: categorical_log_prob(LatentModel(StandardNormal(2), None, None), X), TypeError,

@@ -1,6 +1,7 @@
 """Ways through the models that other tests do not take, each to a value that is known otherwise."""
 
 import io
+import math
 import re
 import sys
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from minivae.checks import column_names
 from minivae.datasets import StoredRows, load
 from minivae.datasets.dataset import dataset_from_arrays
 from minivae.distributions import (
+    Binomial,
     Categorical,
     DiagonalGaussian,
     FullGaussian,
@@ -31,8 +33,10 @@ from minivae.distributions import (
     MixtureOfGaussians,
     StandardNormal,
 )
+from minivae.distributions.likelihoods.binomial import LARGEST_TABLE
 from minivae.errors import ConvergenceWarning
-from minivae.inference import compare
+from minivae.estimator import boolean, choice, number, whole
+from minivae.inference import compare, hmc
 from minivae.inference.diagnostics import r_hat
 from minivae.inference.laplace import StudentMixture
 from minivae.metrics import adjusted_rand_index
@@ -324,3 +328,54 @@ def test_noise_of_several_samples_may_lie_in_rows(shape):
     eps = RNG.normal(size=(2, 40, 3))
     found = ops.reparameterise(X, X, eps.reshape(shape))
     np.testing.assert_allclose(found, (X + np.exp(X / 2) * eps).reshape(shape))
+
+
+def test_chains_may_begin_at_whole_numbers():
+    def log_density(z):
+        return -0.5 * ops.sum(ops.square(z), -1)
+
+    a, b = (
+        hmc(log_density, np.ones((2, 1, 1), kind), 5, 5, random_state=0) for kind in (int, float)
+    )
+    np.testing.assert_array_equal(a.draws, b.draws)
+
+
+def test_products_of_whole_numbers_are_products():
+    a, b = np.arange(6).reshape(2, 3), np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(ops.matmul(a, b), a @ b)
+    assert ops.einsum("ij,jk->ik", a, b).tolist() == (a @ b).tolist()
+
+
+def test_a_large_count_has_the_coefficients_of_small_ones():
+    n = LARGEST_TABLE
+    k = np.array([[0.0, 1.0, 2.0, n]])
+    small, large = Binomial(n), Binomial(n + 1)
+    kept, computed = (of.log_coefficients(k)[0] for of in (small, large))
+    assert ["_table" in vars(of) for of in (small, large)] == [True, False]
+    np.testing.assert_allclose(kept, [0, math.log(n), math.log(n * (n - 1) / 2), 0], atol=1e-9)
+    expected = [0, math.log(n + 1), math.log((n + 1) * n / 2), math.log(n + 1)]
+    np.testing.assert_allclose(computed, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "right", "wrong"),
+    [
+        (number(), "a number from 0", [0, 0.5], [-1e-9, math.inf, "0"]),
+        (number(above=True), "a positive number", [1e-9], [0, -1]),
+        (number(1.5), "a number from 1.5", [1.5], [1.4]),
+        (number(1.5, above=True), "a number above 1.5", [1.6], [1.5]),
+        (whole(3), "a whole number from 3", [3, 4], [2, 3.0, True]),
+        (choice("a", "b"), "one of 'a', 'b'", ["b"], ["c", None]),
+        (choice("a", none=True), "None or one of 'a'", ["a", None], ["b"]),
+        (whole(3).or_none(), "None or a whole number from 3", [None, 3], [2]),
+    ],
+)
+def test_rules_say_what_they_hold(rule, text, right, wrong):
+    assert rule.text == text
+    assert all(map(rule.holds, right))
+    assert not any(map(rule.holds, wrong))
+
+
+@pytest.mark.parametrize(("word", "value"), [("yes", True), ("TRUE", True), ("No", False)])
+def test_words_are_truths(word, value):
+    assert boolean().parse(word) is value

@@ -111,6 +111,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("minivae/models/mixture/bernoulli.py:BernoulliMixture._start",
      "drawn = ((rng.random(rows.X.shape) <= shares)).astype(rows.X.dtype)"):
      "the two are equal once in 2^53 draws",
+    ("minivae/models/on_dask.py:_lazily",
+     "more = dict(zip(beside, block.beside, strict=False))"):
+     "there is a part of it for each",
+    ("minivae/models/exporting.py:to_torch",
+     "rng = np.random.default_rng((1))"):
+     "any noise will do to hold two models together, and it is kept beside them",
+    ("minivae/gradcheck/check.py:_find_wrong",
+     "direction *= np.where(x == 0, (2.0), np.abs(x))"):
+     "how far elements of 0 are moved, in a direction that is drawn anyway",
     ("minivae/inference/diagnostics.py:_by_columns.<locals>.whole",
      "width = max(1, PORTION // max((C / T), 1))"):
      "only how many columns are looked at together",

@@ -14,7 +14,7 @@ from minivae.datasets import load_faithful
 from minivae.distributions import MixtureOfGaussians
 from minivae.errors import CheckpointError, ConvergenceWarning
 from minivae.models.mixture.data import Data, Piece
-from minivae.models.mixture.em import em_statistics
+from minivae.models.mixture.em import _with_data, em_statistics
 from minivae.models.mixture.initialise import k_means
 
 TYPES = ("full", "tied", "diag", "spherical")
@@ -328,6 +328,11 @@ def test_sums_are_taken_again_where_a_mean_moves_by_a_thousand_scales(kind, shif
     statistics, centres = em_statistics(Data("test", rows), theta, 1e-9)
     np.testing.assert_allclose(centres, 0 * mean if moved else mean, atol=1e-9)
     np.testing.assert_allclose(statistics.first[0], 8 * (0 - centres[0]), atol=1e-7)
+
+
+def test_no_component_has_data_where_there_are_none():
+    assert _with_data(np.array([1.0, 1e-3, 0.0])).tolist() == [True, True, False]
+    assert _with_data(np.zeros(2)).tolist() == [False, False]
 
 
 # Far away ----------------------------------------------------------------------------------------

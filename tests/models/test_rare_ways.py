@@ -18,6 +18,7 @@ from minivae import (
     GaussianNB,
     NeuralRegressor,
     SemiSupervisedVAE,
+    Tensor,
     ops,
 )
 from minivae.alternate import Trace, race
@@ -41,6 +42,7 @@ from minivae.inference.diagnostics import r_hat
 from minivae.inference.laplace import StudentMixture
 from minivae.metrics import adjusted_rand_index
 from minivae.models.vae.model import order_of
+from minivae.optim import SGD
 from minivae.trees import aligned
 
 RNG = np.random.default_rng(0)
@@ -379,3 +381,42 @@ def test_rules_say_what_they_hold(rule, text, right, wrong):
 @pytest.mark.parametrize(("word", "value"), [("yes", True), ("TRUE", True), ("No", False)])
 def test_words_are_truths(word, value):
     assert boolean().parse(word) is value
+
+
+def test_one_feature_is_saved_and_read_back(tmp_path):
+    vae = VAE(**SMALL).fit(BINARY[:, :1])
+    vae.save(tmp_path / "m.npz")
+    assert state(VAE.load(tmp_path / "m.npz")) == state(vae)
+
+
+@pytest.mark.parametrize("momentum", [-1e-9, 0.0, 0.999, 1.0, math.nan])
+def test_momentum_is_from_0_and_below_1(momentum):
+    parameters = [Tensor([1.0], requires_grad=True)]
+    if 0 <= momentum < 1:
+        assert SGD(parameters, momentum=momentum).momentum == momentum
+    else:
+        with pytest.raises(ValueError, match=f"momentum={momentum} must be in"):
+            SGD(parameters, momentum=momentum)
+
+
+@pytest.mark.parametrize("nu", [2.0, 2.001])
+def test_degrees_of_freedom_are_above_the_dimensions_less_one(nu):
+    model = BayesianGaussianMixture(degrees_of_freedom_prior=nu, random_state=0)
+    if nu > 2:
+        assert model.fit(X).degrees_of_freedom_.shape == (1,)
+    else:
+        with pytest.raises(ValueError, match=r"greater than 2, but got 2\.000"):
+            model.fit(X)
+
+
+def test_step_sizes_are_tuned_by_what_was_accepted(monkeypatch):
+    accepted = iter(np.array([[[1, 0], [1, 1]], [[0, 0], [1, 0]], [[1, 1], [1, 1]]], float))
+    module = sys.modules["minivae.inference.annealed"]
+    monkeypatch.setattr(module, "_move", lambda parts, at, b, rng: (at, next(accepted)))
+    path = [(0.0, 0.1), (0.1, 0.5), (0.5, 1.0)]
+    steps = module._pilot(None, np.zeros((2, 2, 1)), path, None)
+    assert [s.shape for s in steps] == [(2, 2)] * 3
+    rises = 0.3 * (np.array([[1.0, 0.5], [0.5, 0.0]]) - module.TARGET)
+    expected = 0.3 * np.exp(np.concatenate([np.zeros((1, 2)), np.cumsum(rises, axis=0)]))
+    for step, row in zip(steps, expected, strict=True):
+        np.testing.assert_allclose(step, [row, row])

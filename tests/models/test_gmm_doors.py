@@ -15,7 +15,7 @@ from minivae.distributions import MixtureOfGaussians
 from minivae.errors import CheckpointError, ConvergenceWarning
 from minivae.models.mixture.data import Data, Piece
 from minivae.models.mixture.em import _with_data, em_statistics
-from minivae.models.mixture.initialise import k_means
+from minivae.models.mixture.initialise import filled, k_means
 
 TYPES = ("full", "tied", "diag", "spherical")
 X = load_faithful()
@@ -294,6 +294,29 @@ def test_rows_without_weight_are_no_starts(method, monkeypatch):
                 model.fit(np.vstack([X, X[5:6]]), sample_weight=four)
             assert any("only 3 distinct rows for 4 comp" in str(w.message) for w in caught)
             assert np.isin(model.means_, expected).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gaps_are_filled_along_the_line_on_which_the_data_lie(weighted):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    line = np.stack([x, 5.0 - 3.0 * x + rng.normal(size=400)], axis=1)
+    gaps, weight = line.copy(), None
+    gaps[x > 0.8, 1] = np.nan  # where the line is lowest, so that what is seen has another mean
+    gaps[line[:, 1] > 8.0, 0] = np.nan  # and where it is highest
+    if weighted:  # rows that do not count lie elsewhere
+        gaps = np.concatenate([gaps, 100.0 + rng.normal(size=(50, 2))])
+        weight = np.repeat([1.0, 0.0], [400, 50])
+    data = Data("fit", gaps, sample_weight=weight, missing="marginalise")
+    (rows,) = filled(data, 1, "full", np.random.default_rng(1))
+    seen = ~np.isnan(gaps)
+    np.testing.assert_array_equal(rows.X[seen], gaps[seen])
+    np.testing.assert_allclose(rows.X[:400].mean(axis=0), line.mean(axis=0), atol=0.15)
+    np.testing.assert_allclose(np.cov(rows.X[:400].T), np.cov(line.T), rtol=0.15)
+    (apart,) = filled(data, 1, "diag", np.random.default_rng(1))
+    drawn, column = apart.X[:400][x > 0.8, 1], line[x <= 0.8, 1]
+    assert abs(drawn.mean() - column.mean()) < 4.5 * column.std() / np.sqrt(len(drawn))
+    assert drawn.std() == pytest.approx(column.std(), rel=0.25)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-3])

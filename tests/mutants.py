@@ -7,7 +7,8 @@
 Each mistake meets the tests that reach its function, the likely and quick ones first, until one
 fails. Which tests reach which function is found out once for each module of tests. A mistake that
 makes tests take ten times as long counts as noticed, in seconds of the processor, so a busy machine
-changes nothing; so does one that ends the process, but not one that merely waits. All is kept in
+changes nothing; so does one that ends the process, or waits for minutes. The tests with
+scikit-learn and those with Dask are run where these are installed. All is kept in
 build/mutants: what was stopped goes on where it was, and a mistake is tried again only when its
 function or the tests that noticed it have changed. Mistakes that change nothing are listed in
 EQUIVALENT, each with its reason.
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,14 +41,23 @@ FATES = BUILD / "fates.jsonl"
 NOT_CORE = ("minivae/cli", "minivae/exercises", "minivae/figures", "minivae/equations.py")
 COPIED = ("minivae", "kernels", "tests", "derivations", "examples")
 NOT_TRIED = (  # tests that look at no function of the core, or at all of them for minutes
-    "tests/exercises", "tests/extras", "tests/kernels", "tests/large", "tests/test_house.py",
-    "tests/test_mutants.py", "tests/book/test_gallery.py", "tests/book/test_notebooks.py",
+    "tests/exercises/test_class.py", "tests/exercises/test_folder.py",
+    "tests/exercises/test_graduation.py", "tests/exercises/test_running.py",
+    "tests/exercises/test_second_half.py", "tests/exercises/test_students.py",
+    "tests/kernels", "tests/test_house.py", "tests/test_mutants.py",
+    "tests/book/test_gallery.py", "tests/book/test_notebooks.py",
     "tests/book/test_code_blocks.py", "tests/book/test_flips.py", "tests/book/test_registry.py",
 )  # fmt: skip
+NEEDED = {  # by the tests in a folder, which are not tried without it
+    "tests/extras": ("sklearn", "pandas", "polars", "pyarrow"),
+    "tests/large": ("distributed", "h5py", "zarr"),
+}
+LOOK_AT_DEFAULTS = "tests/models/test_defaults.py"  # and reach no function by that
 PYTEST = [
-    "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting", "--timeout=0",
+    "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "planting",
     "-m", "not slow",
 ]  # fmt: skip
+QUICK_SECONDS = 0.3  # tests that take no longer come before all others
 MOST_SECONDS = 40.0  # of tests, as long as they take without a mistake; the rest is not run
 
 # Function, the line with the mistake in it, and why that changes nothing.
@@ -100,6 +111,28 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("minivae/models/mixture/bernoulli.py:BernoulliMixture._start",
      "drawn = ((rng.random(rows.X.shape) <= shares)).astype(rows.X.dtype)"):
      "the two are equal once in 2^53 draws",
+    ("minivae/models/on_dask.py:_lazily",
+     "more = dict(zip(beside, block.beside, strict=False))"):
+     "there is a part of it for each",
+    ("minivae/models/exporting.py:to_torch",
+     "rng = np.random.default_rng((1))"):
+     "any noise will do to hold two models together, and it is kept beside them",
+    ("minivae/gradcheck/check.py:_find_wrong",
+     "direction *= np.where(x == 0, (2.0), np.abs(x))"):
+     "how far elements of 0 are moved, in a direction that is drawn anyway",
+    ("minivae/inference/diagnostics.py:_by_columns.<locals>.whole",
+     "width = max(1, PORTION // max((C / T), 1))"):
+     "only how many columns are looked at together",
+    ("minivae/distributions/likelihoods/continuous_bernoulli.py:ContinuousBernoulli.initial_biases",
+     "below = (self.mean((middle,)) <= target)"):
+     "the bisection closes in on the same number from either side",
+    ("minivae/datasets/published.py:",
+     "_MOST_BYTES = 1 << (27)  # of a download; the largest file, as it is sent, takes less than "
+     "half"):
+     "a limit that no test's download comes near",
+    ("minivae/stored.py:",
+     "_AT_ONCE = 2**(23)  # numbers that are checked at once"):
+     "how much is in memory at once, where data are larger than any test's",
     ("minivae/inference/variational.py:fit_posterior",
      "worse = (before.elbo >= fit.elbo)"):
      "of two answers with the same bound either may be kept",
@@ -322,23 +355,29 @@ class Reach:
     def of(self, mutant: Mutant) -> list[str]:
         """The tests that reach a mistake, as many as there is time for.
 
-        Those of modules that name its function come first, then the quick ones; among equals, those
-        that reach little else. The tests of a module stay together, as they share its fixtures.
+        Those of the module that is named after its file come first, then those of modules that name
+        its function, then the quick ones; among equals, those that reach little else. The quick
+        tests of a module stay together, as they share its fixtures, and so do its slow ones.
         """
         places = [*reversed(mutant.functions()), ""]
         found = next(filter(None, (self.tests.get((mutant.path, name)) for name in places)), set())
 
-        def rank(test: str) -> tuple[bool, float, int, str]:
-            strange = mutant.last_name() not in _text_of(test.partition("::")[0])
-            return strange, round(self.seconds[test], 1), self.breadth[test], test
+        def rank(test: str) -> tuple[bool, bool, float, int, str]:
+            module = test.partition("::")[0]
+            other = Path(mutant.path).stem not in Path(module).stem
+            strange = mutant.last_name() not in _text_of(module)
+            return other, strange, round(self.seconds[test], 1), self.breadth[test], test
 
         chosen, total = [], 0.0
-        for test in sorted(found, key=rank):
+        if not mutant.function.endswith("<locals>"):  # it is evaluated on import
+            chosen = [test for test in self.seconds if test.startswith(LOOK_AT_DEFAULTS)]
+        for test in sorted(found.difference(chosen), key=rank):
             if total + self.seconds[test] <= MOST_SECONDS:
                 total += self.seconds[test]
                 chosen.append(test)
         modules = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
-        return sorted(chosen, key=lambda test: modules.index(test.partition("::")[0]))
+        slow = {test: self.seconds[test] > QUICK_SECONDS for test in chosen}
+        return sorted(chosen, key=lambda t: (slow[t], modules.index(t.partition("::")[0])))
 
 
 @functools.cache
@@ -435,11 +474,13 @@ def main() -> int:
         return show(arguments.show, sites)
     chosen = drawn(sites, arguments.seed, arguments.count)
     print(f"{len(chosen)} of {len(sites)} possible mistakes, seed {arguments.seed}", flush=True)
+    lacking = [where for where, names in NEEDED.items() if not all(map(find_spec, names))]
     modules = [
         path
         for where in arguments.tests
         for path in [ROOT / where, *sorted((ROOT / where).rglob("*"))]
-        if path.match("test_*.py") and not path.relative_to(ROOT).as_posix().startswith(NOT_TRIED)
+        if path.match("test_*.py") or path.match("tests/large/*.py")
+        if not path.relative_to(ROOT).as_posix().startswith((*NOT_TRIED, *lacking))
     ]
     (BUILD / "reach").mkdir(parents=True, exist_ok=True)
     (BUILD / ".gitignore").write_text("*")

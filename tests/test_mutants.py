@@ -99,7 +99,7 @@ def test_the_tests_that_reach_a_mistake_come_in_order():
     named = by_function["f"]._replace(function="endless_sum")  # stands in this text
     assert reach.of(by_function["C.g.<locals>.<lambda>.<locals>"]) == [quick, narrow, broad]
     reach.tests["x.py", "endless_sum"] = reach.tests["x.py", "f"]
-    assert reach.of(named) == [slow, quick, broad]
+    assert reach.of(named) == [quick, slow, broad]
     assert named.last_name() == "endless_sum"
 
 

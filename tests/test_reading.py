@@ -1,16 +1,18 @@
 """Whatever a reader raises becomes one sentence; text from files is shown safely."""
 
 import csv
+import io
 import lzma
 import struct
 import tokenize
 import zipfile
 import zlib
 
+import numpy as np
 import pytest
 
 from minivae.errors import CheckpointError, DatasetError
-from minivae.reading import opened, read_text, refused, shown
+from minivae.reading import opened, read_array, read_text, refused, shown
 
 RAISED = [
     zlib.error("invalid stored block lengths"),
@@ -86,3 +88,19 @@ def test_text_beyond_all_measure_is_not_read(tmp_path):
         read_text(tmp_path / "big")
     (tmp_path / "small").write_bytes("größe".encode())
     assert read_text(tmp_path / "small") == "größe"
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_no_array(monkeypatch):
+    monkeypatch.setattr("minivae.reading._CHUNK", 16)
+    file = io.BytesIO()
+    np.save(file, np.arange(5.0))
+    content = file.getvalue()
+    for cut in (0, 1, 16, 24):
+        rest = io.BytesIO(content[: len(content) - cut])
+        if not cut:
+            np.testing.assert_array_equal(
+                read_array(rest, len(content), DatasetError, "it"), np.arange(5.0)
+            )
+            continue
+        with pytest.raises(ValueError, match=f"ends after {len(content) - cut} of {len(content)}"):
+            read_array(rest, len(content), DatasetError, "it")

@@ -114,12 +114,12 @@ def _variances(draws: Array) -> tuple[Array, Array]:
 def _split(draws: Array) -> Array:
     """Each chain cut in half, so that a drift within one shows as a difference between two."""
     draws = as_array("diagnostics", draws, np.float64)
-    half = draws.shape[1] // 2
-    if draws.ndim < 2 or half < 2:
+    if draws.ndim < 2 or draws.shape[1] < 4:
         raise ValueError(
             f"diagnostics: draws of shape {draws.shape} are too few; they must be (C, T, ...) with "
             "T at least 4"
         )
+    half = draws.shape[1] // 2
     return np.concatenate([draws[:, :half], draws[:, -half:]])
 
 

@@ -24,6 +24,7 @@ from minivae.inference import (
     metropolis,
     variational_em,
 )
+from minivae.inference.importance import _tail_index
 from minivae.inference.variational import measured
 from minivae.randomness import stream
 from minivae.tensor import Tensor, no_grad, values
@@ -494,3 +495,21 @@ def test_a_bound_or_an_end_that_is_no_number_is_refused(bound, settings, said):
     if settings:
         with pytest.raises(ValueError, match=f"variational_em: {said}"):
             variational_em(lambda q, t: -((q - t) ** 2), np.array(1.0), np.array(2.0), **settings)
+
+
+@pytest.mark.parametrize(("S", "largest"), [(99, 0), (100, 20), (224, 44), (400, 60), (9999, 300)])
+def test_the_tail_index_is_the_moment_estimator_of_the_largest_weights(S, largest):
+    u = (np.arange(S) + 0.5) / S
+    gammas = np.repeat([0.2, 0.5, 0.9], 100)  # each in many orders
+    log_weights = np.random.default_rng(0).permuted(-np.log(u)[:, None] * gammas, axis=0)
+    found = _tail_index(log_weights)
+    if not largest:
+        assert (found == 0).all()
+        return
+    ranked = np.sort(log_weights, axis=0)[::-1]
+    excess = ranked[:largest] - ranked[largest]
+    first, second = excess.mean(axis=0), (excess**2).mean(axis=0)
+    expected = first + 1 - 0.5 / (1 - first**2 / second)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(found, gammas, atol=0.5 / np.sqrt(largest) + 0.1)
+    assert _tail_index(np.zeros((S, 1))).tolist() == [0]

@@ -346,6 +346,36 @@ def test_a_detached_q_is_the_same_and_no_gradient_passes(make):
     assert any(p.grad is not None and np.abs(p.grad).max() > 1e-3 for p in parameters)
 
 
+@pytest.mark.parametrize("make", [diagonal, full, categorical])
+def test_a_datum_alone_and_one_without_an_axis_are_what_it_is_among_others(make):
+    def said(q, eps):
+        z = q.draw(eps, np.random.default_rng(0))
+        scale = np.array(0.0) if make is categorical else q.factor()
+        divergences = [q.kl_to(other) for other in (q, prior)]
+        if make is diagonal:
+            divergences += [q.kl_to(other, per_dimension=True) for other in (q, prior)]
+        return [z, q.log_prob(z)], [q.entropy(), *q.moments(), scale, *divergences]
+
+    many = make()
+    prior = type(many)(*(getattr(many, part)[1] for part in many.parts))
+    eps = many.noise(np.random.default_rng(3), S)
+    of_samples, of_data = said(many, eps)
+    for i in range(N):
+        alone, one = (
+            type(many)(*(getattr(many, part)[at] for part in many.parts))
+            for at in (slice(i, i + 1), i)
+        )
+        for q, noise in [(alone, eps[:, i : i + 1]), (one, eps[:, i])]:
+            ours, other = said(q, noise)
+            for each, whole in zip(ours, of_samples, strict=True):
+                np.testing.assert_allclose(each.reshape(whole[:, i].shape), whole[:, i], rtol=1e-12)
+            for each, whole in zip(other, of_data, strict=True):
+                expected = whole[i] if whole.ndim else whole
+                np.testing.assert_allclose(
+                    each.reshape(expected.shape), expected, rtol=1e-12, atol=1e-13
+                )
+
+
 # Classes ------------------------------------------------------------------------------------------
 
 

@@ -14,8 +14,8 @@ from minivae.datasets import load_faithful
 from minivae.distributions import MixtureOfGaussians
 from minivae.errors import CheckpointError, ConvergenceWarning
 from minivae.models.mixture.data import Data, Piece
-from minivae.models.mixture.em import em_statistics
-from minivae.models.mixture.initialise import k_means
+from minivae.models.mixture.em import _with_data, em_statistics
+from minivae.models.mixture.initialise import filled, k_means
 
 TYPES = ("full", "tied", "diag", "spherical")
 X = load_faithful()
@@ -296,20 +296,46 @@ def test_rows_without_weight_are_no_starts(method, monkeypatch):
             assert np.isin(model.means_, expected).all()
 
 
-def test_an_empty_cluster_takes_the_farthest_row_that_counts():
-    rows = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0], [170.0]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gaps_are_filled_along_the_line_on_which_the_data_lie(weighted):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    line = np.stack([x, 5.0 - 3.0 * x + rng.normal(size=400)], axis=1)
+    gaps, weight = line.copy(), None
+    gaps[x > 0.8, 1] = np.nan  # where the line is lowest, so that what is seen has another mean
+    gaps[line[:, 1] > 8.0, 0] = np.nan  # and where it is highest
+    if weighted:  # rows that do not count lie elsewhere
+        gaps = np.concatenate([gaps, 100.0 + rng.normal(size=(50, 2))])
+        weight = np.repeat([1.0, 0.0], [400, 50])
+    data = Data("fit", gaps, sample_weight=weight, missing="marginalise")
+    (rows,) = filled(data, 1, "full", np.random.default_rng(1))
+    seen = ~np.isnan(gaps)
+    np.testing.assert_array_equal(rows.X[seen], gaps[seen])
+    np.testing.assert_allclose(rows.X[:400].mean(axis=0), line.mean(axis=0), atol=0.15)
+    np.testing.assert_allclose(np.cov(rows.X[:400].T), np.cov(line.T), rtol=0.15)
+    (apart,) = filled(data, 1, "diag", np.random.default_rng(1))
+    drawn, column = apart.X[:400][x > 0.8, 1], line[x <= 0.8, 1]
+    assert abs(drawn.mean() - column.mean()) < 4.5 * column.std() / np.sqrt(len(drawn))
+    assert drawn.std() == pytest.approx(column.std(), rel=0.25)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_an_empty_cluster_takes_the_farthest_row_that_counts(unit):
+    rows = unit * np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [50.0], [70.0], [170.0]])
     weight = np.array([1.0, 1, 100, 1, 1, 1, 0, 0])
-    labels = np.array([-1, -1, -1, -1, -1, 1, -1, -1])
-    begin = np.array([[0.5], [10.5], [1e6]])
+    begin = unit * np.array([[0.5], [10.5], [1e6]])
     centres, z = k_means(Piece(rows[:5], None, None), begin)
-    np.testing.assert_allclose(centres, [[0.5], [10.5], [30.0]])
+    np.testing.assert_allclose(centres / unit, [[0.5], [10.5], [30.0]])
     assert z.tolist() == [0, 0, 1, 1, 2]
-    # those at 70 and 170 have no weight, that at 50 is known to be of cluster 1: 30 is what is left
-    centres, z = k_means(Piece(rows, weight, labels), begin)
-    np.testing.assert_allclose(centres, [[0.5], [(1000 + 11 + 50) / 102], [30.0]])
+    # those at 70 and 170 have no weight, that at 50 has a label: 30 is what is left
+    for label, two in [(0, [50.0, 1012 / 103]), (1, [0.5, 1061 / 102])]:
+        labels = np.array([-1, -1, -1, -1, -1, label, -1, -1])
+        centres, z = k_means(Piece(rows, weight, labels), begin)
+        np.testing.assert_allclose(centres[:, 0] / unit, [*two, 30.0])
     # two empty clusters take two rows, the farther one first
-    centres, _ = k_means(Piece(rows[:6], None, None), np.array([[0.5], [1e6], [10.5], [2e6]]))
-    np.testing.assert_allclose(centres, [[0.5], [50.0], [10.5], [30.0]])
+    begin = unit * np.array([[0.5], [1e6], [10.5], [2e6]])
+    centres, _ = k_means(Piece(rows[:6], None, None), begin)
+    np.testing.assert_allclose(centres / unit, [[0.5], [50.0], [10.5], [30.0]])
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -325,6 +351,11 @@ def test_sums_are_taken_again_where_a_mean_moves_by_a_thousand_scales(kind, shif
     statistics, centres = em_statistics(Data("test", rows), theta, 1e-9)
     np.testing.assert_allclose(centres, 0 * mean if moved else mean, atol=1e-9)
     np.testing.assert_allclose(statistics.first[0], 8 * (0 - centres[0]), atol=1e-7)
+
+
+def test_no_component_has_data_where_there_are_none():
+    assert _with_data(np.array([1.0, 1e-3, 0.0])).tolist() == [True, True, False]
+    assert _with_data(np.zeros(2)).tolist() == [False, False]
 
 
 # Far away ----------------------------------------------------------------------------------------

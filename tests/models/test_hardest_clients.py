@@ -25,6 +25,7 @@ from minivae.distributions import (
     StandardNormal,
 )
 from minivae.inference import importance_sampling, laplace_proposal
+from minivae.inference.laplace import PEAKS
 from minivae.nn import MLP, Module
 from minivae.objectives import elbo_terms, importance_weighted_bound, sample_terms
 from minivae.optim import Adam
@@ -339,6 +340,32 @@ def test_the_laplace_proposal_takes_a_density_and_no_model():
     assert (found.standard_error < 0.05).all()
     blind = importance_sampling(log_density, q, 2000, random_state=0)
     assert (blind.estimate < truth - 0.5).all()
+
+
+def test_the_laplace_proposal_weighs_gaussian_peaks_by_their_height_and_width():
+    shares = np.array([0.2, 0.8])
+    means = np.array([[-9.0, 0.0], [9.0, 3.0]])
+    scales = np.array([[[1.0, 0.0], [0.5, 0.7]], [[0.3, 0.0], [0.1, 2.0]]])
+
+    def log_density(z):
+        parts = [
+            np.log(share) + FullGaussian(mean[None], scale[None]).log_prob(z)
+            for share, mean, scale in zip(shares, means, scales, strict=True)
+        ]
+        return ops.logsumexp(ops.stack(parts, -1), -1)
+
+    q = DiagonalGaussian(np.zeros((1, 2)), np.zeros((1, 2)))
+    prior = DiagonalGaussian(np.zeros((1, 2)), np.full((1, 2), 2 * np.log(8.0)))
+    proposal = laplace_proposal(log_density, prior, q, [np.random.default_rng(0)])
+    log_shares, centres = proposal.log_shares[:, 0], proposal.centres[:PEAKS]
+    assert logsumexp(log_shares[:PEAKS]) == pytest.approx(np.log(0.8))
+    np.testing.assert_allclose(log_shares[PEAKS:], np.log(0.1))
+    at = np.linalg.norm(centres - means, axis=-1).argmin(axis=1)
+    assert set(at) == {0, 1}
+    covariance = proposal.scales[:PEAKS, 0] @ proposal.scales[:PEAKS, 0].swapaxes(-1, -2)
+    np.testing.assert_allclose(covariance, (scales @ scales.swapaxes(-1, -2))[at], rtol=1e-6)
+    log_masses = log_density(centres)[:, 0] + np.log(np.linalg.det(scales))[at]
+    np.testing.assert_allclose(np.diff(log_shares[:PEAKS]), np.diff(log_masses), atol=1e-6)
 
 
 @pytest.mark.parametrize("K", [1, 3])

@@ -455,6 +455,20 @@ def test_a_pixel_that_is_always_off_can_still_be_learnt(likelihood):
     assert -60 < bias[0] < -3
 
 
+@pytest.mark.parametrize("width", [3, None])
+@names
+def test_a_decoder_whose_features_are_0_starts_at_the_datas_mean(name, width):
+    rng = np.random.default_rng(0)
+    likelihood = LIKELIHOODS[name]()
+    X = data_of(likelihood, 200, 5, rng)
+    built = likelihood.built(width, 5, rng=rng, dtype=np.float64)
+    built.start_at(X)
+    if width is None:  # and no heads, whose biases could be set
+        assert "heads" not in vars(built)
+    else:
+        np.testing.assert_allclose(built.mean(built(np.zeros((1, 3))))[0], X.mean(0), rtol=1e-5)
+
+
 def test_the_shared_scale_starts_at_the_datas():
     X = np.random.default_rng(0).standard_normal((300, 4)) * 0.7
     likelihood = Gaussian("shared").built(3, 4, rng=np.random.default_rng(0), dtype=np.float64)

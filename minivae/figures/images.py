@@ -1,4 +1,4 @@
-"""Pages of images: data and reconstructions, draws, ways through the latent space."""
+"""Pages of images: data and reconstructions, draws, paths from one datum to another."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -196,7 +196,7 @@ def samples(
     title: str = "Draws of $x$ from the model",
     vmax: float | None = None,
 ) -> Figure:
-    """Draw images in reading order on a grid as square as may be.
+    """Draw images in reading order on a grid that is as square as possible.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def rows_of_samples(
     title: str = r"Means $E[x\,|\,z,\,y]$ for each $y$, with the same codes $z$",
     vmax: float | None = None,
 ) -> Figure:
-    """Draw data in rows that have names: a class or a condition each.
+    """Draw data in named rows, one for each class or condition.
 
     Parameters
     ----------

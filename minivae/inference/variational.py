@@ -99,7 +99,7 @@ def fit_posterior(
     steps: int = 400,
     learning_rate: float = 0.1,
 ) -> Fit:
-    """The q(z) of a family that is nearest to each datum's posterior, by its ELBO, Eq. VI.3.
+    """The q(z) of a family with the highest ELBO for each datum, Eq. VI.3.
 
     All data are optimised at once, by Adam on the reparameterised gradient with the score left out
     (sticking the landing): where q comes near the posterior its noise vanishes, so that a learning
@@ -205,7 +205,7 @@ def _refuse_start(log_weights: Array) -> None:
 def measured(
     log_density: LogDensity, q: Any, rng: np.random.Generator, n: int, K: int
 ) -> Fit:
-    """The ELBO by fresh samples, in portions."""
+    """The ELBO from fresh samples, in portions."""
     portions, dtype = [], _precision(log_density, n, K)
     with no_grad():
         for _ in range(0, MEASURED, 100):
@@ -247,7 +247,7 @@ def cavi(
     Raises
     ------
     ValueError
-        If the bound falls: an update is then not the optimum of its factor.
+        If the bound falls, because an update is not the optimum of its factor.
     """
 
     def renew_all(_: Any, theta: Any) -> Any:

@@ -40,7 +40,7 @@ def log_p(model, n=161, limit=7.0):
 
 
 def train(players, epochs, seed):
-    """Two players or one, in turn; each batch has every point 64 times."""
+    """Train one player, or two in turn; each batch holds every point 64 times."""
     data = np.repeat(X, 64, axis=0)
     run = Run(
         players, [data], epochs=epochs, batch_size=len(data), order=np.random.default_rng(seed),
@@ -72,7 +72,7 @@ def gaussian(seed, epochs):
 
 
 def adversarial(seed, epochs):
-    """The same with a posterior that has no density, and a critic that measures its KL."""
+    """The same as `gaussian`, with a posterior without a density and a critic that gives its KL."""
     model = LatentModel(StandardNormal(2), network(2, 32, 32, 4, seed=seed), Bernoulli())
     sampler = network(4 + NOISE, 64, 64, 2, seed=seed + 1)
     critic = network(4 + 2, 64, 64, 1, seed=seed + 2)

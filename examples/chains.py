@@ -1,8 +1,8 @@
 """What R-hat sees and what it cannot: traces and ranks of two targets, Eq. CHAIN.4.
 
-Above, HMC on one hill: every chain goes everywhere. Below, two hills that are ten standard
-deviations apart, with starts on both: no chain crosses, each has the ranks of its own hill, and
-R-hat shows it. If all chains started on one hill, the picture would look like the one above.
+The upper row shows HMC on one hill: every chain goes everywhere. In the lower row two hills are ten
+standard deviations apart, and chains start on both. No chain crosses, each has the ranks of its own
+hill, and R-hat shows it. If all chains started on one hill, the row would look like the upper one.
 """
 
 # %%

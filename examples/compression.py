@@ -20,7 +20,7 @@ SETTINGS = {"likelihood": "binomial", "n_trials": 16, "hidden": (100,), "activat
 
 
 def histograms(X, X_test):
-    """log p of new data under a histogram for each pixel, every count raised by one."""
+    """log p of new data under a histogram for each pixel, with 1 added to every count."""
     log_p = np.zeros(len(X_test))
     for pixel in range(X.shape[1]):
         counts = 1 + np.bincount(X[:, pixel], minlength=17)

@@ -24,14 +24,14 @@ model = LatentModel(StandardNormal(1), lambda z: (w * z,), Gaussian(sigma))
 
 # %%
 def parts(mu, log_var):
-    """The reconstruction and the KL from the prior, in nats; noise of 1 and -1 makes them exact."""
+    """The reconstruction and the KL to the prior, in nats; noise of 1 and -1 makes them exact."""
     q = DiagonalGaussian(np.array([[mu]]), np.array([[log_var]]))
     terms = elbo_terms(model, q, np.array([[x]]), np.array([1.0, -1.0]).reshape(2, 1, 1))
     return terms.reconstruction[0], terms.kl[0]
 
 
 def guides():
-    """A few q by their names, as a mean and a log-variance."""
+    """A few q by name, each a mean and a log-variance."""
     mu, log_var = w * x / var, np.log(sigma**2 / var)
     return {
         "the posterior": (mu, log_var),

@@ -19,7 +19,7 @@ SETTINGS = {"likelihood": "bernoulli", "hidden": (64, 64), "activation": "tanh",
 
 
 def squares(side=10):
-    """All squares of 2, 3 and 4 pixels in all places of a grid, and their three factors."""
+    """Squares of 2, 3 and 4 pixels, each in 7 x 7 places, and their row, column and size."""
     images, factors = [], []
     for size in (2, 3, 4):
         for i in range(side - 3):

@@ -1,4 +1,4 @@
-"""How far do few labels go? A classifier alone, the same within M2, and a mixture: Eq. SSL.3.
+"""How far do a few labels go? A classifier alone, the same within M2, and a mixture: Eq. SSL.3.
 
 All three see the same labels; the last two also see data without labels. The classifier alone is
 the same network, trained for as many steps: without unlabelled data nothing else in Eq. SSL.3
@@ -31,7 +31,7 @@ def show(y, m, seed):
 
 
 def chosen_alpha(X, y, X_held, y_held, alphas, m, epochs, seed=100):
-    """The weight with which M2 names most of the digits held out, from other labels than later."""
+    """The weight with which M2 names the most held-out digits, found with other labels."""
     few = show(y, m, seed)
     found = []
     for alpha in alphas:
@@ -42,7 +42,7 @@ def chosen_alpha(X, y, X_held, y_held, alphas, m, epochs, seed=100):
 
 
 def accuracies(X, y, X_test, y_test, m, seed, epochs, alpha):
-    """Of the classifier alone, of M2 and of the mixture, on new digits."""
+    """The accuracies of the classifier alone, of M2 and of the mixture on new digits."""
     few = show(y, m, seed)
     known = few >= 0
     settings = {**SETTINGS, "alpha": alpha, "random_state": seed}

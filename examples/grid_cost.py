@@ -20,7 +20,7 @@ def log_marginal(x, W, sigma):
 
 
 def grid_log_marginal(x, W, sigma, n, limit=6.0):
-    """log p(x) by n points a dimension of z from -limit to limit, n^K in all, Eq. LVM.7."""
+    """log p(x) from n points per dimension of z in [-limit, limit], n^K in all, Eq. LVM.7."""
     axis, step = np.linspace(-limit, limit, n, retstep=True)
     K, D = W.shape[1], len(x)
     z = np.stack(np.meshgrid(*[axis] * K, indexing="ij"), axis=-1).reshape(-1, K)

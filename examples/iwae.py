@@ -1,8 +1,8 @@
 """The importance-weighted bound climbs to log p(x) as it gets more samples: Eq. IWAE.2.
 
 A datum of twelve pixels, one latent, and two encoders: one near the posterior, one that misses most
-of it. log p(x) is an integral over one dimension, so the gap is known. Below, the effective sample
-size as a share of the samples, Eq. IWAE.3, which warns of the second encoder.
+of it. log p(x) is an integral over one dimension, so the gap is known. The lower panel shows the
+effective sample size as a share of the samples, Eq. IWAE.3. It warns of the second encoder.
 """
 
 # %%

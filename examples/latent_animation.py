@@ -1,8 +1,8 @@
 """The latent space during training, Eq. VAE.3 and Eq. REP.1, and the prior's grid beside it.
 
 Samples of q(z|x) are coloured by digit. Training starts at the prior, because the encoder's heads
-start at zero; then the digits find their places. Beside them, the same places of the prior are
-decoded: quantiles of N(0, 1) in each direction.
+start at zero; then the digits separate. Beside the samples, a fixed grid of codes is decoded, whose
+coordinates are quantiles of N(0, 1).
 """
 
 # %%

@@ -18,7 +18,7 @@ PSEUDO_COUNTS = WEIGHT_DECAYS = (1.0, 0.1)
 
 
 def crossing(sizes, first, second):
-    """The least size from which on the second curve is above, or infinity."""
+    """The least size from which the second curve stays above the first, or infinity."""
     above = np.asarray(second) > np.asarray(first)
     for i, n in enumerate(sizes):
         if above[i:].all():

@@ -1,8 +1,9 @@
 """A critic's bound on mutual information, on Gaussians where it is known: Eq. MI.1 and Eq. MI.2.
 
 For each correlation a critic is trained on 1000 pairs and evaluated on them and on 1000 new ones,
-with three seeds. Below, the true critic, log p(x, z) - log p(x) p(z): even that has a bias and a
-spread, which grow with the information, because few pairs dominate the mean of exp(T).
+with three seeds. On the right is the true critic, log p(x, z) - log p(x) p(z). Even its estimates
+have a bias and a spread, which grow with the information, because a few pairs dominate the mean of
+exp(T).
 """
 
 # %%
@@ -38,7 +39,7 @@ def best_critic(rho, xz):
 
 
 def estimate(critic, xz):
-    """The bound on pairs; every z with the x of the next makes pairs that do not belong."""
+    """The bound on pairs; each z with the next x makes a pair that does not belong together."""
     apart = np.stack([xz[:, 0], np.roll(xz[:, 1], 1)], axis=1)
     return donsker_varadhan(critic(xz), critic(apart))
 

@@ -15,12 +15,12 @@ from minivae.objectives import minibatch_estimate
 
 
 def variance_with(terms, M):
-    """N^2 var / M: the variance of the estimate, drawn with replacement, Eq. MB.3."""
+    """N^2 var / M: the variance of the estimate if data are drawn with replacement, Eq. MB.3."""
     return len(terms) ** 2 * np.var(terms) / M
 
 
 def variance_without(terms, M):
-    """The same without replacement, (N - M) / (N - 1) of it, Eq. MB.4."""
+    """The variance without replacement, (N - M) / (N - 1) times the one with it, Eq. MB.4."""
     N = len(terms)
     return variance_with(terms, M) * (N - M) / (N - 1)
 

@@ -1,8 +1,8 @@
 """Training without the KL: Eq. VAE.4 with beta 0 and 1, judged by Eq. ELBO.4.
 
 Without the KL nothing keeps q(z|x) near the prior: means spread, variances shrink, and each datum
-gets its own spot. Training digits are reconstructed better, but the bound on log p(x) of new ones
-falls.
+gets its own spot. The pictures show new digits: the bound on their log p(x) falls, and in the end
+even their reconstruction is worse.
 """
 
 # %%

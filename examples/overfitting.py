@@ -21,7 +21,7 @@ SETTINGS = {
 
 # %%
 def curves(X, others, hidden, passes):
-    """The ELBO of X and of each of the others at 25 moments of the same number of steps.
+    """The ELBO of X and of each of the others, about 25 times in a fixed number of steps.
 
     The first column is the number of data seen, in thousands; the others are nats per datum.
     """

@@ -1,8 +1,8 @@
 """How noisy two estimates of one gradient are: Eq. REP.2 and Eq. SCORE.2, and where each wins.
 
-Left, f = sin wz: the path's noise grows with the slope, the score's does not. Right, the sum of
-z_k^2: the path has the noise of one coordinate, the score that of all; a baseline (Eq. SCORE.3)
-helps.
+On the left, f = sin wz: the noise of the pathwise gradient grows with the slope, that of the score
+function does not. On the right, f is the sum of z_k^2: the pathwise gradient has the noise of one
+coordinate, the score function that of all, and a baseline (Eq. SCORE.3) helps.
 """
 
 # %%

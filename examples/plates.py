@@ -28,7 +28,7 @@ def point(axes, at, text, side=-0.32):
 
 
 def arrow(axes, start, end, style="-", aside=0.0):
-    """To the rim of a circle, from that of another or from a point; ``aside`` of the centres."""
+    """An arrow from a point or a circle's rim to a circle's rim, ``aside`` of the centres."""
     start, end = np.array(start), np.array(end)
     along = (end - start) / np.linalg.norm(end - start)
     across = aside * np.array([-along[1], along[0]])

@@ -20,7 +20,7 @@ BETAS = 2.0 ** np.arange(-3, 6)
 def linear_curve(eigenvalues, var, beta):
     """The rate, Eq. RATE.1, and the mean squared error of the best linear model, both exact.
 
-    A direction in use keeps beta sigma^2 of its variance as error, the others all of it.
+    A direction in use keeps beta sigma^2 of its variance as error, the others keep all of it.
     """
     used = eigenvalues > beta * var
     rate = 0.5 * np.log(eigenvalues[used] / (beta * var)).sum()

@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 
 def recipe(proposal, p_y_given_x):
-    """What the recipe draws from, and the share that it keeps, Eq. USE.8."""
+    """The distribution that the recipe draws from, and the share of draws it keeps, Eq. USE.8."""
     kept = proposal * p_y_given_x
     return kept / kept.sum(), kept.sum()
 

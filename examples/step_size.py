@@ -35,7 +35,7 @@ def error_of(h, value, third):
 
 
 def best_step(value, third):
-    """(3 u |f| / |f'''|)^(1/3), the step at which that is least, Eq. CHECK.3."""
+    """(3 u |f| / |f'''|)^(1/3), the step at which this bound is least, Eq. CHECK.3."""
     return np.cbrt(3 * ROUNDING * np.abs(value) / np.abs(third))
 
 

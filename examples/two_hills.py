@@ -1,8 +1,8 @@
 """One Gaussian for two hills: which divergence is minimised decides where it goes, Eq. KL.1.
 
 KL(q || p) is infinite where q > 0 and p = 0, so the best q keeps to one hill. KL(p || q) is
-infinite where p > 0 and q = 0, so the best q covers both hills, and the valley between. Below, each
-divergence as its q moves along: the first has two minima, the second has one.
+infinite where p > 0 and q = 0, so the best q covers both hills, and the valley between. The lower
+panel shows each divergence as its q moves along: the first has two minima, the second has one.
 """
 
 # %%
@@ -30,7 +30,7 @@ def inclusive(mu, sigma):
 
 
 def best(divergence, start):
-    """The mean and the scale that make a divergence least, from a start near by."""
+    """The mean and the scale that minimise a divergence, found from a nearby start."""
     found = minimize(lambda p: divergence(p[0], np.exp(p[1])), start, method="Nelder-Mead")
     return found.x[0], np.exp(found.x[1])
 

@@ -1,7 +1,7 @@
 """From one digit to another: through the codes, and through the pixels.
 
-A classifier that knows real digits is asked what it sees half-way. Between two codes there is
-mostly a digit; between two images there are two, one faintly above the other.
+A classifier trained on real digits is asked what it sees half-way. Between two codes there is
+mostly one digit; between two images there are two, one laid faintly over the other.
 """
 
 # %%

@@ -1,8 +1,8 @@
 """A code that is a word: trained by the sum of Eq. DISC.1, and by relaxed words, Eq. DISC.2.
 
 Each sentence has five words, drawn from the vocabulary of one of three topics. A decoder that is a
-table makes the model a mixture, whose maximum EM finds; log p(x) is exact for all of them. Below,
-the words of each topic according to the first model.
+table makes the model a mixture, whose maximum EM finds; log p(x) is exact for all models. On the
+right are the words of each topic according to the first model.
 """
 
 # %%
@@ -23,7 +23,7 @@ VOCABULARY = sorted({word for words in TOPICS.values() for word in words})
 
 
 def sentences(n, seed):
-    """n sentences as numbers of words, ``(n, 5)``: every word from the topic's vocabulary."""
+    """n sentences as rows of word indices, ``(n, 5)``; each draws from its topic's vocabulary."""
     rng = np.random.default_rng(seed)
     shares = np.array([0.3, 0.2, 0.15, 0.15, 0.1, 0.1])  # as they stand above
     topics = rng.integers(len(TOPICS), size=n)

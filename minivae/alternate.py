@@ -67,7 +67,7 @@ def alternate(
     ends: type[Exception] | tuple[()] = (),
     report: Report = lambda iteration, bound, rise: None,
 ) -> Trace[Theta]:
-    """Take the two steps by turns until an E-step finds that the bound has risen by less than tol.
+    """Alternate the two steps until an E-step finds that the bound has risen by less than tol.
 
     Parameters are replaced and never changed in place: whatever interrupts the ascent, Ctrl-C among
     it, leaves what the caller had as it was.
@@ -75,13 +75,13 @@ def alternate(
     Parameters
     ----------
     e_step
-        Makes the bound tight at the parameters, and returns what the M-step needs.
+        Makes the bound tight at the current parameters, and returns what the M-step needs.
     m_step
-        The parameters that maximise the bound, given that and the parameters so far.
+        Returns the parameters that maximise the bound, from this and the current parameters.
     theta
         The parameters to begin with.
     bound
-        The bound at the parameters of an E-step, from what this returned.
+        The bound at the parameters of an E-step, from what the E-step returned.
     tol, max_iter
         The least rise, and the most iterations.
     bound_before
@@ -136,24 +136,24 @@ def race(
     bound_before: float = -math.inf,
     first: int = 8,
 ) -> tuple[int, Trace[Theta]]:
-    """Ascend from several starts at once, and give up those that have no prospect of being best.
+    """Ascend from several starts at once, and give up those that cannot become the best.
 
-    The looks are after ``first`` iterations, twice as many, and so on. A start is given up if its
-    rises are falling, and one like its last in all iterations that are left would not bring it to
-    the bound that another has already. A start that wins has gone the way that it would have gone
-    alone.
+    The starts are compared after ``first`` iterations, after twice as many, and so on. A start is
+    given up if its rises are getting smaller, and if repeating its last rise in all remaining
+    iterations would not bring it to the bound that another start has already reached. The winner
+    takes the same path as it would have taken alone.
 
     Parameters
     ----------
     starts
         The parameters to begin with.
     climb
-        From the number of a start, where its ascent is, and how many iterations it may have more,
-        to where it then is: :func:`alternate`, handed the parameters and ``bound_before``.
+        Takes the number of a start, the state of its ascent and how many more iterations it may
+        have, and returns the new state, by :func:`alternate` with ``bound_before``.
     max_iter, bound_before
         As for :func:`alternate`.
     first
-        How many iterations there are before the first look.
+        How many iterations there are before the first comparison.
 
     Returns
     -------
@@ -193,26 +193,26 @@ def variational_em(
     tol: float = 1e-8,
     max_iter: int = 100,
 ) -> Trace[tuple[Tree, Tree]]:
-    """Climb F(q, theta) in q and in theta by turns, until a turn raises it by less than tol.
+    """Climb F(q, theta) in q and theta alternately, until a round raises it by less than tol.
 
-    Eq. VI.4. Each half is ``ascend``, and so never lowers F. For a bound of expectations hold
-    the noise (fixed eps), or take a rule of quadrature: F must be the same function at each call.
+    Eq. VI.4. Each half is ``ascend``, and so never lowers F. If F contains an expectation, fix
+    the noise eps, or use quadrature: F must be the same function at each call.
 
     Parameters
     ----------
     bound
         F(q, theta), one number in nats, computed with operations that can be differentiated.
     q, theta
-        The parameters of all data's q and of the model to begin with: arrays, or lists, tuples and
+        The initial parameters of the q of all data and of the model: arrays, or lists, tuples and
         dicts of them.
     tol, max_iter
-        The least rise in nats, and the most turns.
+        The least rise in nats, and the most rounds.
 
     Returns
     -------
     Trace
-        ``theta`` is the pair of q and theta, ``bounds`` F after the E-step of each turn but the
-        first, and at the end.
+        ``theta`` is the pair of q and theta; ``bounds`` are F after the E-step of each round but
+        the first, and at the end.
     """
     require_end("variational_em", tol, max_iter)
 
@@ -229,7 +229,7 @@ def variational_em(
 
 
 def ascend(f: Callable[[Tree], Any], start: Tree) -> Tree:
-    """The top of a smooth function of a tree of arrays, by L-BFGS; never lower than the start.
+    """A maximum of a smooth function of a tree of arrays, by L-BFGS; never lower than the start.
 
     Raises
     ------

@@ -270,7 +270,7 @@ def _check_is_zip(name: str, start: bytes) -> None:
     if not _ZIP_MAGIC.startswith(start):
         raise CheckpointError(
             f"{name} is not a minivae checkpoint: it starts with the bytes {start.hex(' ')}, "
-            "and not as an .npz archive does"
+            "unlike an .npz archive"
         )
 
 

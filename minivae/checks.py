@@ -52,9 +52,9 @@ def is_real(value: Any) -> bool:
 
 
 def refuse_masked(values: Any, name: str) -> None:
-    """Refuse a masked array of which something is masked: what is hidden there would be taken.
+    """Refuse a masked array with masked entries, because the hidden numbers would be used.
 
-    So are lists of such.
+    Lists of such arrays are refused as well.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def refuse_dask(X: Any, name: str, mend: str = "") -> None:
 
 
 def as_float64(values: Any, name: str) -> Array:
-    """A float64 array of its own, or a sentence that these are not numbers.
+    """A new float64 array, or an error that says that these are not numbers.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def check_data(
     array = _as_array(X, operation, name)
     found = f"{operation}: {name} has shape {array.shape}"
     if array.ndim != 2:
-        raise ShapeError(f"{found}; it must be (N, D), one datum a row: {_mend_axes(X, array)}")
+        raise ShapeError(f"{found}; it must be (N, D), one datum per row: {_mend_axes(X, array)}")
     if 0 in array.shape:
         what = "feature" if len(array) else "sample"
         raise ShapeError(  # what follows the colon are scikit-learn's words
@@ -154,7 +154,7 @@ def check_data(
 def require_width(
     operation: str, shape: tuple[Any, ...], fitted: int, name: str = "X"
 ) -> None:
-    """Refuse data that have another number of columns than those of ``fit``.
+    """Refuse data whose number of columns differs from that of ``fit``.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def require_values(operation: str, seen: Array, weight: Array | None = None) -> 
 
 
 def n_rows(X: Any, operation: str, name: str = "X") -> int:
-    """How many rows there are, before anything else is looked at.
+    """How many rows there are; this is checked before anything else.
 
     Raises
     ------
@@ -377,12 +377,12 @@ def as_classes(y: Any, operation: str, name: str = "y") -> Array:
     Raises
     ------
     DtypeError
-        If they are neither, or some are missing.
+        If they are neither of these, or some are missing.
     """
     if y is None:
         raise ShapeError(  # in scikit-learn's words
             f"{operation}: requires y to be passed, but the target {name} is None; it must be "
-            "(N,), one class a datum"
+            "(N,), one class per datum"
         )
     refuse_dask(y, f"{operation}: {name}")
     refuse_masked(y, f"{operation}: {name}")

@@ -14,10 +14,10 @@ __all__ = ["enumerated_terms", "relaxed_terms"]
 
 
 def enumerated_terms(model: LatentModel, q: Categorical, x: Any, c: Any = None) -> ElboTerms:
-    """The ELBO's two terms with z summed over, each ``(N,)``, without any noise, Eq. DISC.1.
+    """The ELBO's two terms, summed over z and so without noise, each ``(N,)``, Eq. DISC.1.
 
-    It takes as many passes through the decoder as there are classes. Where q is the posterior it
-    is log p(x), Eq. GMM.12.
+    It takes one pass through the decoder for each class. If q is the posterior, the ELBO is
+    log p(x), Eq. GMM.12.
     """
     each = model.log_prob_given(x, q.support(), c)  # (C, N)
     weights = ops.exp(q.log_probabilities())
@@ -34,11 +34,12 @@ def relaxed_terms(
     straight: bool = False,
     c: Any = None,
 ) -> ElboTerms:
-    """The same from classes made soft by Gumbel noise ``(S, N, C)``, Eq. DISC.2.
+    """The ELBO's two terms for classes made soft by Gumbel noise ``(S, N, C)``, Eq. DISC.2.
 
-    One pass a sample, whatever the number of classes. The decoder sees mixtures of classes that
-    the model does not have, so the value is not a bound, and the gradient is biased; with
-    ``straight`` the value is an unbiased estimate of Eq. DISC.1 and the gradient still biased.
+    It takes one pass per sample, whatever the number of classes. The decoder sees mixtures of
+    classes that the model does not have, so the value is not a bound and the gradient is biased.
+    With ``straight`` the value is an unbiased estimate of Eq. DISC.1, but the gradient is still
+    biased.
     Jang, Gu and Poole (2017).
     """
     z = relaxed_sample(q, eps, temperature, straight)

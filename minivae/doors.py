@@ -103,7 +103,7 @@ def refuse_masked(operation: str, x: Any) -> None:
 
 
 def values(x: Any) -> Any:
-    """The numbers alone, without the record: for masks, comparisons and the way out."""
+    """The numbers alone, without the tape: for masks, comparisons and results."""
     return x._array if isinstance(x, Doors) else x
 
 
@@ -266,10 +266,10 @@ class Doors:
 
 
 class Counter(ContextDecorator):
-    """Adds to a number in a ``with`` block or a decorated function, and takes it away behind.
+    """Raises a counter inside a ``with`` block or a decorated function, and lowers it afterwards.
 
-    Blocks may be left in any order, as generators do that stop inside one, and one object may be
-    entered any number of times.
+    Blocks may be left in any order, as happens if a generator stops inside one, and one object
+    may be entered any number of times.
     """
 
     def __init__(self, count: ContextVar[int], step: int) -> None:

@@ -69,7 +69,7 @@ class ConvergenceWarning(UserWarning):
 
 
 class DatasetWarning(UserWarning):
-    """Something in a file that was not taken for data, or may not be meant as such."""
+    """Something in a file that was not read as data, or may not be meant as data."""
 
 
 class EffectiveSampleSizeWarning(UserWarning):
@@ -77,7 +77,7 @@ class EffectiveSampleSizeWarning(UserWarning):
 
 
 class LikelihoodWarning(UserWarning):
-    """A number that looks like a likelihood and is not one."""
+    """A number that looks like a likelihood but is not one."""
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -72,12 +72,12 @@ def parameter(
 
 
 def whole(least: int) -> Rule:
-    """A whole number from ``least``."""
+    """A whole number that is at least ``least``."""
     return Rule(lambda v: is_whole(v) and v >= least, f"a whole number from {least}", int)
 
 
 def number(least: float = 0.0, *, above: bool = False) -> Rule:
-    """A finite number from ``least``, or ``above`` it."""
+    """A finite number that is at least ``least``, or strictly ``above`` it."""
     text = f"a number {'above' if above else 'from'} {least:g}"
     if above and least == 0:
         text = "a positive number"
@@ -89,7 +89,7 @@ def number(least: float = 0.0, *, above: bool = False) -> Rule:
 
 
 def choice(*names: str, none: bool = False) -> Rule:
-    """One of some names, or None if ``none``."""
+    """One of the given names; also None, if ``none`` is set."""
     text = "one of " + ", ".join(map(repr, names))
     rule = Rule(lambda v: isinstance(v, str) and v in names, text)
     return rule.or_none() if none else rule
@@ -108,7 +108,7 @@ def _truth(text: str) -> bool:
 
 
 def anything(text: str = "anything") -> Rule:
-    """Whatever is checked elsewhere."""
+    """Any value; it is checked elsewhere."""
     return Rule(lambda v: True, text)
 
 
@@ -142,11 +142,11 @@ class Estimator:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
+        """The hyper-parameters by name; ``deep`` is accepted for scikit-learn and has no effect."""
         return {name: getattr(self, name) for name in self._names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Set hyper-parameters by name; they count from the next ``fit`` on.
+        """Set hyper-parameters by name; they take effect in the next ``fit``.
 
         Raises
         ------
@@ -333,7 +333,7 @@ def _table(declared: Mapping[str, Parameter]) -> str:
 
 
 class Classifier(Estimator):
-    """An estimator that predicts one of the classes that it was given with the data."""
+    """An estimator that predicts one of the classes that came with its training data."""
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks of a classifier."""

@@ -1,4 +1,4 @@
-"""What a code knows of its datum: ELBO surgery, total correlation, and bounds from a critic.
+"""What a code knows about its datum: ELBO surgery, total correlation, and bounds from a critic.
 
 Throughout, q is a distribution over z for each of N data, in nats. Averaged over the data it is
 the aggregate posterior, whose KL to the prior is what a better prior saves.
@@ -45,7 +45,7 @@ class Surgery(NamedTuple):
 
     @property
     def kl(self) -> float:
-        """The whole."""
+        """The mean KL, the sum of its two parts."""
         return self.information + self.marginal_kl
 
 
@@ -56,10 +56,10 @@ def aggregate_log_prob(q: Distribution, z: Any) -> Any:
 
 
 def elbo_surgery(q: Distribution, prior: Distribution, z: Array) -> Surgery:
-    """The two parts of the mean KL by samples of z, each against all N data, Eq. SURG.2.
+    """The two parts of the mean KL, from samples of z compared with all N data, Eq. SURG.2.
 
-    Unbiased for these N data: the sum over them is whole, and only z is left to chance. It takes
-    S N^2 densities. Hoffman and Johnson (2016).
+    Unbiased for these N data: the sum over the data is complete, and only z is random. It
+    evaluates S N^2 densities. Hoffman and Johnson (2016).
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _aggregate(q: Distribution, rows: Array) -> Array:
 def surgery_by_quadrature(q: Distribution, prior: Distribution) -> Surgery:
     """The two parts of the mean KL by the trapezoid rule, for z of one or two dimensions.
 
-    Eq. SURG.2. The grid is halved until nothing changes.
+    Eq. SURG.2. The grid's step is halved until the result stays the same.
 
     Raises
     ------
@@ -153,15 +153,15 @@ def stratified_log_weights(M: int, N: int) -> Array:
 def minibatch_log_prob(log_q: Any, n_total: int | None = None) -> Any:
     """log of the aggregate posterior at each z_i of a minibatch, ``(M, ...)``, Eq. SURG.3.
 
-    The density is unbiased, its logarithm lies too low (Jensen).
+    The density is unbiased; its logarithm is too low on average (Jensen).
 
     Parameters
     ----------
     log_q
         log q(z_i | x_j), of shape ``(M, M, ...)``, with z_i a sample of datum i.
     n_total
-        N. Without it every datum of the batch counts 1/M, and the density lies too high: of its
-        M terms one is that of the datum which z_i comes from. So I(x; z) never exceeds log M.
+        N. Without it every datum of the batch counts 1/M, and the density is too high, because
+        one of its M terms belongs to the datum that z_i comes from. So I(x; z) never exceeds log M.
     """
     M = log_q.shape[0]
     if log_q.shape[1] != M:
@@ -178,8 +178,9 @@ def minibatch_log_prob(log_q: Any, n_total: int | None = None) -> Any:
 def total_correlation(q: DiagonalGaussian, z: Any, n_total: int | None = None) -> Any:
     """KL(aggregate || product of its marginals), estimated from a minibatch, Eq. TC.1.
 
-    How far the codes' dimensions depend on each other. Each logarithm is of an estimate of
-    :func:`minibatch_log_prob`, so the estimate is biased; with all N data only z is left to chance.
+    It measures how far the codes' dimensions depend on each other. Each logarithm is taken of an
+    estimated density (:func:`minibatch_log_prob`), so the result is biased; with all N data only
+    z is random.
     Chen et al. (2018).
 
     Parameters
@@ -205,9 +206,9 @@ def total_correlation(q: DiagonalGaussian, z: Any, n_total: int | None = None) -
 def donsker_varadhan(joint: Any, product: Any) -> Any:
     """E_joint T - log E_product exp(T), a lower bound on the mutual information, Eq. MI.1.
 
-    In expectation and for a fixed critic T it is a bound on I. The mean of few exponentials
-    misses the rare large ones, so from a batch it comes out too high, and varies the more the
-    larger I is. Belghazi et al. (2018).
+    For a fixed critic T the exact expectations give a lower bound on I. The mean of a few
+    exponentials misses the rare large ones, so the estimate from a batch is too high on average,
+    and its spread grows with I. Belghazi et al. (2018).
 
     Parameters
     ----------
@@ -220,9 +221,10 @@ def donsker_varadhan(joint: Any, product: Any) -> Any:
 
 
 def density_ratio_loss(on_q: Any, on_p: Any) -> Any:
-    """The logistic loss of a critic T that tells draws of q from draws of p, Eq. AVB.1.
+    """The logistic loss of a critic T that distinguishes draws of q from draws of p, Eq. AVB.1.
 
-    It is least at T = log q - log p, so that E_q T is the KL where q has no density. The mean of
-    softplus(-T) over draws of q, and of softplus(T) over those of p. Mescheder et al. (2017).
+    It is the mean of softplus(-T) over draws of q plus that of softplus(T) over draws of p. It is
+    lowest at T = log q - log p, so that E_q T is the KL even if q has no computable density.
+    Mescheder et al. (2017).
     """
     return ops.mean(ops.softplus(-on_q)) + ops.mean(ops.softplus(on_p))

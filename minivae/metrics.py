@@ -1,4 +1,4 @@
-"""How well a model serves: ranking the strange, finding the classes, storing the data.
+"""How useful a model is: for finding strange data, for finding classes, for compression.
 
 >>> from minivae.metrics import roc_auc
 >>> roc_auc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
@@ -27,7 +27,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def roc_curve(scores: Any, positive: Any) -> tuple[Floats, Floats]:
-    """Shares of false and of true alarms at each threshold, from (0, 0) to (1, 1).
+    """The rates of false and of true alarms at each threshold, from (0, 0) to (1, 1).
 
     Data with one score pass a threshold together, so ties are a slope and not a step.
 
@@ -52,11 +52,11 @@ def roc_curve(scores: Any, positive: Any) -> tuple[Floats, Floats]:
 
 
 def roc_auc(scores: Any, positive: Any) -> float:
-    """How likely a positive datum scores above a negative one, a tie counting half, Eq. USE.1.
+    """The probability that a positive datum scores above a negative one, Eq. USE.1.
 
-    It is found by average ranks, which makes it exact with ties, in N log N steps. Takes what
-    :func:`roc_curve` does, under which it is the area. Mann and Whitney (1947); Hanley and McNeil
-    (1982).
+    A tie counts half. This is the area under the curve of :func:`roc_curve`, whose arguments it
+    takes. It is computed from average ranks, in N log N steps, and is exact with ties too. Mann
+    and Whitney (1947); Hanley and McNeil (1982).
     """
     scores, positive = _scored(scores, positive, "roc_auc")
     n, m = int(positive.sum()), int((~positive).sum())
@@ -69,9 +69,9 @@ def roc_auc_interval(
 ) -> tuple[float, float, float]:
     """The area of :func:`roc_auc`, and an interval for it, Eq. USE.2.
 
-    Its variance is that of DeLong et al. (1988), from each datum's share of the other kind that it
-    beats. The interval is normal in log(A / (1 - A)), so that it stays between 0 and 1; where the
-    kinds are told apart without a mistake, the variance is 0 and says nothing.
+    The variance is that of DeLong et al. (1988), computed from the share of the other kind that
+    each datum beats. The interval is normal in log(A / (1 - A)), so it stays between 0 and 1. If
+    the two kinds are separated without a mistake, the variance is 0 and says nothing.
     """
     scores, positive = _scored(scores, positive, "roc_auc_interval")
     if not 0 < level < 1:
@@ -94,7 +94,7 @@ def roc_auc_interval(
 
 
 def adjusted_rand_index(labels: Any, clusters: Any) -> float:
-    """How far two partitions agree on pairs of data: 1 if they are one, 0 by chance, Eq. USE.3.
+    """How far two partitions agree: 1 if they are equal, 0 on average by chance, Eq. USE.3.
 
     Hubert and Arabie (1985).
 
@@ -115,10 +115,10 @@ def adjusted_rand_index(labels: Any, clusters: Any) -> float:
 
 
 def normalised_mutual_information(labels: Any, clusters: Any) -> float:
-    """Mutual information of two partitions over the mean of their entropies, Eq. USE.4.
+    """The mutual information of two partitions, divided by their mean entropy, Eq. USE.4.
 
-    1 if they are one. It is not corrected for chance: with many small clusters it is far above 0
-    for clusters that mean nothing. Strehl and Ghosh (2002).
+    It is 1 if they are equal. It is not corrected for chance: many small clusters that mean
+    nothing still score far above 0. Strehl and Ghosh (2002).
     """
     table = _contingency(labels, clusters, "normalised_mutual_information")
     p = table / table.sum()
@@ -129,16 +129,16 @@ def normalised_mutual_information(labels: Any, clusters: Any) -> float:
 
 
 def matched_accuracy(labels: Any, clusters: Any) -> float:
-    """The share of data in the right cluster, when each class is matched to one, Eq. USE.5.
+    """The share of data in the right cluster if each class is matched to one, Eq. USE.5.
 
-    The matching is the best there is, one cluster for a class at most: Kuhn (1955).
+    The matching is the best one that gives each class at most one cluster: Kuhn (1955).
     """
     table = _contingency(labels, clusters, "matched_accuracy")
     return float(table[linear_sum_assignment(-table)].sum() / table.sum())
 
 
 def bits_per_value(nats: Any, D: int) -> Any:
-    """The length of a code for each of D values, in bits, of log p(x) in nats, Eq. USE.6.
+    """The code length in bits per value, for log p(x) in nats of D values, Eq. USE.6.
 
     Per pixel, if the values are pixels. With the ELBO in place of log p(x) it is the length that
     bits-back coding reaches: Hinton and van Camp (1993); Townsend, Bird and Barber (2019).
@@ -159,7 +159,7 @@ def _scored(scores: Any, positive: Any, operation: str) -> tuple[Floats, np.ndar
     if np.isnan(found).any():
         raise ValueError(f"{operation}: scores[{int(np.isnan(found).argmax())}] is NaN")
     if not kind.any() or kind.all():
-        raise ValueError(f"{operation}: all data are of one kind; some of both are needed")
+        raise ValueError(f"{operation}: all data are of one kind; both kinds are needed")
     return found, kind
 
 

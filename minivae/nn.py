@@ -57,18 +57,18 @@ def initialiser_for(activation: str) -> Initialiser:
 class Module:
     """Something with parameters: the tensors among its attributes and parts, in order.
 
-    A part is another module, or a list, tuple or dict of tensors, modules and such.
+    A part is another module, or a list, tuple or dict of tensors and parts.
     """
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """The parameters with dotted names, in reading order.
 
-        A tensor that is there twice has two names.
+        A tensor that occurs twice has two names.
 
         Raises
         ------
         ValueError
-            If two have one name, as keys of a dict may make it.
+            If two have the same name, which the keys of a dict can cause.
         TypeError
             If a set holds tensors or modules: it has no order.
         """
@@ -91,7 +91,7 @@ class Module:
                 raise TypeError(f"named_parameters: {name} is a set, without order; use a list")
 
     def parameters(self) -> list[Tensor]:
-        """The parameters, in reading order; one that is there twice counts once."""
+        """The parameters, in reading order; one that occurs twice is listed once."""
         return list(dict.fromkeys(p for _, p in self.named_parameters()))
 
     def state_dict(self) -> dict[str, Array]:
@@ -135,7 +135,7 @@ class Dense(Module):
     Parameters
     ----------
     fan_in, fan_out
-        The widths in front of the layer and behind it.
+        The number of inputs and of outputs.
     activation
         A key of ``minivae.ops.ACTIVATIONS``.
     rng
@@ -178,7 +178,7 @@ class MLP(Module):
     Parameters
     ----------
     sizes
-        The width of the input and of each layer; with the input's alone there are no layers.
+        The width of the input and of each layer; a single width makes no layers.
     activation
         Of every layer but the last.
     output_activation

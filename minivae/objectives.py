@@ -79,14 +79,14 @@ def elbo_terms(
 
 
 def at_best_scale(model: LatentModel, terms: ElboTerms, x: Any) -> ElboTerms:
-    """The terms of a batch in training, its likelihood's scale at its best if it asks for that."""
+    """The terms of a training batch, at the likelihood's best scale if it asks for that."""
     return ElboTerms(model.likelihood.at_best_scale(terms.reconstruction, x), terms.kl)
 
 
 def sample_terms(
     model: LatentModel, q: Distribution, x: Any, eps: Array, c: Any = None
 ) -> SampleTerms:
-    """log p(x | z) and log q(z | x) - log p(z) at S samples of z for each datum."""
+    """log p(x | z) and log q(z | x) - log p(z) at S samples of z for each datum, ``(S, N)``."""
     z, log_q = q.rsample_and_log_prob(eps)
     log_prior = model.prior_given(c).log_prob(z)
     return SampleTerms(model.log_prob_given(x, z, c), log_q - log_prior)
@@ -114,22 +114,22 @@ def score_function_elbo(
 ) -> Any:
     """A surrogate of the ELBO, ``(N,)``, whose gradient is the score-function estimate, Eq. GRAD.2.
 
-    It needs no derivative of log p(x, z) in z, and so takes a discrete z as well. A baseline takes
-    from its variance and leaves its mean, as long as it does not look at the sample it is for.
-    Williams (1992); Mnih and Rezende (2016).
+    It needs no derivative of log p(x, z) in z, so z may be discrete. A baseline can reduce the
+    variance and leaves the mean unchanged, provided it does not depend on the sample it is used
+    for. Williams (1992); Mnih and Rezende (2016).
 
     Parameters
     ----------
     model, q, x, eps, c
-        As everywhere here; z is drawn from q with the noise and then held.
+        As everywhere here; z is drawn from q with the noise and then held fixed.
     baseline
-        ``"leave-one-out"``, the mean of the other samples' values, which takes S of at least 2; an
+        ``"leave-one-out"``, the mean of the other samples' values, which needs S >= 2; an
         array ``(N,)`` of constants, or None.
 
     Raises
     ------
     ValueError
-        If the baseline is unknown, or one sample is left out of one.
+        If the baseline is unknown, or is "leave-one-out" with a single sample.
     """
     z = q.draw(eps, np.random.default_rng(0))
     log_q, log_joint = q.log_prob(z), model.log_joint(x, z, c)
@@ -152,8 +152,8 @@ def sticking_the_landing(
 ) -> Any:
     """A surrogate of the ELBO, ``(N,)``: the pathwise gradient without the score, Eq. GRAD.3.
 
-    The score of q has mean 0. Without it the estimate has no variance left where q is the
-    posterior. Roeder, Wu and Duvenaud (2017).
+    The score of q has mean 0. Without it the estimate has no variance if q is the posterior.
+    Roeder, Wu and Duvenaud (2017).
     """
     z = q.rsample(eps)
     return ops.mean(model.log_joint(x, z, c) - q.detach().log_prob(z), 0)
@@ -164,8 +164,9 @@ def doubly_reparameterised_bound(
 ) -> Any:
     """A surrogate of the importance-weighted bound, ``(N,)``, Eq. GRAD.4.
 
-    Its gradient in q's parameters weighs each path by the square of its normalised weight, and so
-    does not drown in noise as S grows; that in the model's is as ever. Tucker et al. (2019).
+    Its gradient in q's parameters weights each path by the square of its normalised weight, so it
+    does not drown in noise as S grows. The gradient in the model's parameters is the usual one.
+    Tucker et al. (2019).
     """
     z = q.rsample(eps)
     log_w = model.log_joint(x, z, c) - q.detach().log_prob(z)
@@ -178,7 +179,7 @@ def doubly_reparameterised_bound(
 def relaxed_sample(q: Categorical, eps: Array, temperature: float, straight: bool = False) -> Any:
     """softmax((logits + Gumbel noise) / temperature), a class made soft, Eq. GRAD.5.
 
-    Its gradient is biased at any temperature, and its variance grows as that falls. With
+    Its gradient is biased at any temperature, and its variance grows as the temperature falls. With
     ``straight`` the value is the one-hot class and the gradient that of the soft one. Jang, Gu and
     Poole (2017); Maddison, Mnih and Teh (2017).
 

@@ -1,4 +1,4 @@
-"""Rate and distortion: the KL's share of the loss held in check, and the noise that suits best."""
+"""Rate and distortion: a KL that costs nothing up to a threshold, and the best noise scale."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ __all__ = ["free_bits", "optimal_noise", "profile_log_prob"]
 def free_bits(kl: Any, least: float) -> Any:
     """sum_k max(mean_n KL_nk, least): what the KL costs if a dimension's first nats are free.
 
-    Eq. RATE.2. A dimension below ``least`` has no gradient that would close it. Not below the KL,
-    and so reconstruction less this is still a bound, a looser one. Kingma et al. (2016).
+    Eq. RATE.2. A dimension below ``least`` has no gradient that would collapse it. The result is
+    never below the KL, so the reconstruction minus it is still a lower bound, though a looser one.
+    Kingma et al. (2016).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files that others wrote: what may be read of them, and what is said when it is not as announced.
+"""Files from elsewhere: reading them safely, and saying clearly what is wrong with them.
 
 - `opened`: a regular file, and nothing that may never end;
 - `read_array`: the array of an ``.npy``, once its header agrees with the size of what follows;

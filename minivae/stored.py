@@ -44,7 +44,7 @@ _IN_MEMORY = (
 
 
 def is_stored(X: Any) -> bool:
-    """Whether X is an array that is sliced and not held: a memmap, an HDF5 or a Zarr array."""
+    """Whether X stays on disk and is read in slices: a memmap, an HDF5 or a Zarr array."""
     if isinstance(X, np.ndarray):
         mapped = isinstance(X, np.memmap) and getattr(X, "_mmap", None) is not None
         return mapped and X.ndim > 1
@@ -78,9 +78,9 @@ def counted_from(first: int) -> Iterator[None]:
 class StoredRows:
     """Rows of floats ``(N, D)`` that are read from an array on disk when they are asked for.
 
-    An estimator makes one of a ``numpy.memmap``, an HDF5 or a Zarr array by itself. It is made by
-    hand for images of more than two axes, which become rows, and for whole numbers that are to be
-    divided, a batch at a time, as pixels by 255.
+    An estimator wraps a ``numpy.memmap``, an HDF5 or a Zarr array in one by itself. You make one
+    by hand for images with more than two axes, which become rows, and for whole numbers that are
+    to be divided batch by batch, such as pixels by 255.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class StoredRows:
     # ---- reading ----
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows as they are stored, ``(stop - start, D)``."""
+        """Rows ``(stop - start, D)`` as they are stored, without scaling."""
         if self._selected is None:
             part = np.asarray(self.source[start:stop])
         elif start == stop:
@@ -223,9 +223,9 @@ class StoredRows:
         return rows if self._taken is None else self._taken(rows, self._rng)
 
     def check(self) -> None:
-        """Read all rows once, and refuse the first that is not what it must be.
+        """Read all rows once, and refuse the first that breaks a rule.
 
-        Where values may be missing, so is a column that has none.
+        Where values may be missing, a column that has none breaks one, too.
         """
         step, seen = max(1, _AT_ONCE // self.shape[1]), np.zeros((1, self.shape[1]), bool)
         for start in range(0, len(self), step):
@@ -252,7 +252,7 @@ class StoredRows:
         return min(rows, len(self))
 
     def pool_blocks(self, batch_size: int) -> int:
-        """How many blocks are in memory together; at least a batch's worth."""
+        """How many blocks are in memory together; they hold at least one batch."""
         size = self.block_rows * self.shape[1] * int(self.source.dtype.itemsize)
         most = max(1, min(POOL, _LARGEST_POOL // size))
         return max(most, -(-batch_size // self.block_rows))
@@ -290,7 +290,7 @@ def data_at_door(
     if not isinstance(X, StoredRows):
         if len(X.shape) > 2:
             raise ShapeError(
-                f"{operation}: X has shape {X.shape}; it must be (N, D), one datum a row: "
+                f"{operation}: X has shape {X.shape}; it must be (N, D), one datum per row: "
                 "minivae.datasets.StoredRows(X) reads images as rows"
             )
         if X.dtype.kind not in "iufb" or 0 in X.shape:  # in the words for data in memory

@@ -50,10 +50,10 @@ class Node(NamedTuple):
 
 
 def no_grad() -> Counter:
-    """Leave the tape off inside a ``with`` block or a decorated function.
+    """Record nothing on the tape inside a ``with`` block or a decorated function.
 
-    Results made there need no gradient. A generator that stops inside such a block leaves the tape
-    off for its caller, too, until it goes on and comes out.
+    Results made there need no gradient. A generator that pauses inside such a block leaves the
+    tape off for its caller too, until the generator resumes and leaves the block.
     """
     return Counter(silence, 1)
 
@@ -193,11 +193,11 @@ class Primitive:
         Set for elementwise operations: their cotangents have the output's shape, and the walk sums
         them down to each input's.
     composed
-        The same function made of simpler operations, for second derivatives where ``vjp`` takes
-        arrays only. Its forward is taken for a compiled loop, which gives no warnings of NumPy's.
+        The same function made of simpler operations, for second derivatives if ``vjp`` takes arrays
+        only. The forward is then assumed to be a compiled loop, which gives no NumPy warnings.
     warns
-        Whether the forward may give such warnings, which are kept silent at some cost; what only
-        moves numbers gives none.
+        Whether the forward may give such warnings, which cost some time to silence; operations
+        that only move numbers give none.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One run of training: the way in which gradients train anything here.
+"""One run of training by gradients, which all models here share.
 
 A run knows nothing of models. It draws minibatches, asks each player for a loss, moves the player's
 parameters along the gradient, averages what was measured, and keeps the state from which it
@@ -39,11 +39,11 @@ Loss = Callable[[Batch, np.random.Generator, float], tuple[Tensor, Metrics]]
 
 
 class Player(NamedTuple):
-    """Some parameters, and the loss that they are moved to lessen.
+    """Some parameters, and the loss that they are to minimise.
 
     ``loss(batch, rng, progress)`` returns the loss and means over the batch of what is to be
-    recorded; ``progress`` counts epochs, as 2.5. ``optimiser`` makes one for this player, where it
-    is not to have the run's.
+    recorded; ``progress`` counts epochs, for example 2.5. ``optimiser`` makes this player's own
+    optimiser; without it, the run's is used.
     """
 
     parameters: Sequence[Tensor]
@@ -52,7 +52,7 @@ class Player(NamedTuple):
 
 
 class Hook:
-    """What happens on the way; a hook overrides what it needs."""
+    """Something that happens during a run; a subclass overrides the methods it needs."""
 
     name: str = ""
     """Under which a checkpoint keeps its state; hooks without state may come and go."""
@@ -61,7 +61,7 @@ class Hook:
         """Before the first loss of a step."""
 
     def gradients_ready(self, run: Run, progress: float) -> None:
-        """Between a player's gradients and its optimiser, which leaves alone what has none."""
+        """Before a player's optimiser steps; parameters without a gradient stay as they are."""
 
     def epoch_ended(self, run: Run) -> None:
         """Before the first step, when ``run.epoch`` is 0, and after each epoch."""
@@ -91,7 +91,7 @@ class EarlyStopping(Hook):
     patience
         How many epochs to wait for a better one.
     warmup
-        How many epochs do not count: they train another model than the one that is wanted.
+        How many epochs at the start are ignored, because they train a different model.
     remember, give_back
         Copies of the parameters by name, and the function that takes them back.
     """
@@ -156,13 +156,13 @@ class Run:
     Parameters
     ----------
     players
-        Who is trained; where there are two, they move in turn in each step. A parameter that
-        occurs twice among one player's counts once.
+        What is trained; several players move in turn in each step. A parameter that occurs twice
+        in one player counts once.
     data
         Arrays that share their rows, the first of which may be on disk. A batch is a tuple of some
         rows of each.
     epochs, batch_size
-        How many passes over the data, in portions of how many; the last of a pass may be smaller.
+        How many passes over the data, and how many data per batch; the last may be smaller.
     order, noise
         The generators that shuffle the data anew for each epoch, and that losses draw from.
     optimiser
@@ -223,7 +223,7 @@ class Run:
         self.history: dict[str, list[float]] = {}
 
     def restart_optimisers(self) -> None:
-        """Forget the running averages, where the loss becomes another one."""
+        """Forget the running averages, because the loss changes."""
         self.optimisers = [
             (player.optimiser or self._optimiser)([*player.parameters]) for player in self.players
         ]
@@ -263,7 +263,7 @@ class Run:
         Raises
         ------
         ValueError
-            If no such run can have been there; then nothing has changed.
+            If the state cannot be that of such a run; nothing is changed then.
         """
         epoch, batch = position["epoch"], position["batch"]
         if not (0 <= epoch <= self.epochs and 0 <= batch < self.batches):
@@ -284,7 +284,7 @@ class Run:
         return self.epoch >= self.epochs or any(hook.wants_to_stop(self) for hook in self.hooks)
 
     def save(self) -> None:
-        """Write a checkpoint, if there is where to."""
+        """Write a checkpoint, if there is a file for it."""
         if self._save is not None:
             self._save(self)
 

@@ -90,10 +90,10 @@ def value_and_grad(
     f
         A function of tensors, computed with tensor operations, whose value is a single number.
     argnums
-        Which positional argument to differentiate with respect to; for several, the gradient is
-        a tuple. An argument may be a list, tuple or dict of arrays, in one another to any depth:
-        ``f`` gets the same of tensors, and its gradient has the same form. Such a list is never
-        taken for one array.
+        Which positional argument to differentiate with respect to; for several, the gradient is a
+        tuple. An argument may be a list, tuple or dict of arrays, in one another to any depth:
+        ``f`` receives it with tensors in place of arrays, and its gradient has the same form. Such
+        a list is never taken for one array.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Trees: lists, tuples and dicts of arrays or tensors, in one another to any depth.
+"""Trees: lists, tuples and dicts of arrays or tensors, nested to any depth.
 
 - `named_leaves`: what hangs in a tree, with dotted names, in reading order;
 - `leaves`: the same without names;
@@ -54,7 +54,7 @@ def aligned(operation: str, tree: Tree, other: Tree) -> list[Any]:
     Raises
     ------
     ShapeError
-        If the two have not one form.
+        If the two do not have the same form.
     """
     parts, others = _parts(tree), _parts(other)
     if parts is None and others is None:

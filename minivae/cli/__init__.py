@@ -36,12 +36,12 @@ COMMANDS = {
         "reconstruct": "encode data and decode their codes",
         "info": "what a run's checkpoint holds",
     },
-    "score": {"score": "how strange each row of a file is to a trained model"},
-    "infer": {"infer": "methods of inference side by side, for one datum"},
+    "score": {"score": "how strange a trained model finds each row of a file"},
+    "infer": {"infer": "compare methods of inference on one datum"},
     "gmm": {"gmm": "fit a Gaussian mixture by EM to Old Faithful, or to other data"},
     "export": {"export": "write a run's model for another engine, and read it back"},
-    "equation": {"eq": "an equation of the book: its code and its tests"},
-    "exercise": {"exercise": "exercises: fill a hole, and be told what kind of mistake it is"},
+    "equation": {"eq": "show an equation of the book, its code and its tests"},
+    "exercise": {"exercise": "exercises: fill a hole, and be told what kind of mistake you made"},
     "doctor": {"doctor": "what this machine has, what is missing, and what is slow and why"},
 }
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         started()
         if unread:
-            complain("standard output is closed: nobody sees the results")
+            complain("standard output is closed: the results are lost")
         with plain_warnings():
             _run(argv)
             sys.stdout.flush()
@@ -106,7 +106,7 @@ def _parsers(wanted: str) -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog="minivae",
         description="Deep latent-variable models from scratch. 'minivae train' is the place to "
-        "begin: half a minute from handwritten digits to pictures of what a VAE made of them.",
+        "begin: in half a minute it trains a VAE on digits and draws what the VAE has learned.",
         epilog="'minivae COMMAND --help' lists a command's flags.",
     )
     parser.add_argument("--version", action="version", version=f"minivae {minivae.__version__}")

@@ -40,8 +40,8 @@ def doctor(arguments: argparse.Namespace) -> None:
     rows = [(name, version) for name, version in versions().items()]
     rows += [("platform", platform.platform()), ("processors", _processors())]
     threads = minivae_kernels.get_num_threads()
-    rows += [("threads", f"{threads} (MINIVAE_NUM_THREADS sets how many)")]
-    rows += [("vectors", f"{8 * registers.BYTES} bits, {registers.COUNT} registers")]
+    rows += [("threads", f"{threads} (MINIVAE_NUM_THREADS changes this)")]
+    rows += [("vectors", f"{registers.COUNT} registers of {8 * registers.BYTES} bits")]
     rows += [("kernel cache", _describe_cache()), ("optdigits", "in the package")]
     rows += [("faithful", "in the package")]
     rows += [(name, _describe_published(name)) for name in PUBLISHED]
@@ -51,33 +51,33 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 
 def slow_because() -> Iterator[tuple[str, str]]:
-    """What makes minivae slower than it need be, each with its reason and what can be done."""
+    """Yield what makes minivae slower than it could be, each with the reason and the remedy."""
     cpus, used = threads.available_cpus(), minivae_kernels.get_num_threads()
     if INTERPRETED:
         yield "kernels", "NUMBA_DISABLE_JIT is set: every loop runs in Python; unset it"
     if not replay.is_on():
-        yield "training steps", "MINIVAE_REPLAY=0 leaves each to the tape; unset it"
+        yield "training steps", "MINIVAE_REPLAY=0 leaves each to the slower tape; unset it"
     if cpus == 1:
         here = os.cpu_count() or 1
         why = "this machine has one" if here == 1 else f"of {here}, by its affinity or its quota"
-        yield "processors", f"one for this process ({why}): nothing runs beside anything else"
+        yield "processors", f"one for this process ({why}): nothing can run in parallel"
     elif used == 1:
         yield "threads", f"one on {cpus} processors: MINIVAE_NUM_THREADS sets how many"
     if registers.BYTES < 32 and platform.machine().lower() in ("x86_64", "amd64"):
         yield (
             "vectors",
-            "the processor says that it has no AVX2: a vector holds 4 numbers, not 8 or 16. In a "
+            "the processor reports no AVX2: a vector holds 4 numbers, not 8 or 16. In a "
             "virtual machine, let it see the host's processor",
         )
     folder = kernel_cache()
     if INTERPRETED:
         return
     if folder is None:
-        yield "kernel cache", "no folder can be written: every process compiles its kernels afresh"
+        yield "kernel cache", "no folder is writable: every process compiles its kernels afresh"
     elif not any(folder.glob("*.nbc")):
         yield "first run", "no kernels are compiled yet: the first run compiles what it calls"
     elif shutil.disk_usage(folder).free < FULL:
-        yield "kernel cache", "the disk is full: what is not there yet is compiled in each process"
+        yield "kernel cache", "the disk is full: each process compiles the kernels that are missing"
 
 
 def versions() -> dict[str, str]:
@@ -110,7 +110,7 @@ def _describe_published(name: str) -> str:
     if folder is not None:
         return str(folder)
     return (
-        f"not here; is downloaded when first asked for. Looked in: {'; '.join(tried)}. Without a "
+        f"not here; it is downloaded on first use. Looked in: {'; '.join(tried)}. Without a "
         f"network: {PUBLISHED[name].hint}put MNIST's four IDX files into a folder and set "
         "MINIVAE_DATA to it"
     )
@@ -120,16 +120,16 @@ def _describe_cache() -> str:
     folder = kernel_cache()
     if folder is None:
         return (
-            "none: no folder can be written, so that each process compiles afresh; set "
-            "NUMBA_CACHE_DIR to a folder that can"
+            "none: no folder is writable, so each process compiles afresh; set NUMBA_CACHE_DIR "
+            "to a folder that is"
         )
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     found = f"{folder} ({len(files)} kernels, {megabytes:.1f} MB)"
     if damaged := [f.name for f in sorted(folder.glob("*.nb[ci]")) if not _is_whole(f)]:
-        found += f"; damaged, to be compiled anew when next called: {', '.join(damaged)}"
+        found += f"; damaged, compiled anew on the next call: {', '.join(damaged)}"
     if folder.is_dir() and shutil.disk_usage(folder).free < FULL:
-        found += "; the disk is full, so that each process compiles afresh"
+        found += "; the disk is full, so each process compiles afresh"
     return found
 
 

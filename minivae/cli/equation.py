@@ -39,15 +39,15 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "eq",
-        help="an equation of the book: its code and its tests",
-        description="List the book's numbered equations. With a label, such as ELBO.4: print that "
-        "equation, and if you ask for it the code that computes it, and run its tests.",
+        help="show an equation of the book, its code and its tests",
+        description="List the book's numbered equations. With a label, such as ELBO.4, print that "
+        "equation; the flags add the code that computes it, and run the tests that check it.",
     )
     parser.add_argument("label", metavar="LABEL", nargs="?", help="such as ELBO.4")
     parser.add_argument("--code", action="store_true", help="print the functions that compute it")
     parser.add_argument("--test", action="store_true", help="run the tests that check it")
     parser.add_argument(
-        "--find", metavar="WORD", help="what the glossary says of a word, in English or Chinese"
+        "--find", metavar="WORD", help="what the glossary says about a word, English or Chinese"
     )
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""``minivae exercise``: holes to fill, and what kind of mistake it is when one is wrong."""
+"""``minivae exercise``: holes to fill, and what kind of mistake a wrong answer shows."""
 
 import argparse
 import json
@@ -27,9 +27,9 @@ def register(commands: Any) -> None:
     """Add the command and its own commands to the parser."""
     parser = commands.add_parser(
         "exercise",
-        help="exercises: fill a hole, and be told what kind of mistake it is",
+        help="exercises: fill a hole, and be told what kind of mistake you made",
         description="Exercises in gradients and latent variables. 'minivae exercise start DIR' "
-        "makes a folder of files with one hole each; the other commands work in that folder.",
+        "makes a folder of files, each with one hole to fill; the other commands work in it.",
     )
     parser.set_defaults(run=lambda arguments: parser.print_help())
     actions = parser.add_subparsers(dest="action", metavar="WHAT", title="what to do")
@@ -48,14 +48,14 @@ def register(commands: Any) -> None:
     start_.add_argument(
         "--from", dest="problems", metavar="DIR", help="a folder of exercises of your own"
     )
-    check_ = add("check", check, "say whether an answer is right; without NN, all", "any")
+    check_ = add("check", check, "say whether an answer is right; without NN, check all", "any")
     check_.add_argument("-v", "--verbose", action="store_true", help="show Python's traceback too")
     check_.add_argument("--json", action="store_true", help="print verdicts as JSON")
     list_ = add("list", listing, "list the exercises, and which have passed")
     list_.add_argument("--json", action="store_true", help="print the list as JSON")
     add("next", next_, "show the first exercise that has not passed yet, and check it")
     add("watch", watch, "check a file whenever it is saved; Ctrl-C ends")
-    add("hint", hint, "give a hint; again for the next of three", "required")
+    add("hint", hint, "give a hint; repeat it for the next of three", "required")
     add("reset", reset, "put a file back as it was; yours is kept beside it", "required")
     solution_ = add("solution", solution, "show the solution, after a pass", "required")
     solution_.add_argument("--give-up", action="store_true", help="show it before a pass")
@@ -64,13 +64,13 @@ def register(commands: Any) -> None:
         "--epochs", metavar="N", type=int, default=20, help="passes over the digits"
     )
     progress_ = add("progress", progress, "say how far you are")
-    progress_.add_argument("--json", action="store_true", help="print it as JSON, to be collected")
+    progress_.add_argument("--json", action="store_true", help="print it as JSON, for a teacher")
     class_ = add("class", whole_class, "mark a class's folders, or draw its collected progress")
     class_.add_argument(
-        "folder", metavar="DIR", help="a folder with a folder, or a JSON file, a student"
+        "folder", metavar="DIR", help="a folder with one folder, or one JSON file, per student"
     )
     class_.add_argument(
-        "--believe", action="store_true", help="believe progress.json, and run no answers"
+        "--believe", action="store_true", help="trust progress.json instead of running the answers"
     )
     class_.add_argument(
         "--from", dest="problems", metavar="DIR", help="a folder of exercises of your own"
@@ -268,7 +268,7 @@ def reset(arguments: argparse.Namespace) -> None:
 
 
 def solution(arguments: argparse.Namespace) -> None:
-    """Show what belongs into the hole."""
+    """Show what belongs in the hole."""
     folder = _folder()
     exercise = folder.find(arguments.number)
     if not folder.passed(exercise):

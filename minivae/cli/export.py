@@ -23,9 +23,9 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="write a run's model for another engine, and read it back",
-        description="Write a script and weights with which PyTorch goes on where a run ended; it "
-        "needs nothing of minivae, and checks that its ELBO is the same. With --from, read the "
-        "weights back into a model file.",
+        description="Write a script and weights with which PyTorch continues where a run "
+        "ended. The script does not need minivae, and checks that its ELBO is the same. With "
+        "--from, read the weights back into a model file.",
     )
     parser.add_argument("path", metavar="RUN", help="a run's folder, or a checkpoint file")
     which = parser.add_mutually_exclusive_group(required=True)
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="PATH",
-        help="with --to the folder, new or empty (RUN-torch); with --from the model's file "
+        help="with --to, a new or empty folder (RUN-torch); with --from, the model's file "
         "(from-torch.npz)",
     )
     add_quiet(parser)

@@ -95,6 +95,8 @@ def _first_sentence(text: str) -> str:
 
 def _typed(value: Any) -> str:
     """A value as one would type it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -28,10 +28,11 @@ from minivae.tensor import Array
 __all__ = ["register"]
 
 DESCRIPTION = f"""\
-Fit a mixture of Gaussians by EM and write a folder of pictures, numbers and the
-model. With no flags: the eruptions of Old Faithful, with as many components as
-have the least BIC. The animation has at most {MOST_FRAMES} frames. Defaults are in
-brackets, those of faithful where they depend on the data."""
+Fit a mixture of Gaussians by EM, and write a folder with pictures, numbers and
+the model. Without flags it fits the eruptions of Old Faithful, with the number
+of components that has the lowest BIC. The animation has at most {MOST_FRAMES} frames.
+Defaults are in brackets; where they depend on the data, they are those for
+faithful."""
 
 # What suits the embedded sets; the digits' pixels are counts, and some never change.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -81,7 +82,7 @@ def register(commands: Any) -> None:
     add_quiet(files)
     model = parser.add_argument_group("model")
     own = {  # what the command line reads in a way of its own: its help and its reader
-        "n_components": ("Components; of a range, the number with the least BIC (1-6)", _range),
+        "n_components": ("How many; for a range, the number with the lowest BIC (1-6)", _range),
         "random_state": ("The seed of all randomness (0)", seed),
     }
     names = add_declared(model, GaussianMixture, {}, own)

@@ -17,20 +17,22 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     about = (
         "Ask each method of inference for the posterior of one test datum, and compare the answers "
-        "with the exact one. For models with a latent space of one or two dimensions; a "
-        "conditional model is told the datum's y, a semi-supervised one the class that it finds."
+        "with the exact posterior. The latent space must have one or two dimensions. A "
+        "conditional model is given the datum's y; a semi-supervised model, the class it predicts."
     )
     parser = commands.add_parser(
-        "infer", help="methods of inference side by side, for one datum", description=about
+        "infer", help="compare methods of inference on one datum", description=about
     )
     parser.add_argument("path", metavar="RUN", help="a run's folder, or a checkpoint file")
     parser.add_argument(
         "--datum", type=_row, default=0, metavar="N", help="which row of the test data (0)"
     )
     parser.add_argument(
-        "--data", metavar="NAME|PATH", help="other data, as for train; their test part is taken"
+        "--data", metavar="NAME|PATH", help="other data, as for train; their test data are used"
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the methods (0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="the seed of the methods (0)"
+    )
     parser.add_argument(
         "--out",
         type=_png,
@@ -67,7 +69,7 @@ def infer(arguments: argparse.Namespace) -> None:
     if vae.latent_dim > 2:
         raise ShapeError(
             f"infer: {arguments.path} has a latent space of {vae.latent_dim} dimensions; the exact "
-            "posterior needs a grid, and so 1 or 2: minivae train --latent-dim 2"
+            "posterior needs a grid of 1 or 2: minivae train --latent-dim 2"
         )
     if source is None:
         raise DatasetError(f"{arguments.path} does not say what it was trained on: give --data")

@@ -39,18 +39,21 @@ def register(commands: Any) -> None:
         "sample", help="draw data from a trained model", description=about
     )
     sampling.add_argument("path", metavar="RUN", help=RUN)
-    sampling.add_argument("-n", type=_count, default=100, metavar="N", help="how many (100)")
+    sampling.add_argument("-n", type=_count, default=100, metavar="N", help="how many draws (100)")
     sampling.add_argument(
         "--y",
         metavar="Y",
-        help="of a model given y: draw data of this class, or under these conditions, such as "
-        "0.5,2 (each class in turn; conditions of the test data)",
+        help="for a model that is given y: the class to draw, or the conditions, such as 0.5,2 "
+        "(each class in turn; the test data's conditions)",
     )
     sampling.add_argument(
-        "--mean", action="store_true", help="means E[x|z] instead of draws: pictures without noise"
+        "--mean", action="store_true", help="show the means E[x|z] instead of draws, without noise"
     )
     sampling.add_argument(
-        "--seed", type=seed, metavar="N", help="other draws than the run's own, the same each time"
+        "--seed",
+        type=seed,
+        metavar="N",
+        help="draw others than the run's own seed does, the same each time",
     )
     _add_out(sampling, "samples.png", "the array x")
     sampling.set_defaults(run=sample)
@@ -61,7 +64,7 @@ def register(commands: Any) -> None:
     )
     reconstruction.add_argument("path", metavar="RUN", help=RUN)
     reconstruction.add_argument(
-        "--data", metavar="NAME|PATH", help="other data, as for train; their test part is taken"
+        "--data", metavar="NAME|PATH", help="other data, as for train; their test data are used"
     )
     reconstruction.add_argument(
         "-n", type=_count, default=10, metavar="N", help="how many in the picture (10)"
@@ -151,7 +154,7 @@ def _drawn_under(text: str | None, saved: SavedRun, n: int) -> tuple[Any, ...]:
     try:
         y = np.array([float(part) for part in text.split(",")])
     except ValueError:
-        raise ValueError(f"--y {shown(text, 40)} should be numbers with commas between") from None
+        raise ValueError(f"--y {shown(text, 40)} should be numbers separated by commas") from None
     if y.shape != (vae._condition_width_,) or not np.isfinite(y).all():
         raise ValueError(f"--y {shown(text, 40)} should be {vae._condition_width_} finite numbers")
     return (np.tile(y, (n, 1)),)
@@ -236,8 +239,8 @@ def _rows(saved: SavedRun) -> list[tuple[str, str]]:
         if history.get(name):
             best = best_epoch(vae, name)
             rows.append(
-                (f"{kind} ELBO", f"{history[name][best - 1]:.2f} nats per datum, the best, at "
-                 f"epoch {best}; the last {history[name][-1]:.2f}")
+                (f"{kind} ELBO", f"{history[name][best - 1]:.2f} nats per datum at best, in "
+                 f"epoch {best}; {history[name][-1]:.2f} in the last")
             )  # fmt: skip
     results = saved.record.get("results")
     if results:
@@ -277,7 +280,7 @@ def _where(saved: SavedRun) -> str:
     if epoch >= epochs:
         state = "finished"
     elif waited >= saved.vae.patience:
-        state = f"finished: no better for {waited} epochs"
+        state = f"finished: no improvement for {waited} epochs"
     else:
         state = f"not finished: minivae train --resume {saved.folder.path}"
     part = f" and {position['batch']} minibatches" if position["batch"] else ""

@@ -42,7 +42,7 @@ def require_y(vae: VAE, data: Dataset, y: Array | None, part: str) -> None:
     if not halfway and y is not None and y.ndim == 1 and (y < 0).any():
         raise DatasetError(
             f"{data.name} has {int((y < 0).sum())} data without a label; --model conditional "
-            "needs all, and --model semi-supervised does without"
+            "needs all, and --model semi-supervised does not"
         )
 
 

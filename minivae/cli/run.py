@@ -381,7 +381,7 @@ def refuse_mixture(folder: Path) -> None:
     """
     if (folder / MIXTURE).exists():
         raise CheckpointError(
-            f"{folder} holds a mixture and no VAE: run.json has its results, and "
+            f"{folder} holds a mixture, not a VAE: run.json has its results, and "
             f"minivae.GaussianMixture.load reads {MIXTURE}"
         )
     if _command_of(RunFolder(folder)) == "gmm" and not RunFolder(folder).checkpoint.exists():

@@ -21,11 +21,12 @@ from minivae.tensor import Array
 __all__ = ["register"]
 
 DESCRIPTION = """\
-Write a line for each row of FILE: its score, which is -log p(x) in nats, high for what
-the model finds strange; p_value, the share of the run's own held-out data that are at
-least as strange; and log p(x), the ELBO and the reconstruction term. A low p_value is
-a reason to look, and a high one does not prove health: simple data may score as
-likely under a model that has never seen their kind."""
+Write a line for each row of FILE: its score, which is -log p(x) in nats and is
+high if the model finds the row strange; its p_value, the share of the run's own
+held-out data that are at least as strange; and log p(x), the ELBO and the
+reconstruction term. A low p_value is a reason to look at a row. A high one does
+not prove that a row is sound: simple data may be likely under a model that has
+never seen their kind."""
 N_SAMPLES = 500
 MOST_COMPARED = 500  # of the run's own data
 STRANGE = 0.01
@@ -35,12 +36,14 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "score",
-        help="how strange each row of a file is to a trained model",
+        help="how strange a trained model finds each row of a file",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="RUN", help="a run's folder, of a VAE or a mixture")
-    parser.add_argument("file", metavar="FILE", help="data, as for train; their test part if any")
+    parser.add_argument(
+        "file", metavar="FILE", help="data, as for train; its test data, if it has any"
+    )
     parser.add_argument(
         "--out", metavar="FILE", type=_csv, help="a .csv (scores.csv in the run's folder)"
     )
@@ -129,7 +132,7 @@ def _compared(source: str | None, conditions: Any, hold_out: bool, measure: Any)
     try:
         found: Array = measure(datasets.load(source, hold_out=hold_out, conditions=conditions))
     except DatasetError as error:
-        complain(f"warning: no p_value, for the run's own data are not there: {error}")
+        complain(f"warning: no p_value, because the run's own data are missing: {error}")
         return None
     return found
 

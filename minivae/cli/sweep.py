@@ -44,10 +44,11 @@ from minivae.reading import read_text, refused
 __all__ = ["register"]
 
 DESCRIPTION = """\
-Train a model for each value and each seed, and draw what is held out against the value:
-ELBO and log p(x) against --latent-dim, or log p(x) against --components with the BIC
-beside it, each seed being another start. The runs are spread over processes. What was
-stopped goes on by --resume; a finished run is not trained again."""
+Train a model for each value and each seed, and draw its results on held-out
+data against the value: ELBO and log p(x) against --latent-dim; or log p(x),
+with the BIC beside it, against --components. Each seed is another start. The
+runs are spread over processes. --resume continues a sweep that was stopped,
+without training a finished run again."""
 
 Value = dict[str, float]
 VAES, MIXTURES = "latent_dim", "n_components"
@@ -81,14 +82,24 @@ def register(commands: Any) -> None:
     files = parser.add_argument_group("what to compare")
     over = files.add_mutually_exclusive_group()
     over.add_argument(
-        "--latent-dim", dest="K", metavar="K,K,...", type=_values, help="of VAEs: 1,2,4,8"
+        "--latent-dim",
+        dest="K",
+        metavar="K,K,...",
+        type=_values,
+        help="values for VAEs, such as 1,2,4,8",
     )
     over.add_argument(
-        "--components", dest="C", metavar="C,C,...", type=_values, help="of Gaussian mixtures: 1,2"
+        "--components",
+        dest="C",
+        metavar="C,C,...",
+        type=_values,
+        help="values for Gaussian mixtures, such as 1,2",
     )
-    files.add_argument("--seeds", metavar="N", type=_count, default=3, help="of each value (3)")
     files.add_argument(
-        "--jobs", metavar="N", type=_count, help="processes (one a core, at most one a run)"
+        "--seeds", metavar="N", type=_count, default=3, help="how many for each value (3)"
+    )
+    files.add_argument(
+        "--jobs", metavar="N", type=_count, help="processes (one per core, at most one per run)"
     )
     files.add_argument(
         "--data", metavar="NAME|PATH", help="as for train (optdigits; faithful for mixtures)"
@@ -97,7 +108,7 @@ def register(commands: Any) -> None:
     where.add_argument(
         "--out", metavar="DIR", help="a new or empty folder (sweeps/<data>-<number>)"
     )
-    where.add_argument("--resume", metavar="DIR", help="go on with the sweep in this folder")
+    where.add_argument("--resume", metavar="DIR", help="continue the sweep in this folder")
     add_quiet(files)
     own = {"latent_dim", "random_state"}
     add_hyper_parameters(parser, leave_out=own)
@@ -156,9 +167,9 @@ def _begun(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any], Dataset
     chosen = {n: getattr(arguments, n) for n in arguments.of_mixtures if hasattr(arguments, n)}
     of_vaes = written(arguments)
     if mixtures and (foreign := [n for n in of_vaes if n not in GaussianMixture.declared]):
-        raise ValueError(f"{flag_of(foreign[0])} is of VAEs, and --components of mixtures")
+        raise ValueError(f"{flag_of(foreign[0])} is a setting of VAEs; --components are mixtures")
     if not mixtures and chosen:
-        raise ValueError(f"{flag_of(next(iter(chosen)))} is of mixtures: give --components")
+        raise ValueError(f"{flag_of(next(iter(chosen)))} is a setting of mixtures")
     if mixtures:
         shared = {n: v for n, v in of_vaes.items() if n in GaussianMixture.declared}
         params = {**({"reg_covar": 1.0} if data.name == "optdigits" else {}), **shared, **chosen}

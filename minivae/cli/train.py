@@ -46,12 +46,12 @@ from minivae.tensor import Array
 __all__ = ["register"]
 
 DESCRIPTION = f"""\
-Train a variational autoencoder, or a relative that is given labels, and write a
-folder of pictures, numbers and a checkpoint. With no flags: 8x8 handwritten
-digits, a 2-D latent space, half a minute. Ctrl-C stops between two steps, and
---resume goes on from there bit for bit. Defaults are in brackets, those of
-optdigits where they depend on the data. The animation has at most {MOST_FRAMES}
-frames, of at most {MOST_POINTS} test data."""
+Train a variational autoencoder, or a relative of it (--model), and write a
+folder with pictures, numbers and a checkpoint. Without flags it learns 8x8
+handwritten digits with a 2-D latent space, in half a minute. Ctrl-C stops
+between two steps, and --resume continues from there bit for bit. Defaults are
+in brackets; where they depend on the data, they are those for optdigits. The
+animation shows at most {MOST_POINTS} test data in at most {MOST_FRAMES} frames."""
 
 
 def register(commands: Any) -> None:
@@ -73,30 +73,30 @@ def register(commands: Any) -> None:
     files.add_argument(
         "--model",
         choices=tuple(MODELS),
-        help="vae; categorical, whose z is one of --latent-dim classes; conditional, of p(x|y), "
-        "whose y are the labels or --conditions; "
-        "semi-supervised, whose labels may be missing: -1, or an empty cell (vae)",
+        help="vae; conditional: p(x|y), where y is the label or --conditions; semi-supervised: "
+        "labels may be missing, shown by -1 or an empty cell; categorical: z is one of "
+        "--latent-dim classes (vae)",
     )
     files.add_argument(
         "--conditions",
         metavar="NAMES",
         type=_names,
         default=(),
-        help="columns of a table that are real-valued conditions y, with commas between them; y, "
-        "of an .npz file",
+        help="columns of a table to use as real-valued conditions y, separated by commas; for an "
+        ".npz file, y",
     )
     where = files.add_mutually_exclusive_group()
     where.add_argument(
         "--out", metavar="DIR", help="the run's folder, new or empty (runs/<data>-<number>)"
     )
-    where.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
+    where.add_argument("--resume", metavar="DIR", help="continue the run in this folder")
     files.add_argument(
         "--grid",
         metavar="HOW",
         choices=("quantile", "equal"),
         default="quantile",
-        help="spacing of a standard prior's grid: quantile, each image an equal share of it, or "
-        "equal steps (quantile)",
+        help="spacing of the prior's grid if the prior is standard: quantile (each image stands "
+        "for an equal share of the prior) or equal (steps of one length) (quantile)",
     )
     add_quiet(files)
     add_hyper_parameters(parser)

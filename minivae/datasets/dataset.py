@@ -1,4 +1,4 @@
-"""One data set in memory, and the door through which arrays from outside become one."""
+"""One data set in memory, and how arrays from outside become one."""
 
 import math
 from collections.abc import Mapping
@@ -43,9 +43,9 @@ class Dataset:
         ``"binary"`` (0 and 1), ``"counts"`` (whole numbers), ``"grey"`` (8-bit pixels, or floats in
         [0, 1]) or ``"real"``.
     source
-        What `load` finds the data again by, from any folder; None if they came from elsewhere.
+        The name or path by which `load` finds the data again; None if they came from elsewhere.
     columns
-        What the columns of the data are called, if they are of a table that says so.
+        The names of the data's columns, if they came from a table with names.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Dataset:
 def dataset_from_arrays(
     name: str, arrays: Mapping[str, np.ndarray], *, hold_out: bool = True, conditions: bool = False
 ) -> Dataset:
-    """Check arrays from outside, and read off them what they are.
+    """Check arrays from outside, and infer what kind of data they are.
 
     Images ``(N, H, W)``, or with a single channel, are flattened. Rows of ``D = H * H`` whole
     numbers, or of numbers in [0, 1], are taken for square images. Whole numbers up to 127 are
@@ -122,7 +122,7 @@ def dataset_from_arrays(
     hold_out
         Whether training data become test data where there are none; else ``x_test`` is empty.
     conditions
-        Whether ``y_train`` and ``y_test`` are numbers that data are given, and not labels.
+        Whether ``y_train`` and ``y_test`` are conditions and not labels.
 
     Raises
     ------
@@ -288,6 +288,6 @@ def kind_of(x_train: np.ndarray, x_test: np.ndarray, max_value: int | None) -> s
 
 
 def square(n_pixels: int) -> tuple[int, int] | None:
-    """Return the shape of a square image with so many pixels, if there is one."""
+    """Return the shape of a square image with this number of pixels, if there is one."""
     side = math.isqrt(n_pixels)
     return (side, side) if side * side == n_pixels >= _SMALLEST_IMAGE else None

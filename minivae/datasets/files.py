@@ -68,7 +68,7 @@ def read_bytes(path: Path) -> bytes:
 def decompress(content: bytes, name: str) -> bytes:
     """Return the content of an IDX file uncompressed if it is gzip, else as it is.
 
-    What goes beyond the end that the header announces is not unpacked, but for its first byte.
+    Of what lies beyond the end that the header announces, only the first byte is unpacked.
 
     Raises
     ------

@@ -54,8 +54,8 @@ def load(
     hold_out
         Whether some training data become the test data where there are none.
     conditions
-        What data are given, and not data: names of a table's columns, or their numbers from 1
-        where they have none. Of an ``.npz`` file ``("y",)``, its ``y_train`` as it is.
+        The columns that are conditions and not data: names of a table's columns, or their
+        numbers from 1 if they have none. Of an ``.npz`` file ``("y",)``, its ``y_train`` as it is.
 
     Raises
     ------

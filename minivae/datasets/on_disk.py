@@ -1,4 +1,4 @@
-"""A data set whose training data stay on disk: a file that is mapped, and looked through once."""
+"""A data set whose training data stay on disk: the file is mapped, and read once to check it."""
 
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ def map_npy(path: Path) -> Any:
 
 
 def dataset_on_disk(name: str, array: Any, *, hold_out: bool = True) -> Dataset:
-    """Look through rows or images on disk once, and read off them what they are.
+    """Read rows or images on disk once, and infer what kind of data they are.
 
-    They are understood as by ``dataset_from_arrays``. Of the rows, a sixth but no more than 10,000,
-    drawn with a fixed seed, become the test data, which are in memory.
+    They are understood as by ``dataset_from_arrays``. A sixth of the rows, at most 10,000, drawn
+    with a fixed seed, become the test data, which are kept in memory.
 
     Parameters
     ----------

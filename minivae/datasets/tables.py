@@ -46,11 +46,11 @@ class _Table(NamedTuple):
 def parse_table(
     content: bytes, name: str, conditions: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Return the numbers in a table of text: a line for each datum.
+    """Return the numbers in a table of text that has one line per datum.
 
     Numbers stand between semicolons, tabs, commas or spaces. A first line of words, or with ``#``
     before it, names the columns; so does one that only counts them, if what is below has decimals.
-    Empty lines are passed over. A first column without a name, or called ``id`` or ``index``, that
+    Empty lines are skipped. A first column without a name, or called ``id`` or ``index``, that
     numbers the rows is left out; a column of whole numbers called ``label``, ``class`` or
     ``target`` holds the labels, -1 where a cell is empty. Whatever is left out is said in a
     `DatasetWarning`.
@@ -60,8 +60,8 @@ def parse_table(
     content, name
         The file's bytes, and what messages call it.
     conditions
-        Columns, by name or counted from 1, that are not data but what data are given; there are
-        no labels then.
+        The columns, by name or counted from 1, that are conditions and not data; there are no
+        labels then.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""What every distribution of z can do: a posterior q(z | x) and a prior p(z) are both objects.
+"""What every distribution over z can do, a posterior q(z | x) as well as a prior p(z).
 
 Samples of z travel in one shape, ``(S, N, K)``: S samples for each of N data. A distribution over z
-for N data has parameters of shape ``(N, K)`` and gives one number a sample, ``(S, N)``; a prior has
-no axis N of its own and takes any leading axes.
+for N data has parameters of shape ``(N, K)`` and gives one number per sample, ``(S, N)``; a prior
+has no axis N of its own and takes any leading axes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["Distribution"]
 class Distribution:
     """A distribution over z, all of it in nats.
 
-    A family overrides what it can do. What it cannot do, such as the density of an implicit q, says
-    so by name.
+    A family overrides what it can do. The other methods, such as the density of an implicit q,
+    raise an error that names them.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -66,7 +66,7 @@ class Distribution:
         Raises
         ------
         NotImplementedError
-            If there is no closed form and no z, or no closed form a dimension.
+            If there is no closed form and no z, or no closed form per dimension is available.
         """
         closed = self._kl_closed(prior, per_dimension)
         if closed is not None:
@@ -93,7 +93,7 @@ class Distribution:
 
     @classmethod
     def joined(cls, portions: Sequence[Self]) -> Self:
-        """One distribution over z for the data of all portions, with arrays as parameters."""
+        """One distribution over z for the data of several portions, with arrays as parameters."""
         if not cls.parts:
             raise NotImplementedError(
                 f"joined: the distribution {cls.__name__} does not say what its parts are"
@@ -102,9 +102,9 @@ class Distribution:
         return cls(*map(np.concatenate, arrays))
 
     def draw(self, eps: Array, rng: np.random.Generator) -> Array:
-        """A sample for each row of noise; ``rng`` is for what else is left to chance.
+        """A sample for each row of noise; ``rng`` supplies any further randomness.
 
-        Noise that is larger gives samples as much farther from their centres.
+        Scaling the noise up moves samples away from their centres by the same factor.
         """
         return numbers(self.rsample(eps))
 

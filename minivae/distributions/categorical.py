@@ -16,8 +16,8 @@ __all__ = ["Categorical"]
 class Categorical(Distribution):
     """p(z = class c) = softmax(logits)_c, with logits of shape ``(N, C)``, or ``(C,)`` as a prior.
 
-    A class is a one-hot row. Few classes can be summed over: :meth:`support` gives all of them in
-    the place of samples.
+    A class is a one-hot row. If there are few classes, they can be summed over: :meth:`support`
+    gives all of them in place of samples.
     """
 
     parts = ("logits",)
@@ -26,7 +26,7 @@ class Categorical(Distribution):
         self.logits = logits
 
     def support(self, N: int | None = None) -> Array:
-        """Every class for each of N data, ``(C, N, C)``; of a prior, the N rows are asked for."""
+        """Every class for each of N data, ``(C, N, C)``; for a prior, give N."""
         shape = self.logits.shape
         C, N = shape[-1], shape[0] if len(shape) == 2 else (N or 1)
         one_hot = np.eye(C, dtype=self.logits.dtype)

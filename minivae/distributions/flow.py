@@ -84,7 +84,7 @@ class AffineCoupling(Module):
     even
         Which half moves: alternate it from map to map.
     n
-        For how many data there is a network each; one for all if left out.
+        How many data have a network each; if left out, one network serves all.
     rng, dtype
         As for :class:`minivae.nn.Dense`.
     """

@@ -112,7 +112,7 @@ class DiagonalGaussian(Distribution):
         return terms if per_dimension else ops.sum(terms, -1)
 
     def full(self) -> FullGaussian:
-        """The same as a Gaussian with a covariance matrix."""
+        """The same distribution as a Gaussian with a full covariance matrix."""
         sigma = ops.exp(0.5 * self.log_var)
         return FullGaussian(
             self.mu, ops.expand_dims(sigma, -1) * np.eye(sigma.shape[-1], dtype=sigma.dtype)
@@ -126,7 +126,7 @@ class DiagonalGaussian(Distribution):
     def factor(self) -> Array:
         """exp(log_var / 2) on a diagonal.
 
-        A q that has shrunk to a point is held where its scale and its inverse are numbers.
+        A q that has shrunk to a point is kept where its scale and the inverse are finite.
         """
         log_sigma = np.maximum(0.5 * numbers(self.log_var).astype(np.float64), LEAST_LOG_SCALE)
         return np.exp(log_sigma)[..., None] * np.eye(log_sigma.shape[-1])
@@ -197,7 +197,7 @@ class FullGaussian(Distribution):
         return standard_normal_log_prob(e) - self._log_det()
 
     def rsample_and_log_prob(self, eps: Any) -> tuple[Any, Any]:
-        """z and log q(z), the latter from the noise, without solving for it."""
+        """z and log q(z), computed from the noise without a triangular solve."""
         return self.rsample(eps), standard_normal_log_prob(eps) - self._log_det()
 
     def entropy(self) -> Any:

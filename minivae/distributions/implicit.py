@@ -1,4 +1,4 @@
-"""A posterior that can be drawn from and has no density."""
+"""A posterior that can be sampled but has no computable density."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Implicit"]
 
 
 class Implicit(Distribution):
-    """q(z | x) whose draws are a function of x and noise; it has draws, and nothing else.
+    """q(z | x) whose draws are a function of x and noise; it can be sampled, and nothing else.
 
     For adversarial variational Bayes, Eq. AVB.2. Mescheder et al. (2017).
 

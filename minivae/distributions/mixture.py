@@ -41,7 +41,7 @@ _LEAST_VARIANCE = np.finfo(np.float64).tiny  # below it digits are lost, and its
 
 
 class SingularError(ValueError):
-    """Covariances that are not positive definite, where no floor holds them up."""
+    """Covariances that are not positive definite, without a floor to hold them up."""
 
     def __init__(self, components: list[int]) -> None:
         super().__init__(f"singular covariances of components {components}")
@@ -120,7 +120,7 @@ class MixtureOfGaussians:
 
     @property
     def mixture(self) -> tuple[Array, Array, Array, str]:
-        """What the kernels take after the data."""
+        """The arguments that the kernels take after the data."""
         return self.weights, self.means, self.precisions_cholesky, self.covariance_type
 
     @property
@@ -144,7 +144,7 @@ class MixtureOfGaussians:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are free, for BIC and AIC."""
+        """The number of free parameters, for BIC and AIC."""
         K, D = self.means.shape
         matrix = D * (D + 1) // 2
         covariances = {"full": K * matrix, "tied": matrix, "diag": K * D, "spherical": K}
@@ -170,8 +170,8 @@ class MixtureOfGaussians:
         Raises
         ------
         ShapeError, ValueError
-            If a column is not there or is there twice, no other is left, or the values are not as
-            many finite numbers.
+            If a column does not exist or occurs twice, no other column is left, or there is not one
+            finite value for each column.
         """
         columns, others = self._columns(columns, "condition")
         x = as_float64(values, "condition: values")
@@ -195,7 +195,7 @@ class MixtureOfGaussians:
     def split(
         self, columns: Array, others: Array
     ) -> tuple[MixtureOfGaussians, Array, MixtureOfGaussians]:
-        """The marginal of some columns, and what the others are given them, Eq. MISS.2.
+        """The marginal of some columns, and the regression of the others on them, Eq. MISS.2.
 
         Returns
         -------
@@ -322,7 +322,7 @@ class MixtureOfGaussians:
         probabilities = (self.weights >= 0).all() and abs(self.weights.sum() - 1.0) < 1e-6
         if not (probabilities and np.isfinite(self.means).all()):
             raise ValueError(
-                f"{operation}: means must be finite, weights not negative and 1 together"
+                f"{operation}: means must be finite, weights not negative, with sum 1"
             )
         for name, array in (("covariances", arrays[2]), ("factors", arrays[3])):
             if not np.isfinite(array).all():
@@ -379,7 +379,7 @@ def _belong(S: Array, U: Array) -> bool:
 
 
 def constrained(scatter: Array, covariance_type: str, floor: float) -> tuple[Array, Array, Array]:
-    """The most likely covariances none of whose eigenvalues is below the floor, Eq. GMM.7.
+    """The most likely covariances with no eigenvalue below the floor, Eq. GMM.7.
 
     Given the scatter S of its data, the covariance that maximises
     -log|Sigma| - tr(Sigma^-1 S) subject to Sigma >= floor I has S's eigenvectors, and S's

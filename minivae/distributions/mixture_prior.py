@@ -1,8 +1,8 @@
 """A mixture of Gaussians as a prior p(z) whose parameters can be trained.
 
-The prior that serves the ELBO best is the aggregate posterior, the mean of q(z | x) over the data:
-any other costs the KL between the two. N(0, I) asks the encoder for that shape; a mixture takes the
-shape that it finds. Hoffman and Johnson (2016); Tomczak and Welling (2018).
+The best prior for the ELBO is the aggregate posterior, the mean of q(z | x) over the data; any
+other prior costs the KL between the two. N(0, I) forces its own shape on the codes; a mixture
+adapts to the shape that it finds. Hoffman and Johnson (2016); Tomczak and Welling (2018).
 """
 
 from __future__ import annotations

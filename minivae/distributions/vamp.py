@@ -1,7 +1,7 @@
-"""The encoder's own answers to a few learnt inputs, as a prior: the VampPrior.
+"""The VampPrior: a mixture of the encoder's posteriors for a few learnt inputs.
 
-The prior that serves the ELBO best is the aggregate posterior, the mean of q(z | x) over the data.
-This one has its form, with pseudo-inputs in the place of data. Tomczak and Welling (2018).
+The best prior for the ELBO is the aggregate posterior, the mean of q(z | x) over the data. The
+VampPrior has the same form, with pseudo-inputs in place of data. Tomczak and Welling (2018).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class VampPrior(Module, Distribution):
         if np.ndim(inputs) != 2 or not len(inputs):
             raise ShapeError(
                 f"VampPrior: the pseudo-inputs have shape {np.shape(inputs)}; they must be "
-                "(C, D), C from 1, a row each as the encoder sees data"
+                "(C, D), C from 1: rows as the encoder sees data"
             )
         self.encoder = encoder
         self.inputs = Tensor(np.array(inputs), requires_grad=True, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Exercises: fill a hole, and be told what kind of mistake it is if it is wrong.
+"""Exercises: fill a hole, and if the answer is wrong, be told what kind of mistake it shows.
 
 With these files you can
 
@@ -29,6 +29,6 @@ def check(number: str | int, function: Callable[..., Any]) -> Verdict:
     """Judge a function as the answer to an exercise, in a notebook or at Python's prompt.
 
     The verdict is that of ``minivae exercise check``, shown as HTML where that can be. There is no
-    limit of time: interrupt what does not end.
+    time limit: interrupt what does not end.
     """
     return judge_function(find(number), function)

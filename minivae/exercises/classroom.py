@@ -1,8 +1,8 @@
 """A class: who has passed what, and which mistake is the most common in each exercise.
 
-Either the folders that students hand in are marked, each answer run again, or the files that
-``minivae exercise progress --json`` writes are believed. What cannot be read is listed, and the
-rest goes on.
+Either the folders that students hand in are marked, by running each answer again, or the files that
+``minivae exercise progress --json`` writes are trusted. What cannot be read is listed, and the rest
+continues.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STATES = {
 
 @dataclass
 class Student:
-    """How far somebody came in each exercise, and what the last wrong answers showed."""
+    """A student's state in each exercise, and what the last wrong answers showed."""
 
     name: str
     states: dict[str, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Class:
     damaged: list[tuple[str, str]] = field(default_factory=list)
 
     def commonest(self, exercise: Exercise) -> tuple[int, str]:
-        """How many made the commonest mistake of an exercise, and what it is."""
+        """How many students made the most common mistake of an exercise, and what it is."""
         found = [s.wrong[exercise.number] for s in self.students if s.wrong.get(exercise.number)]
         if not found:
             return 0, ""
@@ -69,7 +69,7 @@ class Class:
         return count, next(said for said in found if _kind(said) == kind)
 
     def share(self, exercise: Exercise) -> int:
-        """How many have passed an exercise."""
+        """How many students have passed an exercise."""
         return sum(s.states.get(exercise.number) == PASSED for s in self.students)
 
 
@@ -295,7 +295,7 @@ def write_page(found: Class, path: Path) -> None:
 
 
 def draw_class(found: Class, path: Path) -> None:
-    """Draw a row a student and a column an exercise, and write it as PNG, PDF or SVG."""
+    """Draw one row per student and one column per exercise, and write it as PNG, PDF or SVG."""
     import matplotlib
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure

@@ -86,7 +86,7 @@ class Folder:
 
     @classmethod
     def start(cls, path: Path, problems: Path | None = None) -> Folder:
-        """Put exercises, those of a folder of one's own if it is named, into a new or empty folder.
+        """Put exercises into a new or empty folder: the library's, or those of a given folder.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Folder:
 
     @property
     def salt(self) -> int:
-        """Which numbers answers are tried with, besides the author's: its own for each folder."""
+        """The folder's seed for the numbers that answers are tried with besides the author's."""
         return zlib.crc32(str(self._read().get("started")).encode()) or 1
 
     def passed(self, exercise: Exercise) -> bool:

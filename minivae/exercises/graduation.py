@@ -37,7 +37,7 @@ Numbers = dict[str, float]
 
 
 class Graduation(NamedTuple):
-    """What came out: numbers by name of both runs, epochs of both, and the pieces by place."""
+    """The results of both runs: numbers by name, epochs, and the pieces by place."""
 
     own: Numbers
     library: Numbers

@@ -1,4 +1,4 @@
-"""What authors write checks with: an answer is judged, and a wrong one is told what it shows.
+"""What authors write checks with: they judge an answer, and say what a wrong one shows.
 
 - ``check_vjp``: a VJP, by finite differences;
 - ``check_function``: a function, against the right one;

@@ -1,4 +1,4 @@
-"""What a check found, and the screen that says it."""
+"""The result of a check, and the screen that shows it."""
 
 from __future__ import annotations
 

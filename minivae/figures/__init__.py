@@ -6,7 +6,7 @@
 - `prior_predictive_grid`: the decoder's means over the latent space;
 - `samples`: draws from the model;
 - `rows_of_samples`: the same in rows, one for each class or condition;
-- `interpolation`: decoded images on the way from one code to another;
+- `interpolation`: images on the way from one datum to another;
 - `latent_animation`: the latent scatter while training runs, as a GIF;
 - `mixture_map`: a mixture's density and responsibilities, with ellipses of its covariances;
 - `mixture_animation`: the path of EM, iteration by iteration, as a GIF;

@@ -26,7 +26,8 @@ def learning_curve(
         they are known "reconstruction", "kl" and "epoch" (1, 2, ... if absent). NaN and None stand
         for values not measured, and infinities are left out; other columns are not looked at.
     warmup : int
-        How many epochs at the beginning trained another model: the best is not looked for there.
+        How many epochs at the beginning trained a different model; they are not counted for the
+        best.
     """
     names = ("elbo", "validation_elbo", "test_elbo", "reconstruction", "kl")
     columns = {k: np.asarray(history[k], dtype=np.float64) for k in names if k in history}
@@ -121,7 +122,7 @@ def sweep(
     panels: Mapping[str, Mapping[str, Floats | Sequence[Sequence[float]]]],
     xlabel: str,
 ) -> Figure:
-    """Draw what several seeds say at each value: one dot per seed, and a line through the means.
+    """Draw results of several seeds at each value: one dot per seed, and a line through the means.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pages of images: data and reconstructions, draws, ways through the latent space."""
+"""Pages of images: data and reconstructions, draws, paths from one datum to another."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -196,7 +196,7 @@ def samples(
     title: str = "Draws of $x$ from the model",
     vmax: float | None = None,
 ) -> Figure:
-    """Draw images in reading order on a grid as square as may be.
+    """Draw images in reading order on a grid that is as square as possible.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def rows_of_samples(
     title: str = r"Means $E[x\,|\,z,\,y]$ for each $y$, with the same codes $z$",
     vmax: float | None = None,
 ) -> Figure:
-    """Draw data in rows that have names: a class or a condition each.
+    """Draw data in named rows, one for each class or condition.
 
     Parameters
     ----------
@@ -260,12 +260,12 @@ def rows_of_samples(
 def interpolation(
     images: ArrayLike, image_shape: Sequence[int] | None, *, vmax: float | None = None
 ) -> Figure:
-    """Draw decoded images on the way from one code (left) to another (right).
+    """Draw the images on the way from one datum (left) to another (right).
 
     Parameters
     ----------
     images : (n, D) or (R, n, D)
-        The n images of one way, or of R ways, drawn below each other.
+        The n images of one path, or of R paths, one drawn below the other.
     image_shape : (height, width) or None
     vmax : float, optional
         The value drawn black; the largest one if not given.
@@ -275,7 +275,7 @@ def interpolation(
         rows = matrix("interpolation", "images", array.reshape(-1, array.shape[2]))
     else:
         rows = matrix("interpolation", "images", array)
-    title = r"From one code $z$ to another: the means $E[x\,|\,z]$ on the way"
+    title = "From one datum (left) to another (right)"
     return picture_grid(rows, image_shape, array.shape[-2], vmax, title)[0]
 
 

@@ -33,7 +33,7 @@ def comparison(
     posterior
         The exact density at the points, ``(n,)`` or ``(n, n)``.
     answers
-        Pairs of what to call it and a density on the same grid, or draws (S, K).
+        Pairs of a name and a density on the same grid, or draws (S, K).
     gaps
         The approximation and the amortisation gap in nats, for a bar.
     log_p
@@ -136,10 +136,10 @@ def _draw_gaps(pane: Axes, gaps: tuple[float, float]) -> None:
 def trace_and_ranks(draws: ArrayLike, names: Sequence[str] | None = None) -> Figure:
     """Draw the chains' paths and the spread of their ranks among all draws, one row per dimension.
 
-    Chains that draw from one distribution have each rank equally often: flat lines, within the band
-    that 95% of independent draws would keep to. A chain that is lower than the others has too many
-    low ranks, one that moves less than they too many in the middle. Vehtari, Gelman, Simpson,
-    Carpenter and Bürkner (2021).
+    Chains that draw from one distribution have all ranks equally often: flat lines, within the band
+    that 95% of independent draws would keep to. A chain whose values are lower than the others' has
+    too many low ranks; one that moves less has too many ranks in the middle. Vehtari, Gelman,
+    Simpson, Carpenter and Bürkner (2021).
 
     Parameters
     ----------

@@ -210,7 +210,7 @@ def latent_animation(
     frame_ms: int = 120,
     pause_ms: int = 2500,
 ) -> None:
-    """Write the latent scatter's course over training as a GIF that loops for ever.
+    """Write the latent scatter's development over training as a GIF that loops for ever.
 
     The axes stay put: they hold N(0, I)'s circles and nearly all points of the last frame.
 

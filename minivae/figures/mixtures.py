@@ -177,8 +177,8 @@ def mixture_map(
 
     One dimension gives a histogram under the density. Data of more than two dimensions are
     projected on their first two principal axes, and with them the mixture, which is exact; a
-    point's colour is of its responsibilities before that. All is blurred by half a pixel, so that a
-    component without any width is seen. Ellipses are at 1 and 2 sigma.
+    point's colour shows its responsibilities before the projection. Everything is blurred by half a
+    pixel, so that a component of no width is visible. Ellipses are at 1 and 2 sigma.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ def page(width: float, height: float) -> Page:
 
 
 def dress(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
-    """Titles, labels, ticks and spines in one hand, readable from the back of the room."""
+    """Titles, labels, ticks and spines in one style, readable from the back of the room."""
     axes.set_title(title, fontsize=13, color=INK, pad=9)
     axes.set_xlabel(xlabel, fontsize=12, color=INK)
     axes.set_ylabel(ylabel, fontsize=12, color=INK)

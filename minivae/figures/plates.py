@@ -44,7 +44,7 @@ def plate_diagram(model: Any, observed: Collection[str] = ()) -> Figure:
     """Draw a model as circles and arrows: observed variables grey, a plate around what repeats.
 
     A solid arrow leads from a parent to its child in p, a dashed one shows what q looks at.
-    Parameters are letters without a circle. A variable that is known of some data is half grey.
+    Parameters are letters without a circle. A variable that is known for some data is half grey.
 
     Parameters
     ----------

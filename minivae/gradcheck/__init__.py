@@ -1,4 +1,4 @@
-"""Is this gradient right? Finite differences answer, and say what kind of mistake it is if not.
+"""Is this gradient right? Finite differences tell, and show what kind of mistake it has if not.
 
 With these files you can
 

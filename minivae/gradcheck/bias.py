@@ -1,8 +1,8 @@
 """What kind of mistake a biased estimate of a gradient shows.
 
-As with a wrong VJP, a bias is seldom just any: a factor is missing, or one of the terms of which
-the gradient is made is missing, doubled, or of the wrong sign. Each mistake below is worked out and
-compared with what was found. Nothing is named that does not mend every element.
+As with a wrong VJP, a bias is seldom arbitrary: a factor is missing, or one of the gradient's terms
+is missing, doubled, or of the wrong sign. Each mistake below is worked out and compared with what
+was found. A mistake is named only if correcting it mends every element.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def gradcheck(
     seed
         Of the random cotangent and of the choice of elements.
     max_elements
-        How many elements of each input are compared. A larger input is cut into so many stretches,
-        and one element of each is drawn at random.
+        How many elements of each input are compared. A larger input is cut into this many
+        stretches, and one element of each is drawn at random.
 
     Returns
     -------

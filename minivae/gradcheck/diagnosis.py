@@ -65,7 +65,7 @@ class Case(Comparison):
         return SIMPLE
 
     def arrays(self) -> Iterable[tuple[str, Array]]:
-        """Arrays whose axes may be counted."""
+        """The arrays whose axes a factor may be the length of."""
         return [("the output", self.out), *self.inputs.items()]
 
     def sizes(self) -> Iterator[tuple[int, str]]:

@@ -156,7 +156,7 @@ class Comparison:
                         yield n, f"the length of {which} {', '.join(map(str, axes))} of {name}"
 
     def arrays(self) -> Iterable[tuple[str, Array]]:
-        """Arrays whose axes may be counted."""
+        """The arrays whose axes a factor may be the length of."""
         return self.inputs.items()
 
 

@@ -1,4 +1,4 @@
-"""What every VJP must keep to, whatever it computes."""
+"""The rules that every VJP must obey, whatever it computes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class TooMany(Exception):
-    """There are more roads than may be walked."""
+    """There are more roads than are allowed."""
 
 
 class Unscripted(Exception):
@@ -187,7 +187,7 @@ class Scripted(np.random.Generator):
         self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64,
         endpoint: bool = False,
     ) -> Any:  # fmt: skip
-        """Whole numbers, all alike."""
+        """Whole numbers, all equally likely."""
         if np.ndim(low) or np.ndim(high):
             raise Unscripted("integers with arrays as bounds")
         low, high = (0, low) if high is None else (low, high)

@@ -1,4 +1,4 @@
-"""Is an estimate of a gradient right on average, and what kind of mistake is it if not.
+"""Is an estimate of a gradient right on average, and if not, what kind of mistake is it.
 
 A stochastic gradient may be off by a factor or lack a term, and training still goes somewhere. Here
 its expectation is compared with differences of the objective: without chance where the noise can be
@@ -213,8 +213,8 @@ def check_unbiased(
         or of the values of the set. They tell a missing or doubled score term and weights that are
         not detached.
     samples
-        At most so many calls where the noise is sampled. They are doubled until a bias shows, or
-        one of a tenth of the gradient would show.
+        The most calls if the noise is sampled. They are doubled until a bias shows, or until a
+        bias of a tenth of the gradient would show.
     seed
         Of the samples.
 

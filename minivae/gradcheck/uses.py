@@ -59,8 +59,8 @@ def through_each_use(
 ) -> tuple[Array, ...]:
     """The gradient that flows through each single use of an input in a function of NumPy arrays.
 
-    Empty if the uses cannot be told apart: there is but one, there are too many, or the function is
-    not written with NumPy.
+    Empty if the uses cannot be separated: there is only one, there are too many, or the function
+    is not written with NumPy.
     """
     x = arrays[position]
 

@@ -1,4 +1,4 @@
-"""What is z, given x, and what is log p(x)? Answers for every model, because they see none.
+"""What is z given x, and what is log p(x)? Methods for every model: they see only densities.
 
 A method takes log-densities ``(C, n, K) -> (C, n)`` and distributions, and returns a distribution,
 draws, or an estimate with its error.

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: from the prior to the posterior by way of what lies in between.
+"""Annealed importance sampling: from the prior to the posterior through densities in between.
 
 The densities p_t(z) = p(z) p(x | z)^b_t go from the prior (b = 0) to the posterior (b = 1, up to
 p(x)). A chain that starts with a draw from the prior takes a step of HMC at each temperature, and

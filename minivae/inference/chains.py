@@ -32,7 +32,7 @@ HeightAndSlope = Callable[[Array], tuple[Array, Array]]  # the random walk's slo
 
 
 class Chain:
-    """Draws and what they are worth.
+    """The draws of several chains, and diagnostics of their quality.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Chain:
 def metropolis(
     log_density: LogDensity, z: Any, draws: int = 1000, warmup: int = 1000, random_state: Any = None
 ) -> Chain:
-    """Random-walk Metropolis: step anywhere near, and stay if the density there is too low.
+    """Random-walk Metropolis: propose a step nearby, and stay if the density there is too low.
 
     A step z' = z + s L e with e ~ N(0, I) is taken with probability min(1, p(z') / p(z)), Eq.
     CHAIN.1. Metropolis et al. (1953).
@@ -176,7 +176,7 @@ def leapfrog(
 ) -> tuple[State, Array]:
     """Half a kick, then drifts and kicks in turn, and half a kick again, Eq. CHAIN.3.
 
-    Run backwards it retraces its path, and it keeps volume: so no Jacobian is needed.
+    Run backwards it retraces its path, and it preserves volume, so no Jacobian is needed.
     """
     z = state.z
     with np.errstate(over="ignore", invalid="ignore"):

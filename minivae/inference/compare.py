@@ -1,8 +1,8 @@
 """All methods on one datum, against the posterior by the trapezoid rule in one or two dimensions.
 
-A density q is compared with the posterior on a grid; draws are counted in cells of that
-grid, and as finitely many draws of the posterior itself would differ from it, too, the total
-variation to be expected of so many is said beside.
+A density q is compared with the posterior on a grid. Draws are counted in cells of that grid.
+Finitely many draws from the posterior itself would differ from it too, so the total variation to be
+expected from that many is given as well.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CHAINS, DRAWS, WEIGHED, PATHS = 8, 1000, 4000, 200
 
 
 class Answer(NamedTuple):
-    """What one method says of one datum; NaN for what it does not say."""
+    """What one method says about one datum; NaN for what it does not provide."""
 
     name: str
     seconds: float
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The posterior of one datum, and what the methods make of it."""
+    """The posterior of one datum, and each method's answer."""
 
     log_p: float
     """log p(x) by the trapezoid rule."""
@@ -87,7 +87,7 @@ class Comparison(NamedTuple):
     def gaps(self) -> tuple[float, float] | None:
         """The approximation gap and the amortisation gap in nats, if there was an encoder.
 
-        log p(x) - ELBO of the best diagonal Gaussian, and what the encoder's lies below that.
+        log p(x) - ELBO of the best diagonal Gaussian, and how far the encoder's ELBO is below that.
         Cremer, Li and Duvenaud (2018).
         """
         by_name = {a.name: a.estimate for a in self.answers}
@@ -199,7 +199,7 @@ def compare(
     K = prior.moments()[0].shape[-1]
     if K not in POINTS:
         raise ShapeError(
-            f"compare: z has {K} dimensions; the exact posterior needs a grid, and so 1 or 2"
+            f"compare: z has {K} dimensions; the exact posterior needs a grid of 1 or 2"
         )
     entropy = entropy_from(random_state)
     _refuse_datum(log_joint, x, c, K)
@@ -242,7 +242,7 @@ def _refuse_datum(log_joint: LogDensity, x: Array, c: Any, K: int) -> None:
 
 
 class Draws(NamedTuple):
-    """What a method found that has no density."""
+    """The result of a method that gives draws and no density."""
 
     name: str
     z: Array | None
@@ -289,7 +289,7 @@ def _annealed(
 
 
 class Grid:
-    """The posterior on a grid that holds all of it, and of each q what is not too far away."""
+    """The posterior on a grid that holds all of it, and each q as far as it is near."""
 
     def __init__(self, log_joint: LogDensity, K: int, qs: list[Any]) -> None:
         self.K, self.log_joint = K, log_joint
@@ -336,7 +336,7 @@ class Grid:
             ])  # fmt: skip
 
     def judge_density(self, name: str, fit: Any, seconds: float) -> Answer:
-        """KL(q || p(z | x)) on the grid; where q is not on it, log p(x) - ELBO, with its noise."""
+        """KL(q || p(z | x)) on the grid; if q leaves the grid, log p(x) - ELBO, which is noisy."""
         log_q = self._on_grid(fit.q.log_prob).reshape(self.posterior.shape)
         density = np.exp(log_q)
         mass, elbo, error = (
@@ -350,7 +350,7 @@ class Grid:
                       None)  # fmt: skip
 
     def judge_draws(self, found: Draws, seconds: float) -> Answer:
-        """Shares of cells against the posterior's."""
+        """Compare the shares of draws in the cells with the posterior's."""
         kl = apart = floor = math.nan
         if found.z is not None:
             n, cells = POINTS[self.K], CELLS[self.K]

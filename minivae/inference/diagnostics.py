@@ -39,10 +39,10 @@ def _by_columns(statistic: Callable[[Array], Array]) -> Callable[[Array], Array]
 
 @_by_columns
 def r_hat(draws: Array) -> Array:
-    """The rank-normalised split R-hat, Eq. CHAIN.4: near 1 if the chains agree; 1.01 is the bar.
+    """The rank-normalised split R-hat, Eq. CHAIN.4: at most about 1.01 if the chains agree.
 
-    Of the draws, and of their distances from the median, whichever is larger: so chains of one mean
-    and different spreads are seen as well.
+    The larger of two values, for the draws and for their distances from the median, so that chains
+    with equal means but different spreads are detected too.
     """
     halves = _split(draws)
     away = np.abs(halves - np.median(halves, axis=(0, 1)))

@@ -1,7 +1,7 @@
 """log p(x) by importance sampling: draw z where the posterior may be, and weigh each draw.
 
 Each draw z_s from a proposal r weighs w_s = p(x, z_s) / r(z_s), and the mean weight is an unbiased
-estimate of p(x) (Eq. IWAE.2). How far to trust it, the effective sample size says (Eq. IWAE.3).
+estimate of p(x) (Eq. IWAE.2). The effective sample size says how far to trust it (Eq. IWAE.3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""log p(z) and its gradient, as a chain asks for them: thousands of times, at other points.
+"""log p(z) and its gradient for a chain, which asks for them thousands of times.
 
 What is computed is the same each time, so from the second call on it is done by the recorded calls
 of the first, as a training step is: see :mod:`minivae.replay`. What does not depend on z, such as a

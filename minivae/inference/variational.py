@@ -99,7 +99,7 @@ def fit_posterior(
     steps: int = 400,
     learning_rate: float = 0.1,
 ) -> Fit:
-    """The q(z) of a family that is nearest to each datum's posterior, by its ELBO, Eq. VI.3.
+    """The q(z) of a family with the highest ELBO for each datum, Eq. VI.3.
 
     All data are optimised at once, by Adam on the reparameterised gradient with the score left out
     (sticking the landing): where q comes near the posterior its noise vanishes, so that a learning
@@ -194,7 +194,7 @@ def _refuse_start(log_weights: Array) -> None:
 def measured(
     log_density: LogDensity, q: Any, rng: np.random.Generator, n: int, K: int
 ) -> Fit:
-    """The ELBO by fresh samples, in portions."""
+    """The ELBO from fresh samples, in portions."""
     portions: list[Array] = []
     # float32, if the density computes in it, is several times as fast
     dtype = asked("fit_posterior", log_density, np.zeros((1, n, K), np.float32)).dtype
@@ -238,7 +238,7 @@ def cavi(
     Raises
     ------
     ValueError
-        If the bound is not a finite number, or falls: an update is then not the optimum of its
+        If the bound is not a finite number, or falls, because an update is not the optimum of its
         factor.
     """
     require_end("cavi", tol, max_iter)

@@ -54,7 +54,7 @@ class BayesNet:
     Parameters
     ----------
     nodes
-        In any order. What is a parent must be a node.
+        In any order. Every parent must be a node.
 
     Attributes
     ----------
@@ -66,10 +66,10 @@ class BayesNet:
     TypeError
         If a node is not a :class:`Node`, or has neither a table nor a function.
     ValueError
-        If names repeat or are missing, the graph has a cycle (it is named), or a table is none of
-        probabilities.
+        If names repeat or are missing, the graph has a cycle (which the message names), or a table
+        does not hold probabilities.
     ShapeError
-        If a table's axes are not those of its parents' values.
+        If a table's axes do not fit its parents' values.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -99,8 +99,8 @@ class BayesNet:
         for parent in node.parents:
             if parent not in self._tables:
                 raise ValueError(
-                    f"BayesNet: {node.name!r} has a table, and its parent {parent!r} none: a table "
-                    "has an axis only for a parent with few values; use a function"
+                    f"BayesNet: {node.name!r} has a table, but its parent {parent!r} has none: a "
+                    "table has an axis only for a parent with few values; use a function"
                 )
         wanted = tuple(self._tables[p].shape[-1] for p in node.parents)
         if table.ndim == 0 or table.shape[:-1] != wanted:
@@ -183,7 +183,7 @@ class BayesNet:
     # ---- samples ----
 
     def sample(self, n: int = 1, random_state: Any = None) -> dict[str, Array]:
-        """n draws of every variable, by ancestry: parents first, Eq. DAG.1.
+        """n draws of every variable by ancestral sampling, parents first, Eq. DAG.1.
 
         Each node draws from its own stream, so that a node that is added at the end leaves
         the others as they were.
@@ -209,7 +209,7 @@ class BayesNet:
     # ---- exact answers ----
 
     def joint(self) -> Array:
-        """p of every combination of values, an axis for each node in order, by enumeration.
+        """The probability of every combination of values, by enumeration, one axis per node.
 
         Raises
         ------
@@ -227,14 +227,14 @@ class BayesNet:
         return table
 
     def query(self, names: Sequence[str], given: Mapping[str, int] | None = None) -> Array:
-        """p(names | given), an axis for each name, by summing out the rest, Eq. DAG.2.
+        """p(names | given), one axis per name, by summing out the rest, Eq. DAG.2.
 
         Parameters
         ----------
         names
             What is asked about.
         given
-            What is known: a value by name.
+            What is known: the observed values by name.
 
         Raises
         ------

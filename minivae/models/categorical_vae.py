@@ -1,7 +1,7 @@
-"""A variational autoencoder whose code is one of K words: z summed over, or made soft.
+"""A variational autoencoder whose code is one of K words, which is summed over or made soft.
 
-With a decoder that is a table, hidden=(), it is a mixture; with networks, one whose components
-share what they know.
+If the decoder is a table, hidden=(), the model is a mixture; with networks, its components share
+their weights.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CategoricalPrior(Module, Categorical):
 
 
 class CategoricalEncoder(Heads):
-    """x to q(z | x), one of K classes: dense layers and one head that starts at zero."""
+    """x to q(z | x) over K classes: dense layers and one head that starts at zero."""
 
     names = ("logits",)
 
@@ -125,8 +125,8 @@ class _Objective:
 class CategoricalVAE(VAE):
     """A variational autoencoder whose z is one of ``latent_dim`` classes, a one-hot row.
 
-    The sum over z is exact, and so are ``elbo`` and :meth:`log_likelihood`, whatever it was
-    trained with. p(z) is learnt.
+    The sum over z is exact, and so are ``elbo`` and :meth:`log_likelihood`, however the model was
+    trained. p(z) is learnt.
 
     %parameters%
 
@@ -144,8 +144,8 @@ class CategoricalVAE(VAE):
         default=None,
         rule=ABOVE_ZERO,
         sentence=(
-            "None: z is summed over in training (Eq. DISC.1). Or of classes made soft by Gumbel "
-            "noise (Eq. DISC.2), one pass through the decoder in place of K."
+            "How soft Gumbel noise makes the classes in training (Eq. DISC.2), with one pass "
+            "through the decoder instead of K; if left out, z is summed over (Eq. DISC.1)."
         ),
         metavar="T",
     )
@@ -153,7 +153,7 @@ class CategoricalVAE(VAE):
         default=False,
         rule=boolean(),
         sentence=(
-            "With a temperature: whether the decoder sees the class itself, and the gradient "
+            "With a temperature: whether the decoder sees the hard class, while the gradient is "
             "that of the soft one."
         ),
         metavar="YES|NO",
@@ -216,7 +216,7 @@ class CategoricalVAE(VAE):
         numbered=True,
     )
     def reconstruct(self, X: Any) -> Array:
-        """E[x | z] averaged over q(z | x), ``(N, D)``: each class as far as it is probable."""
+        """E[x | z] averaged over q(z | x), ``(N, D)``: classes are weighted by probability."""
         q = self._codes(X, "reconstruct")
         means: Array = q @ self.decode(np.eye(q.shape[1], dtype=q.dtype))
         return means
@@ -232,7 +232,7 @@ class CategoricalVAE(VAE):
         return self._impute(X, 1, None)
 
     def surgery(self, X: Any, n_samples: int = 1) -> Surgery:
-        """The mean KL in two parts, Eq. SURG.2, exactly: the sum over z is short."""
+        """The mean KL in two parts, Eq. SURG.2, exact because z is summed over."""
         p = self._codes(X, "surgery").astype(np.float64)
         aggregate = p.mean(axis=0)
         log_prior = values(self.prior_.log_prob(np.eye(len(aggregate))))
@@ -241,5 +241,5 @@ class CategoricalVAE(VAE):
         return Surgery(float(own + entropy), float(-entropy - aggregate @ log_prior))
 
     def interpolate(self, a: Any, b: Any, n: int = 10) -> Array:
-        """Refused: there is nothing between two classes."""
+        """Raise NotImplementedError, because there is nothing between two classes."""
         raise NotImplementedError("interpolate: z is a class, and there is nothing between two")

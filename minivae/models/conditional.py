@@ -1,7 +1,7 @@
 """The conditional variational autoencoder: p(x, z given y), for classes or real-valued conditions.
 
-The encoder and the decoder see y beside x and z, so that z is left with what y does not tell: the
-style of a digit, if y is which digit it is. Sohn, Lee and Yan (2015).
+The encoder and the decoder see y in addition to x and z, so z only has to hold what y does not
+tell: the style of a digit, if y says which digit it is. Sohn, Lee and Yan (2015).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ConditionalVAE(VAE):
     """A variational autoencoder given y: q(z | x, y) and p(x | z, y).
 
     ``fit(X, y)`` takes whole numbers or names ``(N,)`` as classes, which become one-hot rows, and
-    floats ``(N, C)`` as they are. Every question to a fitted model takes y beside x or z.
+    floats ``(N, C)`` as they are. Every method of a fitted model takes y in addition to x or z.
 
     %parameters%
 
@@ -89,7 +89,7 @@ class ConditionalVAE(VAE):
             given = as_classes(y, operation)
             if given.ndim != 1:
                 raise ShapeError(
-                    f"{operation}: y has shape {given.shape}; it must be (N,), one class a datum"
+                    f"{operation}: y has shape {given.shape}; it must be (N,), one class per datum"
                 )
             place = np.searchsorted(classes, given)
             known = classes[np.minimum(place, len(classes) - 1)] == given
@@ -107,7 +107,7 @@ class ConditionalVAE(VAE):
         return C
 
     def conditions(self, y: Any, n: int) -> Array:
-        """What the model is given for y, ``(n, C)``: one-hot rows of classes, or y itself."""
+        """What the model sees for y, ``(n, C)``: one-hot rows of classes, or y itself."""
         return self._given(y, "conditions", n)
 
     def _given(self, y: Any, operation: str, n: int) -> Array:
@@ -177,7 +177,7 @@ class ConditionalVAE(VAE):
         return self._evaluation().posterior(self._checked(X, "posterior"), C)
 
     def transform(self, X: Any, y: Any) -> Any:  # type: ignore[override]
-        """The means of q(z | x, y), ``(N, K)``: what y does not tell of x."""
+        """The means of q(z | x, y), ``(N, K)``: what y does not tell about x."""
         C = self._beside(X, y, "transform")
         return self._dressed(self._codes(X, "transform", C), X)
 
@@ -211,7 +211,8 @@ class ConditionalVAE(VAE):
     def reconstruct(self, X: Any, y: Any, as_y: Any = None) -> Array:  # type: ignore[override]
         """E[x given z, y] at the mean of q(z | x, y), ``(N, D)``.
 
-        With ``as_y`` the code is decoded under other conditions: the same style, another class.
+        With ``as_y`` the code is decoded under other conditions, such as the same style in another
+        class.
         """
         C = self._beside(X, y, "reconstruct")
         z = self._codes(X, "reconstruct", C)
@@ -231,12 +232,13 @@ class ConditionalVAE(VAE):
     def sample(  # type: ignore[override]
         self, n: int | None = None, random_state: Any = None, *, y: Any
     ) -> Array:
-        """A draw of x for each condition in y, ``(n, D)``, or n for a single one.
+        """A draw of x for each condition in y, ``(n, D)``, or n draws for a single condition.
 
         Parameters
         ----------
         n
-            How many draws of a single class or condition; else there is one for each in y.
+            How many draws of a single class or condition; otherwise there is one draw for each in
+            y.
         random_state
             As for :meth:`VAE.sample`.
         y

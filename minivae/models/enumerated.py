@@ -1,6 +1,6 @@
-"""A class that some data show, summed over where they do not: the bounds of M2 and their loss.
+"""A class that is observed for some data and summed over for the rest: M2's bounds and loss.
 
-The class y is a second latent variable. Where it is not shown, q(y | x) is a classifier, and the
+The class y is a second latent variable. Where it is not observed, q(y | x) is a classifier, and the
 few classes are summed over, so that no gradient needs a sample of y.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["Classifier", "EnumeratedEvaluation", "EnumeratedObjective", "enumera
 
 
 class Classifier(Module):
-    """x to q(y | x): hidden layers and a head that starts at zero, where all classes are alike."""
+    """x to q(y | x): hidden layers and a head that starts at zero, so q is uniform at first."""
 
     def __init__(
         self, D: int, hidden: Any, C: int, *, activation: str, rng: Any, dtype: Any
@@ -148,8 +148,8 @@ class EnumeratedEvaluation(Evaluation):
 class EnumeratedObjective:
     """The loss of a minibatch: minus the bound, minus alpha log q(y | x) where y is known.
 
-    Eq. SSL.3. A batch of M of the N data shows some of the m labels: their sum times N / (m M) is
-    an unbiased estimate of the mean over all that have one. Their mean in the batch would be none.
+    Eq. SSL.3. A batch of M of the N data holds some of the m labels: their sum times N / (m M) is
+    an unbiased estimate of the mean over all labelled data. Their mean in the batch would not be.
     ``share`` is m / N.
     """
 

@@ -1,4 +1,4 @@
-"""A VAE for PyTorch: a script that needs nothing of minivae, and weights under the same names.
+"""A VAE for PyTorch: a script that does not need minivae, and weights under the same names.
 
 Names are those of ``state_dict``, because the script nests its modules in the same way. PyTorch
 keeps a layer's weights as ``(fan_out, fan_in)``, so they are transposed on the way.

@@ -57,21 +57,22 @@ class _State:
 
 
 class NaiveBayes(Classifier, _State):
-    """What both have in common: the classes, and Bayes' rule over them."""
+    """What both classifiers share: the classes, and Bayes' rule over them."""
 
     missing: str = parameter(
         default="refuse",
         rule=choice("refuse", "marginalise"),
-        sentence="What NaN in the data is: refused, or a missing value, which is integrated out.",
+        sentence="What happens to NaN in the data: it is refused, or taken for a missing value, "
+        "which is integrated out.",
         kw_only=True,
     )
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Count, from nothing: data ``(N, D)``, their classes ``(N,)``, and weights ``(N,)``."""
+        """Fit to data ``(N, D)``, their classes ``(N,)`` and weights ``(N,)``, from scratch."""
         return self._count("fit", X, y, None, sample_weight, afresh=True)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Count on: after all portions, what ``fit`` gives on all data at once.
+        """Update with a portion; after all portions the fit equals ``fit`` on all data at once.
 
         What a class has no values of as yet may come in a later portion: only a question whose
         answer depends on it is refused.
@@ -81,7 +82,7 @@ class NaiveBayes(Classifier, _State):
         X, y, sample_weight
             As for :meth:`fit`.
         classes
-            All classes there are; asked for in the first call, and may be left out later.
+            All classes; required in the first call, optional later.
         """
         return self._count("partial_fit", X, y, classes, sample_weight, afresh=False)
 
@@ -213,7 +214,7 @@ class NaiveBayes(Classifier, _State):
         return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The share of data whose class is predicted."""
+        """The accuracy: the share of data whose class is predicted correctly."""
         chosen = self._possible(X, "score").argmax(axis=1)
         right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(np.average(right, weights=_weights(sample_weight, "score", len(chosen))))
@@ -326,23 +327,24 @@ class BernoulliNB(NaiveBayes):
     alpha: float = parameter(
         default=1.0,
         rule=number(),
-        sentence="How often each feature is taken to have been on, and off, besides the data.",
+        sentence="The pseudo-count: how often each feature is taken to have been on, and off, "
+        "besides the data.",
         kw_only=True,
     )
     binarize: float | None = parameter(
         default=0.0,
         rule=THRESHOLD,
-        sentence="Above what a feature is on; None for data that are 0 or 1.",
+        sentence="The number above which a feature is on; None for data that are 0 or 1.",
         kw_only=True,
     )
     fit_prior: bool = parameter(
         default=True,
         rule=boolean(),
-        sentence="Whether p(y) are the classes' shares in the data; else all are alike.",
+        sentence="Whether p(y) is each class's share of the data; otherwise it is uniform.",
         kw_only=True,
     )
     class_prior: Any = parameter(
-        default=None, rule=anything(), sentence="p(y), ``(C,)``, instead.", kw_only=True
+        default=None, rule=anything(), sentence="p(y), ``(C,)``, if given.", kw_only=True
     )
 
     def __sklearn_tags__(self) -> Any:

@@ -1,10 +1,10 @@
-"""Dask's arrays at the door of an estimator: rows in blocks, wherever these lie.
+"""Dask arrays as data for an estimator: rows in blocks, wherever these are.
 
 - `is_dask`, `delayed_blocks`: what a Dask array is, and its blocks of rows;
 - `row_by_row`: makes a method that treats each row by itself take Dask arrays, lazily, and arrays
   on disk, by portions.
 
-Dask is imported when a Dask array comes, and not before.
+Dask is imported when a Dask array is passed, and not before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PORTION = 2**22  # numbers of an array on disk that are looked at together
 
 
 def is_dask(X: Any) -> bool:
-    """Whether X is a collection of Dask's; Dask itself is not asked."""
+    """Whether X is a Dask collection; this does not import Dask."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
@@ -76,7 +76,9 @@ def delayed_blocks(X: Any, beside: dict[str, Any], operation: str) -> list[Block
             "be a dask.array: X.to_dask_array(lengths=True)"
         )
     if X.ndim != 2:
-        raise ShapeError(f"{operation}: X has shape {X.shape}; it must be (N, D), one datum a row")
+        raise ShapeError(
+            f"{operation}: X has shape {X.shape}; it must be (N, D), one datum per row"
+        )
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     rows = X.chunks[0]

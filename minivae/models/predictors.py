@@ -1,4 +1,4 @@
-"""p(y given x) by networks: the discriminative counterpart of everything else here.
+"""p(y given x) by networks: the discriminative counterpart of the other models.
 
 A class or a number y is predicted from x, and x itself has no model. Without hidden layers the
 classifier is logistic regression, and the regressor is linear in its mean and its log-variance.
@@ -59,7 +59,7 @@ def log_weight_prior(weights: Sequence[Any], weight_decay: float) -> Any:
 
 
 class Network(Module):
-    """Hidden layers, and heads that start at zero: all classes alike, or N(0, 1)."""
+    """Hidden layers, and heads that start at zero, so p(y given x) is uniform or N(0, 1)."""
 
     def __init__(self, D: int, hidden: Sequence[int], heads: Sequence[int], **style: Any) -> None:
         self.layers = MLP([D, *hidden], output_activation=style["activation"], **style)
@@ -90,23 +90,25 @@ class _Predictor(Estimator, _State):
     """What a classifier and a regressor share: standardised x, a run, files."""
 
     hidden: tuple[int, ...] = parameter(
-        default=(), rule=_HIDDEN, sentence="The widths of the hidden layers; none is linear."
+        default=(), rule=_HIDDEN, sentence="The widths of the hidden layers; () is linear."
     )
     activation: str = parameter(
         default="tanh",
         rule=choice("relu", "tanh", "sigmoid", "softplus"),
-        sentence="Of the hidden layers.",
+        sentence="The activation of the hidden layers.",
     )
     weight_decay: float = parameter(
         default=0.0,
         rule=number(),
         sentence=(
-            "The precision of a prior N(0, 1 / weight_decay) on each weight, biases excepted: the "
-            "maximum a posteriori is found, Eq. USE.11. 0 is maximum likelihood."
+            "The precision of a prior N(0, 1 / weight_decay) on each weight, biases excepted, for "
+            "the maximum a posteriori, Eq. USE.11. With 0 it is maximum likelihood."
         ),
     )
-    epochs: int = parameter(default=200, rule=whole(1), sentence="Passes over the data.")
-    batch_size: int = parameter(default=100, rule=whole(1), sentence="Data in a minibatch.")
+    epochs: int = parameter(default=200, rule=whole(1), sentence="How many passes over the data.")
+    batch_size: int = parameter(
+        default=100, rule=whole(1), sentence="How many data in a minibatch."
+    )
     learning_rate: float = parameter(
         default=1e-2, rule=number(above=True), sentence="Adam's step size."
     )
@@ -301,7 +303,7 @@ class NeuralClassifier(_Predictor, Classifier):
         return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any) -> float:
-        """The share of data whose class is right."""
+        """The accuracy: the share of data whose class is predicted correctly."""
         chosen = self._log_p(X, "score").argmax(axis=1)
         right = self.classes_[chosen] == classes_of_each(y, "score", len(chosen))
         return float(right.mean())

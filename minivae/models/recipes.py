@@ -51,9 +51,9 @@ _OF_A_KIND: dict[str, dict[str, Any]] = {
 
 
 def recipe(data: Dataset) -> dict[str, Any]:
-    """Keyword arguments of ``VAE`` for a data set: tried ones for those with a name.
+    """Keyword arguments of ``VAE`` for a data set; those for named data sets have been tried out.
 
-    For a file, the likelihood is one whose support the data fill.
+    For a file, the likelihood is chosen by the kind of its numbers.
 
     >>> from minivae import datasets, recipe
     >>> recipe(datasets.load("faithful"))["likelihood"]

@@ -65,7 +65,7 @@ def resume(
     Parameters
     ----------
     path
-        What ``fit(X, checkpoint=path)`` wrote; the run goes on writing there.
+        What ``fit(X, checkpoint=path)`` wrote; the run continues to write there.
     X
         The data that the run was started on; may be left out if ``fit`` was told their ``source``.
     y

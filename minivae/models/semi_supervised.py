@@ -1,4 +1,4 @@
-"""A variational autoencoder of data of which few have labels: M2 of Kingma et al. (2014).
+"""A variational autoencoder for data with few labels: the model M2 of Kingma et al. (2014).
 
 The class y is a second latent variable, which some data show; ``minivae.models.enumerated`` has the
 bounds. Here is the estimator around them.
@@ -41,11 +41,11 @@ class _State:
 
 
 class SemiSupervisedVAE(ConditionalVAE, _State):
-    """A variational autoencoder p(y) p(z) p(x | y, z) whose classes y are known of some data.
+    """A variational autoencoder p(y) p(z) p(x | y, z) whose class y is known for some data.
 
     ``fit(X, y)`` takes whole numbers as classes, and -1 where the class is not known. ``predict``
-    is a classifier that has learnt from both. Where a method takes y, :meth:`elbo` and
-    :meth:`log_likelihood` are of log p(x, y), and of log p(x) where y is -1 or left out.
+    is a classifier that has learnt from both. With y, :meth:`elbo` and
+    :meth:`log_likelihood` are about log p(x, y); where y is -1 or left out, about log p(x).
 
     %parameters%
 
@@ -69,15 +69,15 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         default=1.0,
         rule=number(),
         sentence=(
-            "The weight of the mean of log q(y | x) over the data with labels, beside the bound in "
-            "nats per datum."
+            "The weight of the classifier's loss, minus the mean of log q(y | x) over the labelled "
+            "data, relative to the bound in nats per datum (Eq. SSL.3)."
         ),
         metavar="A",
     )
     class_prior: str = parameter(
         default="uniform",
         rule=choice("uniform", "labelled"),
-        sentence='p(y): "uniform", or "labelled", each class as often as among the labels.',
+        sentence='p(y): "uniform", or "labelled": the share of each class among the labels.',
         metavar="NAME",
     )
 
@@ -213,7 +213,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     ) -> ElboTerms:
         """The bound's two terms, each ``(N,)``, Eq. SSL.1 with a class and Eq. SSL.2 without.
 
-        The KL is that of z, and where y is not known that of y, too.
+        The KL is that of z and, where y is not known, of y as well.
         """
         return super().elbo_terms(X, y, eps)
 
@@ -228,7 +228,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
         return super().posterior(X, y)
 
     def transform(self, X: Any, y: Any = None) -> Any:
-        """The means of that, ``(N, K)``."""
+        """The means of :meth:`posterior`, ``(N, K)``."""
         return super().transform(X, y)
 
     fit_transform = Transformer.fit_transform  # whose codes know no classes
@@ -259,7 +259,7 @@ class SemiSupervisedVAE(ConditionalVAE, _State):
     ) -> Array:
         """An estimate of log p(x, y), and of log p(x) where y is not known, in nats, ``(N,)``.
 
-        Each class by importance sampling from q(z | x, y), see ``VAE.log_likelihood``.
+        Each class is estimated by importance sampling from q(z | x, y); see ``VAE.log_likelihood``.
         """
         log_joint = self.log_likelihood_of_classes(X, n_samples) + self._log_class_prior()
         C = self._given(y, "log_likelihood", len(log_joint))
@@ -317,6 +317,6 @@ def _checked_labels(y: Any, operation: str) -> Array:
     if given.ndim != 1 or given.dtype.kind not in "biu":
         raise DtypeError(
             f"{operation}: y has shape {given.shape} and dtype {given.dtype}; it must be whole "
-            "numbers (N,), one class a datum, and -1 where it is not known"
+            "numbers (N,), one class per datum, and -1 where it is not known"
         )
     return given.astype(np.int64)

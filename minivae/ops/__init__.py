@@ -1,6 +1,6 @@
 """Every operation, named as in NumPy and SciPy; they take arrays and tensors alike.
 
-Arrays in, array out; as soon as one input is a :class:`~minivae.tensor.Tensor`, so is the result.
+Arrays give an array; as soon as one input is a :class:`~minivae.tensor.Tensor`, so is the result.
 """
 
 from minivae.ops import elementwise, fused, linalg, reductions, shapes

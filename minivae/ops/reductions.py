@@ -1,6 +1,6 @@
 """Operations that reduce along axes: sums, moments, extremes, products, log-sum-exp.
 
-``axis`` is None (all axes), an int or a tuple, negative counting from the end, as in NumPy;
+``axis`` is None (all axes), an int or a tuple; negative ones count from the end, as in NumPy;
 ``axis=()`` reduces nothing.
 """
 

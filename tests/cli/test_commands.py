@@ -406,7 +406,7 @@ def test_no_command_prints_help(minivae):
     assert all(word in out for word in ("train", "sample", "reconstruct", "info", "doctor"))
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "reconstruct", "info", "doctor"])
+@pytest.mark.parametrize("command", [name for names in COMMANDS.values() for name in names])
 def test_help_fits_80_columns(minivae, command):
     status, out, _ = minivae(command, "--help")
     assert status == 0
@@ -417,7 +417,7 @@ def test_help_tells_the_defaults(minivae):
     words = " ".join(minivae("train", "--help")[1].split())
     params = VAE(**hyper_parameters(datasets.load("optdigits"), {})).get_params()
     told = {**params, "hidden": "200,100", "beta": 1, "beta_warmup": 0, "seed": 0}
-    told["free_bits"] = 0
+    told |= {"free_bits": 0, "standardise": "no"}
     for name, declared in VAE.declared.items():
         if declared.metavar is None or told[name] is None:
             del told[name]

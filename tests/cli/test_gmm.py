@@ -163,7 +163,7 @@ def test_the_folder_of_a_mixture_is_none_of_a_vae(minivae, faithful_run, command
     status, _, err = minivae(*command.split(), faithful_run)
     assert status == 2
     assert is_one_line(err)
-    assert "holds a mixture and no VAE" in err
+    assert "holds a mixture, not a VAE" in err
 
 
 @pytest.mark.filterwarnings("ignore::minivae.errors.ConvergenceWarning")  # three points, K = 3

@@ -522,7 +522,7 @@ def shell(command, cwd, **more):
 def test_closed_streams(tmp_path, small_run):
     result = shell(f"minivae info '{small_run}' >&-", tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "minivae: standard output is closed: nobody sees the results\n"
+    assert result.stderr == "minivae: standard output is closed: the results are lost\n"
     result = shell("minivae doctor 2>&-", tmp_path)
     assert result.returncode == 0
     assert result.stdout.startswith("minivae")

@@ -151,7 +151,7 @@ def test_early_stopping_is_remembered(minivae, tmp_path, small):
     assert status == 0
     epochs = finished_epochs(run)
     assert epochs < 30
-    assert f"{epochs} of 30, finished: no better for 1 epochs" in minivae("info", run)[1]
+    assert f"{epochs} of 30, finished: no improvement for 1 epochs" in minivae("info", run)[1]
     before = json.loads((run / "run.json").read_text())["results"]
     assert minivae("train", "--resume", run, "--quiet")[0] == 0
     assert finished_epochs(run) == epochs

@@ -293,7 +293,7 @@ def test_what_is_wrong_is_said_in_the_words_for_memory():
     refused(r"sample_weight adds up to 0", sample_weight=0 * weight)
     refused(r"labels\[10\] = 3 is out of range", labels=np.repeat([0, 3], [10, N - 10]))
     refused("sample_weight has shape", ShapeError, sample_weight=weight[:9])
-    refused("one datum a row", ShapeError, data=X[:, 0])
+    refused("one datum per row", ShapeError, data=X[:, 0])
     refused("is expecting 4 features", ShapeError, data=X[:, :3], method=model.predict)
     refused("not fitted yet", NotFittedError, method=GaussianMixture(2).predict)
     refused(r"X\[0, 0\] = 0.12.*data of 0 and 1", method=BernoulliMixture(2).fit)

@@ -144,7 +144,7 @@ def test_what_is_no_directed_acyclic_graph_is_refused():
         BayesNet([Node("a", (), [0.2, 0.3, 0.5]), Node("b", ("a",), half)])
     with pytest.raises(ValueError, match=r"of sum 1 along the last axis; the sums are from 0.9"):
         BayesNet([Node("a", (), [0.5, 0.4])])
-    with pytest.raises(ValueError, match="has a table, and its parent 'z' none"):
+    with pytest.raises(ValueError, match="has a table, but its parent 'z' has none"):
         BayesNet([Node("z", (), StandardNormal(1)), Node("b", ("z",), half)])
 
 

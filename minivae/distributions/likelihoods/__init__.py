@@ -1,4 +1,4 @@
-"""p(x | z): one file a likelihood, and the names under which estimators know them."""
+"""p(x | z): one file per likelihood, and the names under which estimators know them."""
 
 from minivae.distributions.likelihoods.base import Likelihood
 from minivae.distributions.likelihoods.binomial import Bernoulli, Binomial

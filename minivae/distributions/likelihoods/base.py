@@ -1,4 +1,4 @@
-"""What every likelihood p(x | z) shares: heads of its own, and what it says of itself.
+"""What every likelihood p(x | z) shares: its heads, its checks and its description.
 
 A likelihood is a module that turns a decoder's output into p(x | z). It owns its heads and any
 scale of its own, knows what data it is a density of and how an encoder should see them, and says
@@ -58,7 +58,7 @@ class Likelihood(Module):
         return own
 
     def outputs(self) -> list[int]:
-        """How many numbers a value of x takes from each head."""
+        """How many numbers each head gives for a value of x."""
         return [1] * len(self.head_names)
 
     def start_at(self, X: Array) -> None:
@@ -92,18 +92,18 @@ class Likelihood(Module):
     """Whether :meth:`as_taken` leaves something to chance, and training draws it each epoch."""
 
     def in_training(self) -> Self:
-        """The likelihood as training uses it, of the same parameters: most are themselves."""
+        """The likelihood as training uses it, with the same parameters; for most, itself."""
         return self
 
     def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
-        """What to make of the mean log p(x | z) of each datum in training, ``(N,)``: most nothing.
+        """The mean log p(x | z) of each datum, ``(N,)``, as training uses it: mostly unchanged.
 
-        A likelihood whose scale is found anew in each batch puts it in here, over the whole batch.
+        A likelihood that finds its scale anew in each batch applies it here, to the whole batch.
         """
         return reconstruction
 
     def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
-        """Keep the scale that suits the training data best, if there is one to find."""
+        """Keep the best scale for the training data, if there is one to find."""
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """log p(x | z) in nats with every constant, of shape ``(S*N,)``."""
@@ -120,7 +120,7 @@ class Likelihood(Module):
     def initial_biases(self, X: Array) -> tuple[Array, ...]:
         """The bias of each head at which the decoder, whatever z, predicts the data's mean.
 
-        By default they start where they are.
+        By default they stay as they are.
         """
         return tuple(head.bias.data for head in self.heads)
 
@@ -148,7 +148,7 @@ def refuse(X: Array, bad: Array, likelihood: str, rule: str, mend: str) -> None:
 
 
 def log_odds(p: Array) -> Array:
-    """log p / (1 - p), held back from infinity so that a pixel that is always off can be learnt."""
+    """log p / (1 - p), kept finite so that a pixel that is always off can be learnt."""
     p = np.clip(p, 1e-3, 1.0 - 1e-3)
     logit: Array = np.log(p) - np.log1p(-p)
     return logit

@@ -23,18 +23,18 @@ class Gaussian(Likelihood):
     ----------
     sigma
         ``"network"``: the decoder gives a mean and a variance for every value; ``"shared"``: one
-        scale for all, learnt by gradients; ``"optimal"``: one scale for all, which each minibatch
-        is given at its best value, Eq. RATE.3, so that training climbs Eq. RATE.4; kept, and used
-        by all but training, is that of the training data after each epoch (Rybkin, Daniilidis and
-        Levine, 2021); a number: that scale, fixed.
+        scale for all, learnt by gradients; ``"optimal"``: one scale for all, which is set to its
+        best value for each minibatch, Eq. RATE.3, so that training climbs Eq. RATE.4; outside of
+        training, the best value for the training data after each epoch is used (Rybkin,
+        Daniilidis and Levine, 2021); a number: that scale, fixed.
     sigma_floor
         The least scale that can be learnt, in the data's units. Without one the likelihood is
         unbounded: a decoder that reproduces a datum exactly gains without end as its variance
         falls. Mattei and Frellsen (2018).
     standardise
         Whether the networks work in units of each column's standard deviation from its mean, which
-        are kept with the model: for data far from zero, or of scales far from 1. Densities, means
-        and samples stay in the data's units.
+        are kept with the model. This suits data far from zero, or with scales far from 1.
+        Densities, means and samples stay in the data's units.
     """
 
     name = "gaussian"
@@ -121,7 +121,7 @@ class Gaussian(Likelihood):
         return mu, np.full((1, 1), 2.0 * math.log(float(self.sigma)), numbers(mu).dtype)
 
     def in_training(self) -> Self:
-        """Itself; or, if the scale is to be the best one, a likelihood that awaits it."""
+        """Itself; or, with sigma="optimal", a likelihood whose scale is still to be found."""
         if self.sigma != "optimal":
             return self
         own = copy.copy(self)
@@ -136,9 +136,9 @@ class Gaussian(Likelihood):
         return squares, counts, ops.maximum(ops.sum(squares) / values, self.sigma_floor**2)
 
     def at_best_scale(self, reconstruction: Any, x: Any) -> Any:
-        """log N at the scale that suits all of x best, Eq. RATE.4, or at the floor.
+        """log N at the best scale for all of x, Eq. RATE.4, or at the floor.
 
-        From -1/2 the squared error of each datum, averaged over z, ``(N,)``; what is missing does
+        It takes -1/2 of each datum's squared error, averaged over z, ``(N,)``; missing values do
         not count.
         """
         if self.scaled:
@@ -147,12 +147,12 @@ class Gaussian(Likelihood):
         return -0.5 * (counts * (math.log(2.0 * math.pi) + ops.log(var)) + squares / var)
 
     def keep_best_scale(self, reconstruction: Array, x: Array) -> None:
-        """Keep that scale for all that is not training, Eq. RATE.3."""
+        """Keep the best scale for all uses outside of training, Eq. RATE.3."""
         _, _, var = self._best_variance(reconstruction.astype(np.float64), x)
         self._share(var.item())
 
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
-        """log N(x; mu, exp(log_var)); or -1/2 the squared error, while its scale is awaited."""
+        """log N(x; mu, exp(log_var)); or -1/2 of the squared error, while the scale is unknown."""
         if not self.scaled:
             error = ops.reshape(parameters[0], (-1, *x.shape)) - x
             return ops.reshape(-0.5 * ops.sum(ops.square(error), -1), (-1,))

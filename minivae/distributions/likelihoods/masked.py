@@ -18,14 +18,14 @@ __all__ = ["Masked"]
 class Masked(Likelihood):
     """log p(x_o | z): another likelihood's sum over the values that are not NaN, Eq. MISS.7.
 
-    The encoder sees a missing value as its column's mean. What is measured and drawn is the other
-    likelihood's own.
+    The encoder sees a missing value as its column's mean. Means and samples are those of the
+    other likelihood.
 
     Parameters
     ----------
     of
-        A likelihood whose values are independent and have one number from each head, and of which 0
-        is in the support.
+        A likelihood with independent values, one number from each head per value, and 0 in its
+        support.
     """
 
     fill: Tensor
@@ -95,7 +95,7 @@ class Masked(Likelihood):
     def log_prob(self, parameters: tuple[Any, ...], x: Any) -> Any:
         """The sum over the values that are there, ``(S*N,)``.
 
-        The others' are computed at 0 for parameters of 0, which no gradient reaches, and taken off.
+        Missing values are computed as 0 with parameters of 0, without a gradient, and subtracted.
         """
         seen = ~np.isnan(numbers(x))
         if seen.all():

@@ -46,7 +46,7 @@ class BayesianGaussianMixture(GaussianComponents):
     Names and meanings are scikit-learn's. What differs:
 
     - the bound has every constant and every term, so that ``lower_bound_``, in nats per datum, can
-      be compared between models; ``tol`` is of the bound of all data together;
+      be compared between models; ``tol`` refers to the bound of all data together;
     - with tied, diag and spherical covariances the prior is one of which the M-step is exact: the
       Wishart of tied has K nu degrees of freedom, that of spherical is one Gamma variable with
       D nu, those of diag are a Gamma variable for each feature, with nu. Means and covariances have
@@ -93,20 +93,20 @@ class BayesianGaussianMixture(GaussianComponents):
     weight_concentration_prior_type: str = parameter(
         default=_STICKS,
         rule=choice(_STICKS, _DIRICHLET),
-        sentence="p(pi): sticks of a Dirichlet process cut after K, or a Dirichlet.",
+        sentence="p(pi): the sticks of a Dirichlet process, cut after K, or a Dirichlet.",
         kw_only=True,
     )
     weight_concentration_prior: float | None = parameter(
         default=None,
         rule=number(above=True).or_none(),
-        sentence="How p(pi) counts a component beforehand: the smaller, the more components are "
-        "left without data. 1/K by default.",
+        sentence="How many data p(pi) counts for each component beforehand: the smaller, the more "
+        "components are left without data. 1/K by default.",
         kw_only=True,
     )
     mean_precision_prior: float | None = parameter(
         default=None,
         rule=number(above=True).or_none(),
-        sentence="beta_0, of how many data the prior of a mean counts. 1 by default.",
+        sentence="beta_0: the prior of a mean counts as this many data. 1 by default.",
         kw_only=True,
     )
     mean_prior: Any = parameter(
@@ -326,12 +326,12 @@ class BayesianGaussianMixture(GaussianComponents):
 
     @property
     def bic(self) -> Any:
-        """There is none: the bound itself compares numbers of components."""
+        """Raise AttributeError: a Bayesian mixture has no BIC; its bound compares models."""
         raise AttributeError("a BayesianGaussianMixture has no bic; compare lower_bound_")
 
     @property
     def aic(self) -> Any:
-        """There is none, as there is no bic."""
+        """Raise AttributeError: a Bayesian mixture has no AIC; its bound compares models."""
         raise AttributeError("a BayesianGaussianMixture has no aic; compare lower_bound_")
 
     def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:

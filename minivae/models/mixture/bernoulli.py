@@ -45,7 +45,7 @@ class MixtureOfBernoullis:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are free, for BIC and AIC."""
+        """The number of free parameters, for BIC and AIC."""
         return self.means.size + len(self.weights) - 1
 
     def marginal(self, columns: Array) -> MixtureOfBernoullis:
@@ -340,7 +340,7 @@ def _checked(operation: str, weights: Any, means: Any) -> MixtureOfBernoullis:
         )
     if not ((pi >= 0).all() and abs(pi.sum() - 1) < 1e-6 and ((mu > 0) & (mu < 1)).all()):
         raise ValueError(
-            f"{operation}: means must be above 0 and below 1, weights not negative and 1 together"
+            f"{operation}: means must be above 0 and below 1, weights not negative, with sum 1"
         )
     return MixtureOfBernoullis(pi, mu)
 

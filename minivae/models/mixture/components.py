@@ -49,14 +49,14 @@ class GaussianComponents(Mixture, _State):
     covariance_type: str = parameter(
         default="full",
         rule=choice(*COVARIANCE_TYPES),
-        sentence="The covariances: full, tied (one for all), diag or spherical.",
+        sentence="The form of the covariances: full, tied (one for all), diag or spherical.",
         metavar="NAME",
         kw_only=True,
     )
     reg_covar: float = parameter(
         default=1e-6,
         rule=number(),
-        sentence="The least eigenvalue of a covariance, in the data's units squared.",
+        sentence="The lowest eigenvalue that a covariance may have, in the data's units squared.",
         metavar="V",
         kw_only=True,
     )
@@ -76,13 +76,13 @@ class GaussianComponents(Mixture, _State):
     verbose: int = parameter(
         default=0,
         rule=Rule(lambda v: isinstance(v, bool) or (is_whole(v) and v >= 0), "0, 1 or 2", int),
-        sentence="1 to write on standard output how EM goes, 2 for bounds and times as well.",
+        sentence="1 to write EM's progress on standard output, 2 to add bounds and times.",
         kw_only=True,
     )
     verbose_interval: int = parameter(
         default=10,
         rule=whole(1),
-        sentence="Iterations from one line to the next.",
+        sentence="How many iterations there are from one line to the next.",
         kw_only=True,
     )
 

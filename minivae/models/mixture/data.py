@@ -326,7 +326,7 @@ def _called(names: tuple[str, ...] | None) -> str:
 
 
 def most_sampled(limit: int, D: int) -> int:
-    """How many rows of data that are not one array in memory a start is found on."""
+    """The most rows that a start is found on, if the data are not one array in memory."""
     return min(limit, max(_FEWEST, _SAMPLED // D))
 
 

@@ -39,7 +39,7 @@ _FAR_SHIFT = 1e6  # squared shift of a mean, in variances, that costs the varian
 
 
 class Step(NamedTuple):
-    """What an M-step arrives at."""
+    """The result of an M-step."""
 
     parameters: MixtureOfGaussians
 

@@ -53,7 +53,7 @@ class MixtureDistribution(Protocol):
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are free."""
+        """The number of free parameters."""
 
     def log_prob(self, X: Array) -> Array:
         """log p(x) of each row, ``(N,)``."""
@@ -87,22 +87,23 @@ class Mixture(Estimator):
     max_iter: int = parameter(
         default=100,
         rule=whole(0),
-        sentence="The most iterations; 0 leaves the start.",
+        sentence="The most iterations; with 0 the start is returned.",
         metavar="N",
         kw_only=True,
     )
     n_init: int = parameter(
         default=1,
         rule=whole(1),
-        sentence="How many starts there are, of which the best is kept. They race: one that cannot "
-        "reach the best any more, by how it rises, is given up after 8, 16, 32 ... iterations.",
+        sentence="How many starts there are, of which the best is kept. They race: after 8, 16, 32 "
+        "... iterations a start is given up if, at its present rise, it cannot catch up.",
         metavar="N",
         kw_only=True,
     )
     missing: str = parameter(
         default="refuse",
         rule=choice("refuse", "marginalise"),
-        sentence="What NaN in the data is: refused, or a missing value, which is integrated out.",
+        sentence="What happens to NaN in the data: it is refused, or taken for a missing value, "
+        "which is integrated out.",
         kw_only=True,
     )
     random_state: Any = parameter(
@@ -194,7 +195,7 @@ class Mixture(Estimator):
         n_samples
             How many.
         random_state
-            Goes before the model's own. With an int, there or here, every call draws the same.
+            Takes precedence over the model's own. With an int in either, every call draws the same.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Initial values from the user, checked at the door.
+"""Initial values from the user, and their checks.
 
 The messages keep the phrases of scikit-learn's, because people look for them.
 """

@@ -1,8 +1,8 @@
 """Where EM begins: k-means, k-means++ seeds, rows of the data, or chance.
 
-Seeds are found among the data if they have no more than `LIMIT` rows, and else among so many of
-them drawn at random, so that the memory stays bounded. K-means begins with these rows and goes on
-with all, whose sums are added piece by piece; the other starts need no more than the sample.
+Seeds are chosen among all rows if there are at most `LIMIT`, and otherwise among `LIMIT` rows drawn
+at random, so that the memory stays bounded. K-means begins with these rows and continues with all
+rows, whose sums are added piece by piece; the other starts need only the sample.
 
 References
 ----------
@@ -48,7 +48,7 @@ _TABLE = 2**20  # numbers in a table of random responsibilities
 
 
 class Start(NamedTuple):
-    """The first parameters, and how many rows they were found on that differ, if too few."""
+    """The first parameters, and the number of distinct rows, if there were too few."""
 
     step: Step
     too_few: int | None
@@ -123,7 +123,7 @@ def initialise(
 def filled(data: Data, K: int, kind: str, rng: np.random.Generator) -> Data:
     """The rows, or a sample of them, each gap filled by a draw from one Gaussian for all.
 
-    Draws and not means: these would lie in a point or on a line, and be taken for a cluster.
+    Draws are used because means would lie in a point or on a line, and look like a cluster.
     """
     X, weight, labels, _ = data.sample(LIMIT, rng)
     X = X.astype(np.float64)

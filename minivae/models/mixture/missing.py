@@ -1,9 +1,9 @@
 """Rows with missing values: what EM and predictions take from what is observed of them.
 
-Rows that miss the same features are a pattern. Given a component, what is missing has a Gaussian
-about a linear function of what is observed, and so the sums over a pattern's rows follow from the
-sums over their observed parts: the rows are gone through by the same kernels as complete ones, and
-each pattern costs one factorisation per component.
+Rows that miss the same features form a pattern. Given a component, the missing part is Gaussian
+about a linear function of the observed part, so the sums over a pattern's rows follow from the sums
+over their observed parts. The same kernels as for complete rows compute these, and each pattern
+costs one factorisation per component.
 
 References
 ----------

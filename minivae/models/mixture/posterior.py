@@ -1,4 +1,4 @@
-"""What is known of a Bayesian mixture: mean-field coordinate ascent in its classic form.
+"""The posterior of a Bayesian mixture: mean-field coordinate ascent in its classic form.
 
 Weights, means and precisions are latent, too. The best q is a Dirichlet (or sticks of Beta
 variables) times a Gaussian-Wishart for each component; its E-step is that of an ordinary mixture
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Posterior(NamedTuple):
-    """q(pi) q(mu, Lambda), and as well the prior, whose components are alike."""
+    """q(pi) q(mu, Lambda); also the prior, whose components are all equal."""
 
     concentration: Array
     """alpha of the Dirichlet, ``(K,)``, or both parameters of the sticks' Betas, ``(2, K)``."""
@@ -81,7 +81,7 @@ def expected_log_weights(concentration: Array) -> Array:
 
 
 def expected_weights(concentration: Array) -> Array:
-    """E[pi] likewise; of sticks, what is left over is shared in proportion."""
+    """E[pi] likewise; what sticks leave over is shared in proportion."""
     shares = concentration / concentration.sum(axis=0)
     if concentration.ndim == 1:
         return np.asarray(shares)
@@ -149,7 +149,7 @@ def kl_of_weights(q: Posterior, prior: Posterior) -> float:
 
 
 def kl_of_components(q: Posterior, prior: Posterior) -> float:
-    """KL(q(mu, Lambda) || p(mu, Lambda)), the Wishart's part among it, Eq. VBM.6."""
+    """KL(q(mu, Lambda) || p(mu, Lambda)), including the Wishart's part, Eq. VBM.6."""
     theta, theta_0 = q.expected, prior.expected
     (K, D), (p, times) = theta.means.shape, q.wisharts
     ratio = prior.mean_precision / q.mean_precision

@@ -218,7 +218,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         proposal
             Where z is drawn from: ``"encoder"`` is q(z | x), the bound of Burda et al. (2016),
             often far too low; ``"laplace"`` looks for the peaks of the posterior p(z | x) first
-            (``minivae.inference.laplace``), at the cost of one or two thousand samples more.
+            (``minivae.inference.laplace``), at the cost of one or two thousand more samples.
 
         Raises
         ------
@@ -311,7 +311,7 @@ class FittedVAE(HyperParameters, Transformer, _State):
         return active
 
     def surgery(self, X: Any, n_samples: int = 1) -> Surgery:
-        """The mean KL in two parts: what codes know of data, and what the prior costs, Eq. SURG.2.
+        """The mean KL in two parts: what codes tell about data, and the prior's cost, Eq. SURG.2.
 
         In nats per datum, with n_samples z for each of the N data, the same in each call; it takes
         N^2 densities for each.

@@ -93,16 +93,19 @@ class HyperParameters(Estimator):
     activation: str = parameter(
         default="relu",
         rule=choice(*ops.ACTIVATIONS),
-        sentence='Of the hidden layers: "relu", "tanh", "softplus", "sigmoid" or "identity".',
+        sentence=(
+            'The activation of the hidden layers: "relu", "tanh", "softplus", "sigmoid" or '
+            '"identity".'
+        ),
         metavar="NAME",
     )
     likelihood: str | Likelihood = parameter(
         default="bernoulli",
         rule=LIKELIHOOD,
         sentence=(
-            'Of pixels 0 or 1: "bernoulli"; of counts of ``n_trials``: "binomial"; of grey '
-            'values in [0, 1]: "continuous-bernoulli"; of real numbers: "gaussian"; of counts '
-            'without a ceiling: "poisson"; of ``n_classes`` classes: "categorical". Or an '
+            'For pixels 0 or 1: "bernoulli"; for counts up to ``n_trials``: "binomial"; for grey '
+            'values in [0, 1]: "continuous-bernoulli"; for real numbers: "gaussian"; for counts '
+            'without a ceiling: "poisson"; for ``n_classes`` classes: "categorical". Or an '
             "instance, which ``fit`` copies."
         ),
         metavar="NAME",
@@ -124,8 +127,8 @@ class HyperParameters(Estimator):
         rule=SIGMA,
         sentence=(
             'For "gaussian": "network" (a variance for each value), "shared" (one scale, '
-            'learnt), "optimal" (one scale, in each minibatch the best one, Eq. RATE.3; all but '
-            "training uses the best one of the training data) or a number."
+            'learnt), "optimal" (one scale: in training the best for each minibatch, otherwise '
+            'the best for the training data, Eq. RATE.3) or a number.'
         ),
         metavar="S",
     )
@@ -139,9 +142,9 @@ class HyperParameters(Estimator):
         default=False,
         rule=boolean(),
         sentence=(
-            'For "gaussian": whether the networks work in units of each column\'s standard '
-            "deviation from its mean, which suits data far from zero; densities stay in the "
-            "data's units."
+            'For "gaussian": whether the networks see each column less its mean, in units of its '
+            "standard deviation, which suits data far from zero; densities stay in the data's "
+            "units."
         ),
         metavar="YES|NO",
     )
@@ -149,7 +152,8 @@ class HyperParameters(Estimator):
         default="refuse",
         rule=choice("refuse", "marginalise"),
         sentence=(
-            "What NaN in the data is: refused, or a missing value, which the likelihood leaves out."
+            "What happens to NaN in the data: it is refused, or taken for a missing value, which "
+            "the likelihood leaves out."
         ),
     )
     grey: str | None = parameter(
@@ -166,8 +170,8 @@ class HyperParameters(Estimator):
         default="standard",
         rule=PRIOR,
         sentence=(
-            '"standard", N(0, I); "mixture", of Gaussians that are learnt (Eq. PRIOR.1); or '
-            '"vamp", the mean of the encoder\'s answers to learnt pseudo-inputs (Eq. PRIOR.3). To '
+            '"standard": N(0, I); "mixture": a learnt mixture of Gaussians (Eq. PRIOR.1); or '
+            '"vamp": the mean of q(z | u) over learnt pseudo-inputs u (Eq. PRIOR.3). To '
             "fit a mixture to a trained model instead, see ``with_prior``. Or a distribution, "
             "which ``fit`` copies and, if it is a module, trains."
         ),
@@ -176,7 +180,7 @@ class HyperParameters(Estimator):
     prior_components: int = parameter(
         default=10,
         rule=whole(1),
-        sentence="C, the number of Gaussians in a mixture, or of pseudo-inputs.",
+        sentence="C, the number of Gaussians in the mixture, or of pseudo-inputs.",
         metavar="C",
     )
     prior_warmup: int = parameter(
@@ -184,7 +188,7 @@ class HyperParameters(Estimator):
         rule=whole(1),
         sentence=(
             "For how many epochs a mixture is held at N(0, I). Then it begins where EM finds "
-            "clusters of the encoder's means, and is trained along."
+            "clusters of the encoder's means, and is trained with the rest."
         ),
         metavar="N",
     )
@@ -204,8 +208,8 @@ class HyperParameters(Estimator):
         default=0.0,
         rule=number(),
         sentence=(
-            "So many nats of a latent dimension's KL cost nothing, which keeps it from closing "
-            "early (Eq. RATE.2)."
+            "How many nats of each latent dimension's KL cost nothing, which keeps dimensions "
+            "from collapsing early (Eq. RATE.2)."
         ),
         metavar="N",
         kw_only=True,
@@ -213,22 +217,22 @@ class HyperParameters(Estimator):
     n_samples: int = parameter(
         default=1,
         rule=whole(1),
-        sentence="S, how many z are drawn for each datum, in each step and by ``elbo``.",
+        sentence="S, how many z each training step and ``elbo`` draw for each datum.",
         metavar="S",
     )
     kl: str = parameter(
         default="analytic",
         rule=choice("analytic", "monte-carlo"),
         sentence=(
-            '"analytic", or "monte-carlo" from the same samples. To a mixture, only the entropy'
-            " in it is analytic (Eq. PRIOR.2)."
+            'How the KL is computed: "analytic", or "monte-carlo" from the same samples. If the '
+            "prior is a mixture, only the entropy is analytic (Eq. PRIOR.2)."
         ),
         metavar="HOW",
     )
     objective: str = parameter(
         default="elbo",
         rule=choice("elbo", "importance-weighted"),
-        sentence='"elbo", or "importance-weighted": the tighter bound of ``n_samples`` samples.',
+        sentence='"elbo", or "importance-weighted": the tighter bound from ``n_samples`` samples.',
         metavar="NAME",
     )
     gradient: str = parameter(
@@ -236,19 +240,19 @@ class HyperParameters(Estimator):
         rule=choice("pathwise", "sticking-the-landing", "score-function", "doubly-reparameterised"),
         sentence=(
             'How the gradient is estimated: "pathwise"; "sticking-the-landing" (without the '
-            'score of q); "score-function" (``n_samples`` from 2); for the "importance-'
-            'weighted" objective "doubly-reparameterised". All but the first take beta = 1.'
+            'score of q); "score-function" (at least 2 ``n_samples``); for the "importance-'
+            'weighted" objective "doubly-reparameterised". All but the first need beta = 1.'
         ),
         metavar="NAME",
     )
     epochs: int = parameter(
-        default=20, rule=whole(1), sentence="Passes over the data.", metavar="N"
+        default=20, rule=whole(1), sentence="How many passes over the data.", metavar="N"
     )
     batch_size: int = parameter(
-        default=128, rule=whole(1), sentence="Data in a minibatch.", metavar="N"
+        default=128, rule=whole(1), sentence="How many data in a minibatch.", metavar="N"
     )
     learning_rate: float = parameter(
-        default=1e-3, rule=number(above=True), sentence="Of Adam.", metavar="A"
+        default=1e-3, rule=number(above=True), sentence="Adam's step size.", metavar="A"
     )
     validation: float | None = parameter(
         default=None,
@@ -262,11 +266,14 @@ class HyperParameters(Estimator):
     patience: int = parameter(
         default=10,
         rule=whole(1),
-        sentence="After how many epochs without a better validation ELBO to stop.",
+        sentence="Stop after this many epochs without a better validation ELBO.",
         metavar="N",
     )
     dtype: Any = parameter(
-        default="float32", rule=FLOAT_TYPE, sentence='"float32" or "float64".', metavar="NAME"
+        default="float32",
+        rule=FLOAT_TYPE,
+        sentence='The precision: "float32" or "float64".',
+        metavar="NAME",
     )
     random_state: Any = parameter(
         default=None,

@@ -77,8 +77,8 @@ MOST_TO_START = 2**16  # rows on disk that the first biases and scales are found
 class VAE(FittedVAE):
     """A variational autoencoder: q(z | x) by an encoder, p(x | z) by a decoder and a likelihood.
 
-    Hyper-parameters that are changed after ``fit`` count from the next ``fit`` on, but for
-    ``n_samples`` and ``kl``, which say how :meth:`elbo` is evaluated as well.
+    Hyper-parameters that are changed after ``fit`` take effect in the next ``fit``, except
+    ``n_samples`` and ``kl``, which also say how :meth:`elbo` is evaluated.
 
     %parameters%
 
@@ -134,8 +134,8 @@ class VAE(FittedVAE):
             recorded in the checkpoint so that ``resume`` need not be handed them.
         on_epoch
             Called as ``on_epoch(self, epoch)`` before the first step (epoch 0) and after each
-            epoch, just before its checkpoint: after a kill in between it is called again. Whatever
-            it looks at or samples, the training goes on as if it had not.
+            epoch, just before its checkpoint; if the process is killed in between, it is called
+            again. What it evaluates or samples does not change the training.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class VAE(FittedVAE):
         Warns
         -----
         ConvergenceWarning
-            If the ELBO fell by more than ten times its size on the way.
+            If the ELBO fell by more than ten times its size during training.
         """
         return self._fit(X, None, checkpoint, source, on_epoch)
 
@@ -388,9 +388,9 @@ class VAE(FittedVAE):
         return np.sort(chosen[held_out:]), np.sort(chosen[:held_out])
 
     def with_prior(self, mixture: GaussianMixture) -> Self:
-        """A copy of this model with another prior, a mixture that was fitted to its codes.
+        """A copy of this model whose prior is a mixture that was fitted to its codes.
 
-        The prior that serves the ELBO best is the aggregate posterior, whose draws
+        The best prior for the ELBO is the aggregate posterior, whose draws
         ``posterior(X).sample()`` gives::
 
             mixture = GaussianMixture(10).fit(vae.posterior(X).sample(random_state=0))
@@ -461,7 +461,7 @@ class VAE(FittedVAE):
 
     @classmethod
     def load(cls, path: Path, **modules: Any) -> Self:
-        """Read a model that :meth:`save` or a training run wrote, the latter at its best so far.
+        """Read a model that :meth:`save` or a training run wrote; of a run, the best model so far.
 
         Parameters
         ----------

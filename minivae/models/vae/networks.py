@@ -101,7 +101,7 @@ class Heads(Module):
             setattr(self, name, Dense(width, K, rng=rng, dtype=dtype, initialiser=zeros))
 
     def outputs(self, x: Any, c: Any = None) -> list[Any]:
-        """What each head says, ``(N, K)``, of x ``(N, D)`` as the encoder sees it, and of c."""
+        """Each head's output, ``(N, K)``, for x ``(N, D)`` as the encoder sees it, and for c."""
         h = self.trunk(x) if c is None else self.trunk(x, c)
         return [getattr(self, name)(h) for name in self.names]
 

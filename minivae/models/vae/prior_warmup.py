@@ -1,4 +1,4 @@
-"""A mixture prior is held at N(0, I) for some epochs; then it begins where the data's codes are."""
+"""A mixture prior is held at N(0, I) for some epochs, and then started at the data's codes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def begin_at_codes(prior: MixturePrior, q: DiagonalGaussian, random_state: Any) 
 
 
 class PriorWarmup(Hook):
-    """Hold a mixture prior for so many epochs, and then begin it.
+    """Hold a mixture prior at N(0, I) for some epochs, and then start it at the codes.
 
     Parameters
     ----------

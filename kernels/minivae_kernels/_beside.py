@@ -30,12 +30,14 @@ kernels.adam_update(*[[x.copy()] for _ in range(4)], **rates)
 kernels.add(x, x)
 kernels.reparameterise_backward(x, x, x)
 kernels.relu_backward(x, x)
+kernels.tanh_backward(x, x)
 kernels.linear_backward(x, x, x, x, "identity", (False, False, True))
 kernels.binomial_log_prob_backward(row, x, x, 1)
 kernels.gaussian_kl_backward(row, x, x)
 kernels.gaussian_kl(x, x)
 kernels.binomial_log_prob(x, x, 1)
 kernels.reparameterise(x, x, x)
+kernels.tanh(x)
 """
 
 begun = False  # once in a process

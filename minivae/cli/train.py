@@ -263,6 +263,7 @@ class _Recorder:
         self.test_elbo = run.read_history().get("test_elbo", [])
         self.bar = sys.stderr.isatty() and not quiet
         self.lines = not self.bar and not quiet
+        self.compiles = not kernels_are_compiled()  # asked before `fit` compiles the first
         self.announced = False
 
     def announce(self, vae: VAE) -> None:
@@ -279,7 +280,7 @@ class _Recorder:
         say(f"p(x|z)  {describe_likelihood(vae)}", quiet=self.quiet)
         if not isinstance(vae.prior_, StandardNormal):
             say(f"p(z)    {describe_prior(vae)}", quiet=self.quiet)
-        if not kernels_are_compiled():
+        if self.compiles:
             say("Compiling the kernels, this once ...", quiet=self.quiet)
 
     def __call__(self, vae: VAE, epoch: int) -> None:

@@ -137,6 +137,18 @@ def test_a_terminal_gets_a_bar(tmp_path, few_digits):
     assert max(map(len, re.split(r"[\r\n]+", shown.decode()))) <= 80
 
 
+def test_train_says_that_kernels_will_be_compiled_though_fit_has_begun(
+    minivae, small, tmp_path, monkeypatch
+):
+    begun, fit = [], VAE.fit
+    monkeypatch.setattr(VAE, "fit", lambda *a, **k: begun.append(True) or fit(*a, **k))
+    monkeypatch.setattr("minivae.cli.train.kernels_are_compiled", lambda: bool(begun))
+    command = ("train", "--epochs", "1", *(flag for flag in small if flag != "--quiet"))
+    for folder, is_said in (("first", True), ("again", False)):
+        _, out, err = minivae(*command, "--out", tmp_path / folder)
+        assert ("Compiling the kernels, this once" in out + err) == is_said
+
+
 def test_quiet_prints_the_results_and_nothing_else(minivae, tmp_path, small):
     status, out, err = minivae("train", "--epochs", "1", "--out", tmp_path / "run", *small)
     assert (status, err) == (0, "")

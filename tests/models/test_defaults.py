@@ -16,7 +16,7 @@ from minivae import VAE, BayesianGaussianMixture, BernoulliMixture, BernoulliNB,
 from minivae.estimator import Estimator
 
 ROOMS = (
-    "alternate", "discrete", "distributions", "gradcheck.check", "gradcheck.unbiased", "inference",
+    "alternate", "discrete", "distributions", "gradcheck", "inference",
     "information", "metrics", "models", "nn", "objectives", "ops", "optim", "rates", "tensor",
     "training", "transforms",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from minivae import (
     VAE,
@@ -42,6 +43,8 @@ from minivae.inference.diagnostics import r_hat
 from minivae.inference.laplace import StudentMixture
 from minivae.metrics import adjusted_rand_index
 from minivae.models.vae.model import order_of
+from minivae.models.vae.objective import Objective
+from minivae.objectives import sample_terms
 from minivae.optim import SGD
 from minivae.trees import aligned
 
@@ -420,3 +423,31 @@ def test_step_sizes_are_tuned_by_what_was_accepted(monkeypatch):
     expected = 0.3 * np.exp(np.concatenate([np.zeros((1, 2)), np.cumsum(rises, axis=0)]))
     for step, row in zip(steps, expected, strict=True):
         np.testing.assert_allclose(step, [row, row])
+
+
+@pytest.mark.parametrize(("progress", "beta"), [(0.0, 0.0), (0.5, 0.175), (2.0, 0.7), (9.0, 0.7)])
+@pytest.mark.parametrize("ask", ["analytic", "monte-carlo", "importance-weighted"])
+def test_the_loss_is_the_bound_with_its_weight_of_the_kl(ask, progress, beta):
+    vae = VAE(**SMALL, dtype="float64").fit(BINARY)
+    weighted = ask == "importance-weighted"
+    settings = SimpleNamespace(
+        n_samples=3, beta=0.7, beta_warmup=2.0, free_bits=0.0, gradient="pathwise",
+        kl="analytic" if weighted else ask, objective=ask if weighted else "elbo",
+    )  # fmt: skip
+    objective = Objective(settings, vae.model_, vae._encode)
+    loss, measured = objective((BINARY,), np.random.default_rng(5), progress)
+    q = vae._encode(BINARY, None)
+    eps = q.noise(np.random.default_rng(5), 3)
+    samples = sample_terms(vae.model_, q, BINARY, eps)
+    log_w = samples.log_likelihood.numpy() - beta * samples.log_ratio.numpy()
+    kl = q.kl_to(vae.prior_).numpy() if ask != "monte-carlo" else samples.log_ratio.numpy()
+    kl_of_history = samples.log_ratio.numpy() if weighted else kl
+    reconstruction = samples.log_likelihood.numpy().mean()
+    expected = reconstruction - beta * kl.mean()
+    if weighted:
+        expected = (logsumexp(log_w, axis=0) - math.log(3)).mean()
+    assert loss.item() == pytest.approx(-expected, rel=1e-10)
+    assert measured["loss"] == loss.item()
+    assert measured["reconstruction"] == pytest.approx(reconstruction, rel=1e-10)
+    assert measured["kl"] == pytest.approx(kl_of_history.mean(), rel=1e-9)
+    assert measured["elbo"] == pytest.approx(reconstruction - kl_of_history.mean(), rel=1e-10)

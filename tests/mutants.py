@@ -133,9 +133,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("minivae/inference/laplace.py:_climb",
      "higher = (height >= heights)"):
      "of two points of one height either may be kept",
-    ("minivae/models/on_dask.py:_lazily",
-     "more = dict(zip(beside, block.beside, strict=False))"):
-     "there is a part of it for each",
     ("minivae/models/exporting.py:to_torch",
      "rng = np.random.default_rng((1))"):
      "any noise will do to hold two models together, and it is kept beside them",

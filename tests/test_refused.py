@@ -185,7 +185,7 @@ REFUSED = [
     (lambda: BernoulliNB().fit(X, Y).sample(y=[2]), ValueError, "must be classes .n,."),
     (lambda: NeuralRegressor().fit(X, None), ShapeError, "requires y to be passed"),
     (lambda: ConditionalVAE(**SMALL).fit(BINARY, Y).elbo(BINARY, Y[:, None]), ShapeError,
-     "it must be .N,., one class a datum"),
+     "it must be .N,., one class per datum"),
     (lambda: ConditionalVAE(**SMALL).fit(BINARY, X).log_likelihood_of_classes(BINARY), TypeError,
      "the conditions of this model are numbers"),
     (lambda: ConditionalVAE(**SMALL).fit(BINARY, np.full((20, 2), "a")), DtypeError,

@@ -66,11 +66,15 @@ def draw(script: Path, gallery: Path) -> Drawn:
 
 
 def digest(script: Path) -> str:
-    """A digest of the lines of a script that can change its picture: no comments, no docstring."""
+    """A digest of the lines of a script that can change its picture: no comments, no docstrings."""
     text = script.read_text(encoding="utf-8")
-    first = ast.parse(text).body[0]
-    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    lines = text.splitlines()[first.end_lineno if is_docstring else 0 :]
+    said = set()
+    for node in ast.walk(ast.parse(text)):
+        has_one = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        if has_one and ast.get_docstring(node):
+            docstring = node.body[0]
+            said |= {*range(docstring.lineno, (docstring.end_lineno or 0) + 1)}
+    lines = [line for i, line in enumerate(text.splitlines(), 1) if i not in said]
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

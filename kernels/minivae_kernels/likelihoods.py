@@ -174,7 +174,7 @@ def reparameterise(mu: FloatArray, log_var: FloatArray, eps: FloatArray) -> Floa
     _check_log_var("reparameterise", mu, log_var)
     _check_rows("reparameterise", eps=eps, mu=mu)
     out = np.empty(eps.shape, eps.dtype)
-    run_flat(_loops.reparameterise, *(x.reshape(-1) for x in (eps, mu, log_var, out)))
+    run_flat(_loops.reparameterise, *(x.ravel() for x in (eps, mu, log_var, out)))
     return out
 
 
@@ -199,7 +199,7 @@ def reparameterise_backward(
         raise refuse(operation, "g must have the shape of eps", g=g, eps=eps)
     d_mu, d_log_var = np.empty(log_var.shape, g.dtype), np.empty(log_var.shape, g.dtype)
     arrays = log_var, g, eps, d_mu, d_log_var
-    run_flat(_loops.reparameterise_backward, *(x.reshape(-1) for x in arrays))
+    run_flat(_loops.reparameterise_backward, *(x.ravel() for x in arrays))
     return d_mu, d_log_var
 
 

@@ -379,7 +379,7 @@ SLOW = [
     ({"doctor.kernel_cache": lambda: Path("/nowhere")}, "the first run compiles"),
     ({"doctor.FULL": 1e30}, "the disk is full"),
     ({"doctor.INTERPRETED": True}, "NUMBA_DISABLE_JIT is set"),
-    ({"doctor.replay.is_on": lambda: False}, "MINIVAE_REPLAY=0 leaves each to the tape"),
+    ({"doctor.replay.is_on": lambda: False}, "MINIVAE_REPLAY=0 leaves each to the slower tape"),
 ]  # fmt: skip
 
 

@@ -275,12 +275,12 @@ def test_a_mixture_that_has_no_iterations_is_its_start():
 def test_a_feature_that_a_class_lost_later_is_no_error():
     gap = X.copy()
     gap[Y == 1, 0] = np.nan
-    with pytest.raises(ValueError, match="feature 0 has no value in any datum of class number 1"):
+    with pytest.raises(ValueError, match="feature 0 has no value in any datum of class 1"):
         GaussianNB(missing="marginalise").fit(gap, Y)
     model = GaussianNB(missing="marginalise").fit(X, Y).partial_fit(gap, Y)
     np.testing.assert_allclose(model.theta_[1, 0], X[Y == 1, 0].mean())
     flat = np.where(np.arange(3) == 0, 0.0, X)
-    with pytest.raises(ValueError, match="feature 0 does not vary within class number 0"):
+    with pytest.raises(ValueError, match="feature 0 does not vary within class 0"):
         GaussianNB(var_smoothing=0.0).fit(flat, Y)
 
 

@@ -18,13 +18,14 @@ from minivae import ops
 from minivae.alternate import Trace, alternate, require_end
 from minivae.checks import require_whole
 from minivae.distributions import AffineCoupling, DiagonalGaussian, Distribution, Flow, FullGaussian
+from minivae.doors import Counter
 from minivae.errors import ShapeError
 from minivae.inference.importance import LogDensity, asked
 from minivae.inference.slopes import Slopes
 from minivae.nn import Module
 from minivae.optim import Adam
 from minivae.randomness import entropy_from, stream
-from minivae.tensor import Array, Tensor, no_grad, values, walk
+from minivae.tensor import Array, Tensor, no_grad, silence, values, walk
 from minivae.transforms import vjp
 
 __all__ = ["FAMILIES", "Fit", "cavi", "fit_posterior"]
@@ -143,8 +144,9 @@ def fit_posterior(
     adam, slopes = Adam(parameters, learning_rate, beta2=BETA2), Slopes(log_density)
     for step in range(steps):
         half = rng.standard_normal((SAMPLES // 2, n, latent_dim)).astype(dtype)
-        q = free()
-        z = q.rsample(np.concatenate([half, -half]))
+        with Counter(silence, -silence.get()):  # on the tape, also inside the caller's no_grad
+            q = free()
+            z = q.rsample(np.concatenate([half, -half]))
         # q's parameters are held in log q: z alone carries the gradient
         log_q, pull_back = vjp(q.detach().log_prob, z.data)
         if step == 0:

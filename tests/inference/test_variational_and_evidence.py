@@ -513,3 +513,10 @@ def test_the_tail_index_is_the_moment_estimator_of_the_largest_weights(S, larges
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     np.testing.assert_allclose(found, gammas, atol=0.5 / np.sqrt(largest) + 0.1)
     assert _tail_index(np.zeros((S, 1))).tolist() == [0]
+
+
+def test_a_fit_inside_no_grad_is_the_fit_outside():
+    outside = fit_posterior(standard, 2, 1, steps=5, random_state=0)
+    with no_grad():
+        inside = fit_posterior(standard, 2, 1, steps=5, random_state=0)
+    np.testing.assert_array_equal(inside.elbo, outside.elbo)

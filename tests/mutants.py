@@ -483,6 +483,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--show", metavar="ID", help="print a mistake as a change, and do no more")
     arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error("--workers must be at least 1")
     started = time.monotonic()
     sites = [
         mutant

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -79,6 +80,7 @@ def ess(draws: Array) -> Array:
     The sum ends where the noise begins: Geyer's initial monotone sequence of sums of two. Draws
     that never change are worth none, and their size is NaN.
     """
+    draws = _checked(draws, 2)
     C, T = draws.shape[:2]
     within, plus = _variances(draws)
     centred = draws - draws.mean(axis=1, keepdims=True)
@@ -111,14 +113,19 @@ def _variances(draws: Array) -> tuple[Array, Array]:
     return within, (T - 1) / T * within + between
 
 
-def _split(draws: Array) -> Array:
-    """Each chain cut in half, so that a drift within one shows as a difference between two."""
-    draws = as_array("diagnostics", draws, np.float64)
-    if draws.ndim < 2 or draws.shape[1] < 4:
+def _checked(given: Any, least: int) -> Array:
+    draws: Array = as_array("diagnostics", given, np.float64)
+    if draws.ndim < 2 or draws.shape[1] < least:
         raise ValueError(
             f"diagnostics: draws of shape {draws.shape} are too few; they must be (C, T, ...) with "
-            "T at least 4"
+            f"T at least {least}"
         )
+    return draws
+
+
+def _split(draws: Array) -> Array:
+    """Each chain cut in half, so that a drift within one shows as a difference between two."""
+    draws = _checked(draws, 4)
     half = draws.shape[1] // 2
     return np.concatenate([draws[:, :half], draws[:, -half:]])
 

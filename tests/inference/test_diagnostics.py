@@ -84,3 +84,10 @@ def test_what_never_changes_is_worth_nothing_and_too_few_draws_are_refused():
     assert np.isnan(diagnostics.ess(np.ones((2, 10, 1)))).all()
     with pytest.raises(ValueError, match=r"\(2, 3, 1\) are too few"):
         diagnostics.r_hat(np.zeros((2, 3, 1)))
+
+
+def test_draws_of_one_chain_without_its_axis_are_refused():
+    with pytest.raises(ValueError, match=r"\(9,\) are too few; they must be \(C, T, ...\)"):
+        diagnostics.ess(np.arange(9.0))
+    with pytest.raises(ValueError, match="T at least 2"):
+        diagnostics.ess(np.ones((3, 1)))

@@ -24,7 +24,7 @@ ROOMS = (
 
 def functions(owner, module):
     """The public functions that a module or one of its classes defines, and constructors."""
-    for name, thing in vars(owner).items():
+    for name, thing in (owner if isinstance(owner, dict) else vars(owner)).items():
         found = getattr(thing, "__wrapped__", getattr(thing, "__func__", thing))
         ours = inspect.isfunction(found) and found.__module__ == module
         if ours and (name == "__init__" or name[0] != "_"):
@@ -38,8 +38,9 @@ def defaults():
         if not room.startswith(ROOMS):
             continue
         module = import_module(info.name)
-        owners = {"": module}
-        for name, thing in vars(module).items():
+        public = {name: vars(module)[name] for name in getattr(module, "__all__", ())}
+        owners: dict = {"": public}
+        for name, thing in public.items():
             if inspect.isclass(thing) and thing.__module__ == info.name:
                 owners[f"{name}."] = thing
         for prefix, owner in owners.items():
@@ -53,7 +54,8 @@ def defaults():
                 if plain and not (is_estimator and name == "__init__"):
                     yield f"{room}: {prefix}{name}({plain})"
             if is_estimator:
-                inherited = getattr(owner.__mro__[1], "declared", {})
+                bases = (b for b in owner.__mro__[1:] if b.__name__[0] != "_")
+                inherited = getattr(next(bases), "declared", {})
                 for name, p in owner.declared.items():
                     if inherited.get(name) is not p:
                         yield f"{room}: {prefix}{name} = {p.default!r}, {p.rule.text}"

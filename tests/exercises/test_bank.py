@@ -1,8 +1,16 @@
 """Each exercise proves itself; of its wrong answers a few are tried here, all by make exercises."""
 
+from pathlib import Path
+
 import pytest
 
-from exercises.bank import fault_of_wrong, faults_of_form, faults_of_screen, wrong_answers
+from exercises.bank import (
+    fault_of_wrong,
+    faults_of_form,
+    faults_of_screen,
+    tally,
+    wrong_answers,
+)
 from minivae.exercises import Verdict, catalogue
 from minivae.exercises.judging import Wrong
 
@@ -28,3 +36,8 @@ def test_the_proof_bites():
     assert any("cannot tell" in fault for fault in faults_of_screen(small, exercise))
     strange = Verdict("01", "t", "fail", "d", shapes="one: x (3, 4)")
     assert any("no student knows" in fault for fault in faults_of_screen(strange, exercise))
+
+
+def test_readme_says_how_many_there_are():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert tally(catalogue()) in " ".join(readme.split())

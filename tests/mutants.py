@@ -155,6 +155,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("minivae/inference/variational.py:fit_posterior",
      "worse = (before.elbo >= fit.elbo)"):
      "of two answers with the same bound either may be kept",
+    ("minivae/gradcheck/bias.py:_factors",
+     "if bias.asked % 2 == 0 and bias.asked > (1):"):
+     "no even number is 1",
+    ("minivae/models/mixture/data.py:",
+     "_SAMPLED, _FEWEST = 2**(25), 2**12  # numbers, and rows, of data elsewhere for a start"):
+     "how many rows of data that are larger than any test's a start looks at",
 }  # fmt: skip
 
 _SWAPS: dict[type, type] = {

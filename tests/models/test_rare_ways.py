@@ -36,6 +36,7 @@ from minivae.distributions import (
     StandardNormal,
 )
 from minivae.distributions.likelihoods.binomial import LARGEST_TABLE
+from minivae.distributions.mixture import constrained
 from minivae.errors import ConvergenceWarning
 from minivae.estimator import boolean, choice, number, whole
 from minivae.inference import compare, hmc
@@ -451,3 +452,14 @@ def test_the_loss_is_the_bound_with_its_weight_of_the_kl(ask, progress, beta):
     assert measured["reconstruction"] == pytest.approx(reconstruction, rel=1e-10)
     assert measured["kl"] == pytest.approx(kl_of_history.mean(), rel=1e-9)
     assert measured["elbo"] == pytest.approx(reconstruction - kl_of_history.mean(), rel=1e-10)
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.5, 4.0])
+def test_variances_below_the_floor_are_raised_and_counted(floor):
+    below, above = np.array([0.1, 0.9]) * floor, np.array([1.1, 3.0]) * floor
+    scatter = np.stack([np.append(below, above), np.append(above, above)])
+    covariances, factors, raised = constrained(scatter, "diag", floor)
+    np.testing.assert_array_equal(covariances, np.maximum(scatter, floor))
+    np.testing.assert_allclose(factors**-2.0, covariances)
+    assert raised.tolist() == [2, 0]
+    assert constrained(scatter[0], "spherical", floor)[2].tolist() == [1, 1, 0, 0]

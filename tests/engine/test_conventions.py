@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minivae import Tensor, grad, ops, vjp
+from minivae import Tensor, grad, ops, primitive, vjp
 
 inf, nan = math.inf, math.nan
 
@@ -310,3 +310,16 @@ def test_kl_near_the_prior_keeps_its_digits_in_float32():
     log_var = f32([[1e-4]])
     exact = 0.5 * (math.expm1(1e-4) - 1e-4)
     assert ops.gaussian_kl(f32([[0.0]]), log_var).item() == pytest.approx(exact, rel=1e-3)
+
+
+def test_a_gradient_has_the_dtype_of_its_leaf_whatever_a_vjp_returns():
+    twice = primitive(lambda x: 2 * x, lambda g, out, x: (2.0 * g).astype(np.float64))
+    x = Tensor(np.ones(3, np.float32), requires_grad=True)
+    twice(x).sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_a_forward_without_real_numbers_is_refused():
+    turned = primitive(lambda x: x * 1j, lambda g, out, x: g)
+    with pytest.raises(TypeError, match="its forward's value"):
+        turned(np.ones(2))

@@ -253,9 +253,7 @@ def cavi(
     def value(_: Any, theta: Any) -> float:
         found = np.asarray(values(bound(theta)))
         if found.size != 1 or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
-            raise ValueError(
-                f"cavi: the bound is {bound(theta)!r}; it must be one number, and finite"
-            )
+            raise ValueError(f"cavi: the bound is {found}; it must be one number, and finite")
         return float(found.item())
 
     def check(n: int, value: float, rise: float) -> None:

@@ -20,6 +20,7 @@ from minivae.estimator import Rule, boolean, number, parameter
 from minivae.information import Surgery
 from minivae.models.on_dask import row_by_row
 from minivae.models.vae.evaluation import Evaluation
+from minivae.models.vae.fitted import like_data
 from minivae.models.vae.model import VAE
 from minivae.models.vae.networks import Heads
 from minivae.nn import Module
@@ -209,24 +210,14 @@ class CategoricalVAE(VAE):
         """q(z = k | x), ``(N, K)``."""
         return super().transform(X)
 
-    @row_by_row(
-        fitted="model_",
-        columns=lambda vae: vae.n_features_in_,
-        dtype=lambda vae: vae._settings_.dtype,
-        numbered=True,
-    )
+    @like_data
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] averaged over q(z | x), ``(N, D)``: classes are weighted by probability."""
         q = self._codes(X, "reconstruct")
         means: Array = q @ self.decode(np.eye(q.shape[1], dtype=q.dtype))
         return means
 
-    @row_by_row(
-        fitted="model_",
-        columns=lambda vae: vae.n_features_in_,
-        dtype=lambda vae: vae._settings_.dtype,
-        numbered=True,
-    )
+    @like_data
     def impute(self, X: Any) -> Array:  # type: ignore[override]
         """The data, each missing value replaced by E[x_m | x_o], exactly, Eq. MISS.8."""
         return self._impute(X, 1, None)

@@ -111,6 +111,12 @@ def test_without_gaps_it_is_the_plain_vae_and_conditions_come_along():
         VAE(missing="marginalise", **options).fit(G)
 
 
+OF_GAPS = {
+    "hidden": (8,), "epochs": 10, "batch_size": 20, "learning_rate": 0.02,
+    "missing": "marginalise", "random_state": 0,
+}  # fmt: skip
+
+
 def blocks(N=60, D=6, seed=2):
     """Two kinds of image with gaps, and the kind of some."""
     X, z = images(N, D, seed)
@@ -121,10 +127,7 @@ def blocks(N=60, D=6, seed=2):
 @pytest.mark.equation("MISS.8")
 def test_where_z_is_a_class_what_is_missing_is_known_exactly():
     G, _ = blocks()
-    vae = CategoricalVAE(
-        latent_dim=3, hidden=(8,), epochs=10, missing="marginalise", learning_rate=0.02,
-        batch_size=20, random_state=0,
-    ).fit(G)  # fmt: skip
+    vae = CategoricalVAE(latent_dim=3, **OF_GAPS).fit(G)
     theta, p = vae.decode(np.eye(3)), np.exp(vae.prior_.log_prob(np.eye(3)).data)
     there = ~np.isnan(G)
     for x, seen, filled in zip(G, there, vae.impute(G), strict=True):
@@ -136,10 +139,9 @@ def test_where_z_is_a_class_what_is_missing_is_known_exactly():
 @pytest.mark.equation("MISS.8")
 def test_where_the_class_is_not_known_the_classes_are_averaged_over():
     G, y = blocks()
-    vae = SemiSupervisedVAE(
-        latent_dim=1, hidden=(8,), epochs=10, missing="marginalise", learning_rate=0.02,
-        batch_size=20, random_state=0,
-    ).fit(G, y)  # fmt: skip
+    y[:12:2] = -1  # so that one class is less frequent
+    vae = SemiSupervisedVAE(latent_dim=1, class_prior="labelled", **OF_GAPS).fit(G, y)
+    assert vae.class_prior_.tolist() == [0.375, 0.625]
     z = np.linspace(-6, 6, 401).astype(np.float32)[:, None]
     theta = np.stack([vae.decode(z, np.full(401, k)) for k in (0, 1)])
     density = vae.class_prior_[:, None] * np.exp(-0.5 * z[:, 0] ** 2)

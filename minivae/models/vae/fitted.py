@@ -24,7 +24,15 @@ from minivae.randomness import entropy_from, stream
 from minivae.stored import StoredRows, data_at_door
 from minivae.tensor import Array, Tensor
 
-__all__ = ["FittedVAE"]
+__all__ = ["FittedVAE", "like_data"]
+
+# of a method that gives rows of D values, in the order of those of X
+like_data = row_by_row(
+    fitted="model_",
+    columns=lambda vae: vae.n_features_in_,
+    dtype=lambda vae: vae._settings_.dtype,
+    numbered=True,
+)
 
 
 class _State:
@@ -336,22 +344,12 @@ class FittedVAE(HyperParameters, Transformer, _State):
     def _decode(self, z: Array, C: Array | None = None) -> Array:
         return self._evaluation().decode(z, self.n_features_in_, C)
 
-    @row_by_row(
-        fitted="model_",
-        columns=lambda vae: vae.n_features_in_,
-        dtype=lambda vae: vae._settings_.dtype,
-        numbered=True,
-    )
+    @like_data
     def reconstruct(self, X: Any) -> Array:
         """E[x | z] at the posterior mean of each datum, of shape ``(N, D)``."""
         return self._decode(self._codes(X, "reconstruct"))
 
-    @row_by_row(
-        fitted="model_",
-        columns=lambda vae: vae.n_features_in_,
-        dtype=lambda vae: vae._settings_.dtype,
-        numbered=True,
-    )
+    @like_data
     def impute(self, X: Any, n_samples: int = 100) -> Array:
         """The data, each missing value replaced by an estimate of E[x_m | x_o], Eq. MISS.8.
 

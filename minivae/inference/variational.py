@@ -251,9 +251,10 @@ def cavi(
         return theta
 
     def value(_: Any, theta: Any) -> float:
-        found = np.asarray(values(bound(theta)))
+        given = bound(theta)
+        found = np.asarray(values(given))
         if found.size != 1 or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
-            raise ValueError(f"cavi: the bound is {found}; it must be one number, and finite")
+            raise ValueError(f"cavi: the bound is {given!r}; it must be one number, and finite")
         return float(found.item())
 
     def check(n: int, value: float, rise: float) -> None:

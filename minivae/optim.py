@@ -195,6 +195,7 @@ class RMSprop(Optimiser):
             for p, g, v in zip(*arrays, strict=True):
                 v *= self.beta
                 v += (1 - self.beta) * g**2
+                v[v < np.finfo(v.dtype).tiny] = 0  # computing with subnormal numbers is slow
                 p -= self.learning_rate * g / (np.sqrt(v) + self.epsilon)
 
 

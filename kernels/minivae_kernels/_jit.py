@@ -1,5 +1,6 @@
 """How the loops are compiled, and what calls them: a kernel is a loop over a range of blocks."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from minivae_kernels import _beside, registers
 from minivae_kernels._native import (
     INTERPRETED,
     beginning_with,
+    borrowed,
     call,
     compile_for,
     compiled,
@@ -126,9 +128,12 @@ def _silent(function: Function) -> Function:
 
 
 def _entry(body: Callable[..., None]) -> Callable[..., None]:
-    """Return the body with the way in before it."""
-    names = {f.__name__: f for f in (call, load, use_whole_registers, write_this_call)}
-    result = beginning_with(_WAY_IN, body, CALL=CALL, LEAD=LEAD, **names)
+    """Return the body with the way in before it, and its arrays borrowed."""
+    kinds = inspect.signature(body).parameters.values()
+    arrays = [kind.name for kind in kinds if kind.annotation not in (int, float, bool)]
+    lines = _WAY_IN + "".join(f"{name} = borrowed({name})\n" for name in arrays)
+    names = {f.__name__: f for f in (borrowed, call, load, use_whole_registers, write_this_call)}
+    result = beginning_with(lines, body, CALL=CALL, LEAD=LEAD, **names)
     # what registers hold, on which the machine code of some loops depends
     result.__qualname__ = f"{body.__name__}-{registers.BYTES}-{registers.COUNT}"
     return result

@@ -90,10 +90,11 @@ _EXP, _LOG, _LOG_UNIT = (_EXP_32, _EXP_64), (_LOG_32, _LOG_64), (_LOG_UNIT_32, _
 _EXP_WIDE, _COTH = (_EXP_WIDE_32, _EXP_WIDE_64), (_COTH_32, _COTH_64)
 _LOG_SINH = _LOG_SINH_32, _LOG_SINH_64
 
-# e^r / 2^64 or e^r / 2^512, of which `_near_exp` takes the power of two back
+# e^r; and e^r / 2^64 or e^r / 2^512, of which `_near_exp` takes the power of two back
+_EXP_OF_REST = (*_EXP_32, np.float32(1), np.float32(1)), (*_EXP_64, 1.0, 1.0)
 _EXP_NEAR = (
-    tuple(np.float32(2.0**-64) * c for c in (*_EXP_32, np.float32(1), np.float32(1))),
-    tuple(np.float64(2.0**-512) * c for c in (*_EXP_64, 1.0, 1.0)),
+    tuple(np.float32(2.0**-64) * c for c in _EXP_OF_REST[0]),
+    tuple(np.float64(2.0**-512) * c for c in _EXP_OF_REST[1]),
 )
 
 # Other constants, for float32 and for float64 -----------------------------------------------------
@@ -108,7 +109,7 @@ _LOG_2_PI = math.log(2 * math.pi)
 # log(2) in two parts: the first has few bits, so that a whole number of it is exact.
 _LN2_HI = _pair(round(math.log(2) * 2**11) / 2**11, round(math.log(2) * 2**32) / 2**32)
 _LN2_LO = _pair(*(float(Decimal(2).ln() - Decimal(float(high))) for high in _LN2_HI))
-_INV_LN2 = _pair(1 / math.log(2), 1 / math.log(2))
+_LN2, _INV_LN2 = _pair(math.log(2), math.log(2)), _pair(1 / math.log(2), 1 / math.log(2))
 
 # A number is significand times 2^exponent. The significand has p bits (23 or 52), the exponent is
 # stored above them, with a bias (127 or 1023) added. Adding 1.5 * 2^p to a number therefore leaves
@@ -118,7 +119,7 @@ _PLACES = 23, 52
 _WHOLE = _pair(1.5 * 2**23, 1.5 * 2**52)
 _ROUND = _pair(1.5 * 2**23 + 127, 1.5 * 2**52 + 1023)
 _NEAR = _pair(1.5 * 2**23 + 64, 1.5 * 2**52 + 512)
-_SQRT_HALF, _FOUR = _pair(0.5**0.5, 0.5**0.5), _pair(4, 4)
+_SQRT_HALF, _TWO, _FOUR = _pair(0.5**0.5, 0.5**0.5), _pair(2, 2), _pair(4, 4)
 _EXPONENT_BITS = -(1 << 23), -(1 << 52)
 
 # An exponent moved by so much, and moved back by a multiplication, keeps 2^n inside the range of
@@ -129,24 +130,23 @@ _SMALLEST = _pair(2.0**-126, 2.0**-1022)  # that is normal
 
 # Where results are neither 0 nor infinite, nor 1 or -1
 _EXP_RANGE = (-104.0, 89.0), (-746.0, 710.0)
-_BELOW_RANGE = (-104.0, 0.0), (-746.0, 0.0)
+_LEAST = _pair(-104, -746)  # of e^x that is not 0
 _EXPM1_RANGE = (-40.0, 89.0), (-40.0, 710.0)
-_TANH_RANGE = (0.0, 10.0), (0.0, 20.0)
-_SIGMOID_RANGE = (-32.0, 104.0), (-64.0, 746.0)
+_MOST_TANH = _pair(10, 20)
+_SIGMOID_RANGE = (-104.0, 32.0), (-746.0, 64.0)
 
 
 # Functions of one number -----------------------------------------------------------------------
 
 
 @scalar
-def _split_exp(x: Number, shift: Number) -> tuple[Number, Number]:
-    """Return e^r - 1 and 2^(n + shift), where x = n log(2) + r, |r| <= log(2)/2, Eq. KERNEL.4."""
+def _reduced(x: Number, shift: Number) -> tuple[Number, Number]:
+    """Return r and 2^(n + shift), where x = n log(2) + r, |r| <= log(2)/2, Eq. KERNEL.4."""
     to_whole = of(x, _ROUND) + shift
     rounded = x * of(x, _INV_LN2) + to_whole
     power = from_bits(x, bits(rounded) << of(x, _PLACES))
     n = rounded - to_whole
-    r = (x - n * of(x, _LN2_HI)) - n * of(x, _LN2_LO)
-    return r + r * r * polynomial(r, _EXP), power
+    return (x - n * of(x, _LN2_HI)) - n * of(x, _LN2_LO), power
 
 
 @scalar
@@ -163,8 +163,8 @@ def _exp(x: Number) -> Number:
     y = _clamp(x, _EXP_RANGE)
     shift = of(x, _SHIFT) if y < 0 else -of(x, _SHIFT)
     back = of(x, _DOWN) if y < 0 else of(x, _UP)
-    t, power = _split_exp(y, shift)
-    return (type(x)(1) + t) * power * back
+    r, power = _reduced(y, shift)
+    return polynomial(r, _EXP_OF_REST) * power * back
 
 
 @scalar
@@ -186,14 +186,16 @@ def _near_exp(x: Number) -> tuple[Number, Number]:
 @scalar
 def _exp_below(size: Number) -> Number:
     """e^-size for size >= 0."""
-    t, power = _split_exp(_clamp(-size, _BELOW_RANGE), of(size, _SHIFT))
-    return (type(size)(1) + t) * power * of(size, _DOWN)
+    x = of(size, _LEAST) if -size < of(size, _LEAST) else -size
+    r, power = _reduced(x, of(x, _SHIFT))
+    return polynomial(r, _EXP_OF_REST) * power * of(x, _DOWN)
 
 
 @scalar
 def _expm1(x: Number) -> Number:
     """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), halved on the way so that 2^n does not overflow."""
-    t, half_power = _split_exp(_clamp(x, _EXPM1_RANGE), type(x)(-1))
+    r, half_power = _reduced(_clamp(x, _EXPM1_RANGE), type(x)(-1))
+    t = r + r * r * polynomial(r, _EXP)
     half = half_power * t + (half_power - type(x)(0.5))
     return x * (type(x)(1) + x * polynomial(x, _EXP_WIDE)) if abs(x) < 1 else half + half
 
@@ -271,10 +273,17 @@ def _log1p_unit(x: Number) -> Number:
 
 @scalar
 def _tanh(x: Number) -> Number:
-    """tanh(x) = (e^2x - 1) / (e^2x + 1) with e^2x = 2^n + 2^n (e^r - 1), and the sign of x."""
-    size, one = _clamp(abs(x), _TANH_RANGE), type(x)(1)
-    t, power = _split_exp(size + size, type(x)(0))
-    return math.copysign((power * t + (power - one)) / (power * t + (power + one)), x)
+    """tanh(x) = y / (y + 2) with y = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), and the sign of x.
+
+    r is taken in one step: where n is large the result depends little on it.
+    """
+    size = of(x, _MOST_TANH) if abs(x) > of(x, _MOST_TANH) else abs(x)
+    size += size
+    rounded = size * of(x, _INV_LN2) + of(x, _ROUND)
+    power = from_bits(x, bits(rounded) << of(x, _PLACES))
+    r = size - (rounded - of(x, _ROUND)) * of(x, _LN2)
+    y = power * (r + r * r * polynomial(r, _EXP)) + (power - type(x)(1))
+    return math.copysign(y / (y + of(x, _TWO)), x)
 
 
 @scalar
@@ -284,9 +293,9 @@ def _sigmoid(x: Number) -> Number:
     Numerator and denominator are moved towards 0, for e^-x may overflow where the result does not.
     """
     one = of(x, _DOWN)
-    t, power = _split_exp(_clamp(-x, _SIGMOID_RANGE), -of(x, _SHIFT))
+    r, power = _reduced(-_clamp(x, _SIGMOID_RANGE), -of(x, _SHIFT))
     larger, smaller = (one, power) if power < one else (power, one)
-    return one / (larger + (smaller + power * t))
+    return one / (larger + (smaller + power * (r + r * r * polynomial(r, _EXP))))
 
 
 @scalar

@@ -195,6 +195,24 @@ def use_whole_registers(typing: Any) -> Any:
     return types.void(), generate
 
 
+@intrinsic
+def borrowed(typing: Any, x: Any) -> Any:
+    """Return an array whose references are not counted, for its owner holds it during the call.
+
+    Every row or slice of an array counts a reference up and down. Two threads that do so take the
+    counter's cache line from each other each time, which may last longer than the row's loop.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        if not isinstance(x, types.Array):
+            return values[0]
+        array = context.make_array(x)(context, builder, values[0])
+        array.meminfo = context.get_constant_null(types.voidptr)
+        return array._getvalue()
+
+    return x(x), generate
+
+
 # Shared memory ---------------------------------------------------------------------------------
 #
 # A board is a row of 64-bit numbers that several threads read and write. It is known by its

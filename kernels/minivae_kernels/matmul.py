@@ -22,16 +22,17 @@ from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
     BYTES,
-    HEIGHT,
     WIDTH,
     deal_high,
     deal_low,
-    fetch_rows,
+    fetch_to_read,
+    fetch_to_write,
     grow,
     height,
     positive,
     read_four,
     read_rows,
+    tile_of,
     tiles,
     write,
     write_rows,
@@ -40,7 +41,7 @@ from minivae_kernels.sums import sum_rows
 
 _SHORT = 256  # rows whose sums may be taken four at a time; more would lose digits of float32
 _DEEP = 2**15  # terms of a sum, more than which are added in halves
-_FEW = 4 * HEIGHT  # rows of a for which b is not worth copying
+_AHEAD = 16  # rows of b, by which they are asked for before they are copied
 _PART = min(256, 24576 // (WIDTH * BYTES))  # rows of a panel of float32 or more: 24 kB
 _ROWS = 256  # of a that go down one panel: copying it costs one or two hundredths of that
 _FEWER_ROWS = 64  # where there are so few panels that threads would find nothing to share
@@ -184,7 +185,7 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
 
 def _strip_of(width: int) -> Any:
     """Return the loop over a strip of tiles, one below the other, so many registers wide."""
-    zeros, rows = tiles[width - 1], height(width)
+    zeros, rows, line = tiles[width - 1], height(width), tile_of(1, width)
 
     @inner
     def strip(
@@ -194,24 +195,29 @@ def _strip_of(width: int) -> Any:
     ) -> None:  # fmt: skip
         """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
 
-        Rows of b stand at first, first + step, ..., and those of c at at, at + n, ... So many rows
-        of b are copied to the panel, as many at once as a tile has, and all are read there; if the
-        number is negative, they are read where they stand.
+        So many rows of b, which stand at first, first + step, ..., are copied to the panel by the
+        first tile while it uses them; the others stand there already. Rows of c stand at at,
+        at + n, ...
         """
-        if copied >= 0:
-            across = width * BYTES // c.itemsize
-            for k in range(0, copied, rows):
-                last = np.uintp(min(copied - k, rows) - 1)
-                some = read_rows(zeros(c), b, np.uintp(first + k * step), last, np.uintp(step))
-                write_rows(some, memory, np.uintp(panel + k * across), last, np.uintp(across))
-            b, first, step = memory, panel, across
+        one, none = np.uintp(1), np.uintp(0)
+        across, apart = np.uintp(width * BYTES // c.itemsize), np.uintp(step)
         for i in range(top, bottom, rows):
             last = np.uintp(min(bottom - i, rows) - 1)
-            tile, j, place = zeros(c), np.uintp(first), np.uintp(at + (i - top) * n)
-            fetch_rows(tile, c, place, last, np.uintp(n))
-            for k in range(np.uintp(low), np.uintp(high)):
-                tile = grow(tile, a, np.uintp(i), last, k, b, j)
-                j += np.uintp(step)
+            tile, j, place = zeros(c), np.uintp(panel), np.uintp(at + (i - top) * n)
+            fetch_to_write(tile, c, place, last, np.uintp(n))
+            k, there = np.uintp(low), np.uintp(first)
+            while i == top and k < np.uintp(low + copied):
+                row = read_rows(line(c), b, there, none, none)
+                fetch_to_read(row, b, there + np.uintp(_AHEAD) * apart, none, none)
+                write_rows(row, memory, j, none, none)
+                tile = grow(tile, a, np.uintp(i), last, k, b, there)
+                there += apart
+                j += across
+                k += one
+            while k < np.uintp(high):
+                tile = grow(tile, a, np.uintp(i), last, k, memory, j)
+                j += across
+                k += one
             if low:
                 tile = tile + read_rows(tile, c, place, last, np.uintp(n))
             else:
@@ -298,8 +304,6 @@ def _by_panels(
                     at, place = np.uintp(first + k * n), np.uintp(panel + k * width)
                     for j in range(np.uintp(columns)):
                         memory[place + j] = b[at + j]
-            elif m <= _FEW:  # it is not worth copying
-                copied = -1
             last = relu and part == parts - 1
             where = (
                 *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last),

@@ -199,22 +199,25 @@ def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: A
     return types.void(tile, x, first, last, stride), generate
 
 
-@intrinsic
-def _fetch_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = _array(context, builder, signature.args[1], values[1]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        across = BYTES * signature.args[0].width
-        for row in _rows(builder, signature.args[0], *values[2:]):
-            start = builder.bitcast(builder.gep(data, [row]), byte)
-            for offset in (*range(0, across, 64), across - 1):
-                place = builder.gep(start, [ir.IntType(64)(offset)])
-                builder.call(prefetch, [place, number(1), number(3), number(1)])
-        return context.get_dummy_value()
+def _fetching(written: int) -> Any:
+    @intrinsic
+    def fetch(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            data = _array(context, builder, signature.args[1], values[1]).data
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+            across = BYTES * signature.args[0].width
+            for row in _rows(builder, signature.args[0], *values[2:]):
+                start = builder.bitcast(builder.gep(data, [row]), byte)
+                for offset in (*range(0, across, 64), across - 1):
+                    place = builder.gep(start, [ir.IntType(64)(offset)])
+                    builder.call(prefetch, [place, number(written), number(3), number(1)])
+            return context.get_dummy_value()
 
-    return types.void(tile, x, first, last, stride), generate
+        return types.void(tile, x, first, last, stride), generate
+
+    return fetch
 
 
 @intrinsic
@@ -417,13 +420,14 @@ deal_high: Any = _deal_slowly(1) if INTERPRETED else _dealing(1)
 # And tiles: of zeros, of so many rows of so many registers, as those of a product, one, two and
 # three registers in a row; with the outer product added of a[i : i + rows, k] and the numbers of
 # the flat b from j on; read from the flat x, and written there, where rows begin at first, first +
-# stride, ...; asked for, to be written there soon. If fewer rows are left than a tile has, `last`
-# is the number of the last, and those behind it are the last again.
+# stride, ...; asked for, to be read or written there soon. If fewer rows are left than a tile has,
+# `last` is the number of the last, and those behind it are the last again.
 tile_of: Any = _zeros_slowly if INTERPRETED else _zeros_of
 tiles: tuple[Any, ...] = tuple(tile_of(height(width), width) for width in range(1, WIDTH + 1))
 grow: Any = _grow_slowly if INTERPRETED else _grow
 read_rows: Any = _read_rows_slowly if INTERPRETED else _read_rows
-fetch_rows: Any = (lambda *_: None) if INTERPRETED else _fetch_rows
+fetch_to_read: Any = (lambda *_: None) if INTERPRETED else _fetching(0)
+fetch_to_write: Any = (lambda *_: None) if INTERPRETED else _fetching(1)
 write_rows: Any = _write_rows_slowly if INTERPRETED else _write_rows
 
 # Of tiles whose registers belong together number by number, as those of rows x[i], x[j] do: with

@@ -67,6 +67,24 @@ def test_adam_is_the_published_algorithm(g, start, rate, beta1, beta2):
         assert p.item() == pytest.approx(theta, rel=0, abs=1e-12 * scale)
 
 
+@every
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_average_stays_subnormal_and_slow_where_the_gradient_has_become_0(make, dtype):
+    smallest = np.finfo(dtype).tiny
+    p = Tensor(np.zeros(4), requires_grad=True, dtype=dtype)
+    optimiser = make([p])
+    for arrays in optimiser.averages.values():
+        arrays[0][...] = smallest * np.array([4, 1.01, 0.1, np.nan])
+    for _ in range(2000):
+        optimiser.step([np.array([0, 0, 0, 0], dtype)])
+        for arrays in optimiser.averages.values():
+            *numbers, nan = arrays[0]
+            assert all(x == 0 or x >= smallest for x in numbers)
+            assert np.isnan(nan)
+    for arrays in optimiser.averages.values():  # in a step Adam's v loses a thousandth
+        assert arrays[0][0] == 0
+
+
 @pytest.mark.equation("OPT.3")
 @pytest.mark.parametrize("gradient", [1.0, 1e-6, -1e3])
 def test_adams_first_step_has_the_learning_rate_for_its_length(gradient):

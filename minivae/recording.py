@@ -173,6 +173,11 @@ class Recorder:
         """Whether this is inside an operation, or another thread."""
         return self.inside or self.thread != threading.get_ident()
 
+    @property
+    def known(self) -> list[Array]:
+        """The memory whose contents differ from step to step."""
+        return [*self._known.values()]
+
     def knows(self, *tree: Any) -> bool:
         """Whether an array lies in memory that differs from step to step."""
         return any(id(owner(x)) in self._known for x in _arrays(tree))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,7 @@ __all__ = ["Program", "Refused", "Step", "bound", "is_on"]
 
 CHECKED = 2  # steps that are done both ways
 FILLING = (np.random.Generator.standard_normal, np.random.Generator.random)  # a given array
+PAGE, LINE = 4096, 64  # bytes of an array that is not small, and of a cache line
 ATTEMPTS = 10  # recordings, after which a run's steps stay on the tape
 
 Measured = Mapping[str, float]
@@ -80,13 +81,12 @@ class Program:
         optimiser: Optimiser,
     ) -> None:
         numbers = {id(number): array for number, array in recorder.numbers}
-        self.measured = {name: plain(numbers.pop(id(x), x)) for name, x in measured.items()}
+        found = {name: plain(numbers.pop(id(x), x)) for name, x in measured.items()}
         if numbers:
             recorder.refuse("a number leaves for Python, which may decide by it")
         if recorder.refusal:
             raise Refused(recorder.refusal)
-        self.batch, self.source = batch, rng.bit_generator
-        self.loss, self.guards = loss, recorder.guards
+        self.source, self.guards = rng.bit_generator, recorder.guards
         self.optimiser, self.averages = optimiser, optimiser.averages
         moved = [i for i, p in enumerate(optimiser.parameters) if p.grad is not None]
         self.parameters = [optimiser.parameters[i] for i in moved]
@@ -120,6 +120,17 @@ class Program:
             for leaf, (array, copy) in recorder.leaves.items()
             if leaf not in own
         ]
+        # What is computed on the way lies in one array as well, all but small arrays.
+        kept = place.keys() | {id(copy) for *_, copy in self.others}
+        passing = [
+            x
+            for x in recorder.known
+            if x.nbytes >= PAGE and x.dtype == self.values.dtype and id(x) not in kept
+        ]
+        place |= zip(map(id, passing), _side_by_side(passing)[1], strict=True)
+        self.loss, *self.batch = [_placed(x, place) for x in (loss, *batch)]
+        self.measured = {name: _placed(x, place) for name, x in found.items()}
+        calls = [call for call in calls if not _only_copies(call, kept, place)]
         self.calls = [bound(call, place) for call in calls]
         self.agreed = self.readers = 0
 
@@ -142,14 +153,15 @@ class Program:
         if not all(guard.holds(progress) for guard in self.guards):
             raise Refused("the run has come to where its steps are other ones")
         here = sum([p._array is view for p, view in zip(self.parameters, self.views, strict=True)])
-        readers = sum(map(sys.getrefcount, (self.values, *self.views))) - here
+        readers = sum(map(sys.getrefcount, (owner(self.values), *self.views))) - here
         self.readers = self.readers or readers  # the program itself
         if readers > self.readers:
             raise Refused("somebody holds on to the parameters' values")
         if self.optimiser.averages is not self.averages or rng.bit_generator is not self.source:
             raise Refused("the run has another state")
         for own, rows in zip(self.batch, batch, strict=True):
-            np.copyto(own, rows)
+            if rows is not own:
+                np.copyto(own, rows)
         if here < len(self.views):
             self._take_parameters()
         for leaf, array, copy in self.others:
@@ -199,6 +211,13 @@ class Step:
         self.refusal = ""
         self._rows = 0  # of the largest batch so far: smaller ones are not recorded
         self._waiting: Sequence[Guard] = ()  # for one of these to change
+
+    def room(self, rows: int) -> Sequence[Array | None] | None:
+        """Where so many rows of the data are best put, or None while the tape may see them."""
+        program = self.program
+        if program is None or program.agreed < CHECKED or len(program.batch[0]) != rows:
+            return None
+        return program.batch
 
     def gradients(
         self, batch: Sequence[Array], rng: np.random.Generator, progress: float
@@ -306,23 +325,48 @@ def _bits(loss: float, measured: Measured, gradients: Sequence[Any]) -> Any:
 
 
 def _side_by_side(arrays: Sequence[Array]) -> tuple[Array, list[Array]]:
-    """One array with room for all the others, and its parts in their shapes."""
-    ends = np.cumsum([x.size for x in arrays]).tolist()
-    together = np.empty(ends[-1], arrays[0].dtype)
-    parts = zip(arrays, ends, strict=True)
-    return together, [together[end - x.size : end].reshape(x.shape) for x, end in parts]
+    """One array with room for all the others, and its parts in their shapes.
+
+    Each begins where a cache line does. A register that is stored across the border of two lines
+    takes both of them away from other threads, and NumPy's arrays may begin anywhere.
+    """
+    if not arrays:
+        return np.empty(0), []
+    dtype, one = arrays[0].dtype, LINE // arrays[0].itemsize
+    ends = np.cumsum([-(-x.size // one) * one for x in arrays]).tolist()
+    memory = np.zeros(ends[-1] + one, dtype)
+    together = memory[-address(memory) % LINE // dtype.itemsize :][: ends[-1]]
+    starts = zip(arrays, [0, *ends], strict=False)
+    return together, [together[i : i + x.size].reshape(x.shape) for x, i in starts]
+
+
+def _placed(x: Any, place: Mapping[int, Array]) -> Any:
+    """An array where its memory lies now, or anything else."""
+    if not isinstance(x, np.ndarray) or id(owner(x)) not in place:
+        return x
+    to = place[id(owner(x))]
+    start = address(x) - address(owner(x)) + address(to) - address(owner(to))
+    return np.ndarray(x.shape, x.dtype, owner(to), start, x.strides)
+
+
+def _only_copies(call: Call, kept: Collection[int], place: dict[int, Array]) -> bool:
+    """Whether a call copies what can be read where it is, and from then on is.
+
+    Everything is written once in a step, so an array and its copy stay the same.
+    """
+    if call.function is not np.array or not isinstance(call.inputs[0], np.ndarray):
+        return False
+    x, (_, copy) = call.inputs[0], call.results[0]
+    alike = (x.shape, x.dtype, x.strides) == (copy.shape, copy.dtype, copy.strides)
+    if not alike or copy is not owner(copy) or id(copy) in kept:
+        return False
+    place[id(copy)] = _placed(x, place)
+    return True
 
 
 def bound(call: Call, place: Mapping[int, Array]) -> Callable[[], object]:
     """A call without arguments; what lay in arrays of those numbers lies where they say now."""
-
-    def there(x: Any) -> Any:
-        if not isinstance(x, np.ndarray) or id(owner(x)) not in place:
-            return x
-        to = place[id(owner(x))]
-        start = address(x) - address(owner(x)) + address(to) - address(owner(to))
-        return np.ndarray(x.shape, x.dtype, owner(to), start, x.strides)
-
+    there = partial(_placed, place=place)
     function, inputs, params, results = call
     if function is again:
         return again(*mapped(there, inputs))

@@ -335,7 +335,10 @@ class Run:
         """Move each player once, along the gradient of its loss on some rows of the data."""
         for hook in self.hooks:
             hook.step_begins(self, progress)
-        batch = tuple(_rows(array, index) for array in self.data)
+        # One player's program has room for its rows; what one wrote there, another might not find.
+        room = self._steps[0].room(len(index)) if len(self._steps) == 1 else None
+        places = zip(self.data, room or [None] * len(self.data), strict=True)
+        batch = tuple(_rows(array, index, out) for array, out in places)
         metrics: Metrics = {}
         for step in self._steps:
             loss, measured = step.gradients(batch, self.noise, progress)
@@ -395,10 +398,10 @@ def _check_names(hooks: Sequence[Hook]) -> None:
             raise ValueError(f"Run: two hooks have the name {hook.name!r}; give each its own")
 
 
-def _rows(array: Array, index: Array) -> Array:
-    """Some rows of an array: by all threads where they are many floats."""
+def _rows(array: Array, index: Array, out: Array | None) -> Array:
+    """Some rows of an array: by all threads, and into the place for them, if they are floats."""
     if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind == "f":
-        return kernels.take_rows(array, index)
+        return kernels.take_rows(array, index, out)
     return array[index]
 
 

@@ -7,8 +7,10 @@ from minivae_kernels._arrays import FloatArray, as_float, blocks_of_rows, contig
 from minivae_kernels._jit import block_kernel
 
 
-def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
-    """Return the rows of X that index names, as a new array ``(B, D)``.
+def take_rows(
+    X: FloatArray, index: npt.NDArray[np.int64], out: FloatArray | None = None
+) -> FloatArray:
+    """Return the rows of X that index names, ``(B, D)``, in a new array or in `out`.
 
     Parameters
     ----------
@@ -16,6 +18,8 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
         Shape ``(N, D)``.
     index
         Row numbers from 0 to N - 1, int64, shape ``(B,)``; a row may be named more than once.
+    out
+        Shape ``(B, D)`` and X's dtype, C-contiguous; X must not lie there, too.
 
     Raises
     ------
@@ -30,7 +34,11 @@ def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
         raise TypeError(f"take_rows: index must be an int64 array, not {kind}; use .astype")
     if X.ndim != 2 or index.ndim != 1:
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
-    out = np.empty((len(index), X.shape[1]), X.dtype)
+    if out is None:
+        out = np.empty((len(index), X.shape[1]), X.dtype)
+    elif out.shape != (len(index), X.shape[1]) or out.dtype != X.dtype or not out.flags.carray:
+        rule = f"out must be a C-contiguous array of {X.dtype} with a row for each index"
+        raise refuse("take_rows", rule, X=X, index=index, out=out)
     bad = np.array((-1,))
     _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:

@@ -191,7 +191,8 @@ def _strip_of(width: int) -> Any:
     def strip(
         a: FloatArray, top: int, bottom: int, low: int, high: int,
         b: FloatArray, first: int, step: int, copied: int,
-        memory: FloatArray, panel: int, offset: Any, relu: bool, c: FloatArray, at: int, n: int,
+        memory: FloatArray, panel: int, offset: Any, biased: bool, relu: bool,
+        c: FloatArray, at: int, n: int,
     ) -> None:  # fmt: skip
         """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
 
@@ -200,29 +201,35 @@ def _strip_of(width: int) -> Any:
         at + n, ...
         """
         one, none = np.uintp(1), np.uintp(0)
-        across, apart = np.uintp(width * BYTES // c.itemsize), np.uintp(step)
-        for i in range(top, bottom, rows):
-            last = np.uintp(min(bottom - i, rows) - 1)
-            tile, j, place = zeros(c), np.uintp(panel), np.uintp(at + (i - top) * n)
-            fetch_to_write(tile, c, place, last, np.uintp(n))
-            k, there = np.uintp(low), np.uintp(first)
-            while i == top and k < np.uintp(low + copied):
-                row = read_rows(line(c), b, there, none, none)
-                fetch_to_read(row, b, there + np.uintp(_AHEAD) * apart, none, none)
-                write_rows(row, memory, j, none, none)
-                tile = grow(tile, a, np.uintp(i), last, k, b, there)
-                there += apart
-                j += across
-                k += one
-            while k < np.uintp(high):
-                tile = grow(tile, a, np.uintp(i), last, k, memory, j)
-                j += across
-                k += one
-            if low:
-                tile = tile + read_rows(tile, c, place, last, np.uintp(n))
-            else:
-                tile = tile + read_rows(tile, memory, offset, last, np.uintp(0))
-            write_rows(positive(tile) if relu else tile, c, place, last, np.uintp(n))
+        across, apart, down = np.uintp(width * BYTES // c.itemsize), np.uintp(step), np.uintp(n)
+        i, place = top, np.uintp(at)
+        while i < bottom:  # first the whole tiles, and then what is left
+            whole = i + rows <= bottom
+            last = np.uintp(rows - 1 if whole else bottom - i - 1)
+            stop = bottom - rows if whole else i
+            while i <= stop:
+                tile, j = zeros(c), np.uintp(panel)
+                fetch_to_write(tile, c, place, last, down)
+                k, there = np.uintp(low), np.uintp(first)
+                while i == top and k < np.uintp(low + copied):
+                    row = read_rows(line(c), b, there, none, none)
+                    fetch_to_read(row, b, there + np.uintp(_AHEAD) * apart, none, none)
+                    write_rows(row, memory, j, none, none)
+                    tile = grow(tile, a, np.uintp(i), last, k, b, there)
+                    there += apart
+                    j += across
+                    k += one
+                while k < np.uintp(high):
+                    tile = grow(tile, a, np.uintp(i), last, k, memory, j)
+                    j += across
+                    k += one
+                if low:
+                    tile = tile + read_rows(tile, c, place, last, down)
+                elif biased:
+                    tile = tile + read_rows(tile, memory, offset, last, none)
+                write_rows(positive(tile) if relu else tile, c, place, last, down)
+                place += np.uintp(rows) * down
+                i += rows
 
     return strip
 
@@ -285,8 +292,6 @@ def _by_panels(
         bottom = min(top + rows, m)
         left, right = registers * p // panels * one, registers * (p + 1) // panels * one
         width, columns = right - left, min(right, n) - left
-        for j in range(np.uintp(width)):
-            memory[offset + j] = 0
         for j in range(np.uintp(columns if bias.size else 0)):
             memory[offset + j] = bias[np.uintp(left) + j]
         to, begin, stride = (c, top * n + left, n) if right <= n else (memory, edge, width)
@@ -306,8 +311,8 @@ def _by_panels(
                         memory[place + j] = b[at + j]
             last = relu and part == parts - 1
             where = (
-                *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset, last),
-                *(to, begin, stride),
+                *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset),
+                *(bias.size > 0, last, to, begin, stride),
             )
             if width == one:
                 _strip_1(*where)

@@ -338,6 +338,8 @@ def sgd_update(
 # Rows ------------------------------------------------------------------------------------------
 
 
-def take_rows(X: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
-    """Return the rows of X ``(N, D)`` that index ``(B,)`` names, as a new array ``(B, D)``."""
-    return X[index]
+def take_rows(
+    X: FloatArray, index: npt.NDArray[np.int64], out: FloatArray | None = None
+) -> FloatArray:
+    """Return the rows of X ``(N, D)`` that index ``(B,)`` names, in a new array or in `out`."""
+    return np.take(X, index, axis=0, out=out)

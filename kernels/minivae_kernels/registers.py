@@ -210,7 +210,7 @@ def _fetching(written: int) -> Any:
             across = BYTES * signature.args[0].width
             for row in _rows(builder, signature.args[0], *values[2:]):
                 start = builder.bitcast(builder.gep(data, [row]), byte)
-                for offset in (*range(0, across, 64), across - 1):
+                for offset in range(0, across, 64):
                     place = builder.gep(start, [ir.IntType(64)(offset)])
                     builder.call(prefetch, [place, number(written), number(3), number(1)])
             return context.get_dummy_value()

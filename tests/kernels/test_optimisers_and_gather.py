@@ -117,6 +117,9 @@ def test_take_rows(index, dtype):
     index = np.array(index, np.int64)
     for layout in (X, np.asfortranarray(X), X[::-1].copy()[::-1]):
         got = kernels.take_rows(layout, index)
+        place = np.empty(got.shape, dtype)
+        assert kernels.take_rows(layout, index, place) is place
+        np.testing.assert_array_equal(place, X[index])
         np.testing.assert_array_equal(got, X[index])
         assert got.flags.writeable
         assert got.dtype == dtype
@@ -132,5 +135,10 @@ def test_take_rows_refuses():
         kernels.take_rows(X[:0], np.array([0]))
     with pytest.raises(TypeError, match="index must be an int64 array, not float64"):
         kernels.take_rows(X, np.array([0.0]))
+    for wrong in (np.empty((2, 3)), np.empty((1, 4)), np.empty((1, 3), np.float32)):
+        before = wrong.tobytes()
+        with pytest.raises(ValueError, match=r"take_rows: got .* out must be a C-contiguous array"):
+            kernels.take_rows(X, np.array([0]), wrong)
+        assert wrong.tobytes() == before
     with pytest.raises(ValueError, match=r"take_rows: got X \(5,\), index \(1,\)"):
         kernels.take_rows(X[:, 0], np.array([0]))

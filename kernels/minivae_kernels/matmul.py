@@ -300,7 +300,7 @@ def _by_panels(
             first, copied = low * n + left, high - low
             if turned:
                 for i in range(np.uintp(size if right > n else 0)):
-                    memory[np.uintp(panel) + i] = 0  # beyond the last column: garbage may be slow
+                    memory[np.uintp(panel) + i] = 0  # beyond the last column, as below
                 _turn(b, left * depth + low, depth, columns, copied, memory, panel, width)
                 copied = 0
             elif right > n:  # in the last rows a register would go beyond the last number of b
@@ -309,6 +309,8 @@ def _by_panels(
                     at, place = np.uintp(first + k * n), np.uintp(panel + k * width)
                     for j in range(np.uintp(columns)):
                         memory[place + j] = b[at + j]
+                    for j in range(np.uintp(columns), np.uintp(width)):
+                        memory[place + j] = 0  # garbage may be subnormal, and slow
             last = relu and part == parts - 1
             where = (
                 *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset),

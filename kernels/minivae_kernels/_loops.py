@@ -474,15 +474,9 @@ def gaussian_log_prob(
 
 @block_kernel
 def gaussian_log_prob_backward(
-    start: int,
-    stop: int,
-    x: Array,
-    g: Array,
-    mu: Array,
-    log_var: Array,
-    d_mu: Array,
+    start: int, stop: int, x: Array, g: Array, mu: Array, log_var: Array, d_mu: Array,
     d_log_var: Array,
-) -> None:
+) -> None:  # fmt: skip
     half, one = mu.dtype.type(0.5), mu.dtype.type(1)
     for r in range(start, stop):
         data, centre, spread = x[r % x.shape[0]], mu[r], log_var[r]
@@ -509,15 +503,9 @@ def gaussian_log_prob_shared(
 
 @summing_block_kernel
 def gaussian_log_prob_shared_backward(
-    start: int,
-    stop: int,
-    x: Array,
-    log_var: float,
-    g: Array,
-    mu: Array,
-    d_mu: Array,
+    start: int, stop: int, x: Array, log_var: float, g: Array, mu: Array, d_mu: Array,
     d_log_var: Array,
-) -> None:
+) -> None:  # fmt: skip
     precision = _exp(-log_var)
     for r in range(start, stop):
         data, centre, to = x[r % x.shape[0]], mu[r], d_mu[r]

@@ -262,22 +262,10 @@ def _fix(
 
 @block_kernel
 def statistics(
-    start: int,
-    stop: int,
-    X: Any,
-    size: int,
-    weight: Array,
-    labels: Any,
-    given: Array,
-    offsets: Array,
-    means: Array,
-    factors: Array,
-    centres: Array,
-    counts: Array,
-    first: Array,
-    second: Array,
-    likelihood: Array,
-) -> None:
+    start: int, stop: int, X: Any, size: int, weight: Array, labels: Any, given: Array,
+    offsets: Array, means: Array, factors: Array, centres: Array, counts: Array, first: Array,
+    second: Array, likelihood: Array,
+) -> None:  # fmt: skip
     """Add to the statistics of each part those of its rows, `size` in number.
 
     weight, labels and given may be empty.
@@ -328,17 +316,9 @@ def statistics(
 
 @block_kernel
 def posterior(
-    start: int,
-    stop: int,
-    X: Any,
-    size: int,
-    offsets: Array,
-    means: Array,
-    factors: Array,
-    log_prob: Array,
-    responsibilities: Array,
-    labels: Any,
-) -> None:
+    start: int, stop: int, X: Any, size: int, offsets: Array, means: Array, factors: Array,
+    log_prob: Array, responsibilities: Array, labels: Any,
+) -> None:  # fmt: skip
     """Fill those of the last three that are not empty, part by part."""
     D, K = X.shape[1], means.shape[0]
     x, z, joint = np.empty((D, STRIDE)), np.empty((D, STRIDE)), np.empty((K, STRIDE))

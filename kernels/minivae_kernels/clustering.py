@@ -216,17 +216,9 @@ def _distances(x: Array, n: int, centre: Array, out: Array) -> None:
 
 @block_kernel
 def _assign(
-    start: int,
-    stop: int,
-    X: Any,
-    size: int,
-    weight: Array,
-    centres: Array,
-    labels: Any,
-    distances: Array,
-    counts: Array,
-    first: Array,
-) -> None:
+    start: int, stop: int, X: Any, size: int, weight: Array, centres: Array, labels: Any,
+    distances: Array, counts: Array, first: Array,
+) -> None:  # fmt: skip
     """Find the nearest centres of the rows with label -1; add up all by their labels."""
     D, K = X.shape[1], centres.shape[0]
     x, away, least = np.empty((D, STRIDE)), np.empty(STRIDE), np.empty(STRIDE)
@@ -260,16 +252,9 @@ def _assign(
 
 @summing_block_kernel
 def _approach(
-    start: int,
-    stop: int,
-    X: Any,
-    size: int,
-    weight: Array,
-    seeds: Array,
-    closest: Array,
-    nearer: Array,
-    sums: Array,
-) -> None:
+    start: int, stop: int, X: Any, size: int, weight: Array, seeds: Array, closest: Array,
+    nearer: Array, sums: Array,
+) -> None:  # fmt: skip
     """Take each of four seeds into the closest distances, and sum those up by blocks."""
     D = X.shape[1]
     s0, s1, s2, s3 = seeds[0], seeds[1], seeds[2], seeds[3]

@@ -53,13 +53,9 @@ def take_rows(
 
 @block_kernel
 def _take(
-    start: int,
-    stop: int,
-    X: FloatArray,
-    index: npt.NDArray[np.int64],
-    out: FloatArray,
+    start: int, stop: int, X: FloatArray, index: npt.NDArray[np.int64], out: FloatArray,
     bad: npt.NDArray[np.int64],
-) -> None:
+) -> None:  # fmt: skip
     """Copy the rows; leave in `bad` the position of an index out of bounds."""
     for b in range(start, stop):
         i = index[b]

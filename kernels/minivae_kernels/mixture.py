@@ -188,14 +188,9 @@ class _Mixture:
     """A mixture and rows of data, checked and in the form that the loops take."""
 
     def __init__(
-        self,
-        operation: str,
-        X: FloatArray,
-        weights: Array,
-        means: Array,
-        precisions_cholesky: Array,
-        covariance_type: str,
-    ) -> None:
+        self, operation: str, X: FloatArray, weights: Array, means: Array,
+        precisions_cholesky: Array, covariance_type: str,
+    ) -> None:  # fmt: skip
         self.X = contiguous(as_float(X, operation))
         self.means = _numbers(means)
         weights, factors = _numbers(weights), _numbers(precisions_cholesky)

@@ -17,17 +17,9 @@ _SMALLEST = np.finfo(np.float32).tiny, np.finfo(np.float64).tiny  # that is norm
 
 
 def adam_update(
-    param: Arrays,
-    grad: Arrays,
-    m: Arrays,
-    v: Arrays,
-    *,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
+    param: Arrays, grad: Arrays, m: Arrays, v: Arrays, *, step: int, learning_rate: float,
+    beta1: float, beta2: float, epsilon: float,
+) -> None:  # fmt: skip
     """Do one step of Adam (Kingma and Ba 2015): write new parameters and moments over the old.
 
     Parameters
@@ -58,13 +50,8 @@ def adam_update(
 
 
 def sgd_update(
-    param: Arrays,
-    grad: Arrays,
-    velocity: Arrays,
-    *,
-    learning_rate: float,
-    momentum: float,
-) -> None:
+    param: Arrays, grad: Arrays, velocity: Arrays, *, learning_rate: float, momentum: float,
+) -> None:  # fmt: skip
     """Do one step of gradient descent with momentum: write new parameters over the old.
 
     Parameters
@@ -120,20 +107,10 @@ def _normal(x: Number) -> Number:
 
 @block_kernel
 def _adam(
-    start: int,
-    stop: int,
-    param: FloatArray,
-    grad: FloatArray,
-    m: FloatArray,
-    v: FloatArray,
-    rate: float,
-    correction: float,
-    beta1: float,
-    rest1: float,
-    beta2: float,
-    rest2: float,
+    start: int, stop: int, param: FloatArray, grad: FloatArray, m: FloatArray, v: FloatArray,
+    rate: float, correction: float, beta1: float, rest1: float, beta2: float, rest2: float,
     epsilon: float,
-) -> None:
+) -> None:  # fmt: skip
     of_dtype = param.dtype.type
     keep1, take1, keep2, take2 = of_dtype(beta1), of_dtype(rest1), of_dtype(beta2), of_dtype(rest2)
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
@@ -147,14 +124,9 @@ def _adam(
 
 @block_kernel
 def _sgd(
-    start: int,
-    stop: int,
-    param: FloatArray,
-    grad: FloatArray,
-    velocity: FloatArray,
-    learning_rate: float,
-    momentum: float,
-) -> None:
+    start: int, stop: int, param: FloatArray, grad: FloatArray, velocity: FloatArray,
+    learning_rate: float, momentum: float,
+) -> None:  # fmt: skip
     rate, keep = param.dtype.type(learning_rate), param.dtype.type(momentum)
     for i in range(np.uintp(start), np.uintp(stop)):
         moved = _normal(keep * velocity[i] + grad[i])

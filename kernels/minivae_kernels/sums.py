@@ -65,13 +65,8 @@ def _three_axes(x: FloatArray, operation: str) -> FloatArray:
 
 @block_kernel
 def _sum_blocks(
-    start: int,
-    stop: int,
-    x: FloatArray,
-    matrix: int,
-    block: int,
-    part: npt.NDArray[np.float64],
-) -> None:
+    start: int, stop: int, x: FloatArray, matrix: int, block: int, part: npt.NDArray[np.float64],
+) -> None:  # fmt: skip
     """Write the sums of the blocks start to stop of a flat x into rows of part.
 
     Matrices of `matrix` elements are cut into blocks of `block`, the last of them shorter. Element
@@ -100,12 +95,8 @@ def _sum_blocks(
 
 @block_kernel
 def _run_on(
-    start: int,
-    stop: int,
-    x: FloatArray,
-    running: npt.NDArray[np.float64],
-    out: FloatArray,
-) -> None:
+    start: int, stop: int, x: FloatArray, running: npt.NDArray[np.float64], out: FloatArray,
+) -> None:  # fmt: skip
     """Write the running sums of the matrices start to stop."""
     for a in range(start, stop):
         if x.shape[2] == 1:

@@ -6,10 +6,11 @@ outer product of a column of a and a row of b is added for each k. Nothing else 
 meanwhile: see `registers` for why it has this size.
 
 What a tile reads of b is a panel, as wide as the tile. So that its rows lie one behind the other
-it is copied first (packed), from b or from its transpose alike; and so that it stays in the first
-cache while all tiles of a strip go down the rows of a, it is cut into parts of equal depth.
-Between the parts the sums wait in c, which begins as the bias. That the sums are made in parts also
-makes them more exact. a is read one number at a time, so it may have any strides.
+it is copied (packed): by the first tile, while that uses it, or before, if b is transposed. And so
+that it stays in the first cache while all tiles of a strip go down the rows of a, it is cut into
+parts of equal depth. Between the parts the sums wait in c, to the first of which the bias is added.
+That the sums are made in parts also makes them more exact. a is read one number at a time, so it
+may have any strides.
 """
 
 from collections.abc import Sequence
@@ -194,7 +195,7 @@ def _strip_of(width: int) -> Any:
         memory: FloatArray, panel: int, offset: Any, biased: bool, relu: bool,
         c: FloatArray, at: int, n: int,
     ) -> None:  # fmt: skip
-        """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the offset instead.
+        """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the bias, if any.
 
         So many rows of b, which stand at first, first + step, ..., are copied to the panel by the
         first tile while it uses them; the others stand there already. Rows of c stand at at,

@@ -13,7 +13,8 @@ import minivae_kernels as kernels
 from minivae import VAE, ConditionalVAE, SemiSupervisedVAE, ops
 from minivae.nn import MLP
 from minivae.optim import SGD, Adam, RMSprop
-from minivae.replay import ATTEMPTS, CHECKED
+from minivae.recording import address
+from minivae.replay import ATTEMPTS, CHECKED, PAGE
 from minivae.tensor import Tensor
 from minivae.training import Hook, Player, Run
 
@@ -198,6 +199,20 @@ def two_players(weight):
         ]
 
     return players
+
+
+def test_a_programs_arrays_begin_where_cache_lines_do_and_take_the_rows_themselves(fit):
+    X = np.random.default_rng(0).integers(0, 2, (260, 24)).astype(np.float32)
+    _, step = fit(VAE, X, hidden=(48,), batch_size=65)
+    program = step.program
+    large = [x for x in program.batch if x.nbytes >= PAGE]
+    assert large
+    for x in (*program.views, *program.gradients, *large):
+        assert address(x) % 64 == 0
+    assert step.room(65) is program.batch
+    assert step.room(64) is None
+    program.agreed -= 1  # the tape would make them read-only
+    assert step.room(65) is None
 
 
 def test_two_players_see_each_others_steps():

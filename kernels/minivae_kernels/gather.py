@@ -26,7 +26,8 @@ def take_rows(
     IndexError
         If a row number is out of bounds; negative ones are.
     TypeError, ValueError
-        If X is not float32 or float64 or index not int64, or they have other shapes.
+        If X is not float32 or float64 or index not int64, they have other shapes, or `out` is not
+        as above; nothing is written then.
     """
     X = as_float(X, "take_rows")
     if not isinstance(index, np.ndarray) or index.dtype != np.int64:

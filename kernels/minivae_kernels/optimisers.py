@@ -9,11 +9,10 @@ import numpy as np
 
 from minivae_kernels._arrays import FLOATS, FloatArray, refuse, run_flat
 from minivae_kernels._jit import block_kernel, scalar
+from minivae_kernels._loops import _SMALLEST
 from minivae_kernels._numbers import Number, of
 
 Arrays = Sequence[FloatArray]  # one for each parameter
-
-_SMALLEST = np.finfo(np.float32).tiny, np.finfo(np.float64).tiny  # that is normal
 
 
 def adam_update(

@@ -1182,15 +1182,17 @@ def test_a_ufunc_of_a_tensor_is_the_operation_of_that_name(theirs, ours):
     x, y = leaf(0.5, 2.0), np.array([1.5, 0.25])
     calls = [(x,)] if theirs.nin == 1 else [(x, y), (y, x), (x, Tensor(y))]
     for inputs in calls:
-        gradients = []
+        gradients, found = [], []
         for f in (theirs, ours):
             x.grad = None
             out = f(*inputs)
+            found.append(out.data)
             assert type(out) is Tensor
             expected = theirs(*map(np.array, map(values, inputs)))
             np.testing.assert_allclose(out.data, expected, rtol=4e-16)  # NumPy's own error varies
             ops.sum(out * [1.0, 10.0]).backward()
             gradients.append(x.grad)
+        np.testing.assert_array_equal(*found)
         np.testing.assert_array_equal(*gradients)
         assert gradients[0].any()
 

@@ -336,18 +336,13 @@ class Recorder:
         arrays = plain([x._array if isinstance(x, Tensor) else x for x in inputs])
         if not isinstance(out, Tensor):
             self.operation(_forward(primitive, arrays), arrays, params, [out])
-            return out
+            return out.view(Seen) if isinstance(out, np.ndarray) and self.knows(out) else out
         if out._node is not None:
             for i, (x, own) in enumerate(zip(inputs, out._node.arrays, strict=False)):
                 if isinstance(x, np.ndarray):
                     self.copied(x, own)
                     arrays[i] = own
-        function = _forward(primitive, arrays)
-        if primitive is ops.mean and isinstance(x := arrays[0], np.ndarray) and x.ndim == 1:
-            total = np.asarray(x.sum(**params))  # the two functions that it is made of are quicker
-            self.operation(np.ndarray.sum, [x], params, [total])
-            function, arrays, params = np.true_divide.__call__, [total, x.size], {}
-        self.operation(function, arrays, params, [plain(out._array)])
+        self.operation(_forward(primitive, arrays), arrays, params, [plain(out._array)])
         if self.knows(out._array):
             out._array = out._array.view(Seen)
         return out

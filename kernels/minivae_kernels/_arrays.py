@@ -19,7 +19,7 @@ FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 # Elements in a block that is given to a thread, and the size from which sharing pays even where
 # the processors have no cache in common.
 _BLOCK = 1 << 13
-_WORTH_SHARING = 1 << 15
+WORTH_SHARING = 1 << 15
 
 
 def as_float(x: FloatArray, operation: str) -> FloatArray:
@@ -74,12 +74,12 @@ def line(x: FloatArray) -> FloatArray:
 def blocks_of_rows(x: FloatArray) -> int:
     """Return how many rows of x a block has that is given to a thread."""
     count, size = len(x), x.size
-    return count if size < _WORTH_SHARING else max(1, _BLOCK * count // size)
+    return count if size < WORTH_SHARING else max(1, _BLOCK * count // size)
 
 
 def run_flat(loop: BlockKernel, x: FloatArray, *others: Any) -> None:
     """Run a loop over flat arrays, shared among threads if they are long."""
-    loop.run(x.size, x.size if x.size < _WORTH_SHARING else _BLOCK, x, *others)
+    loop.run(x.size, x.size if x.size < WORTH_SHARING else _BLOCK, x, *others)
 
 
 def run_rows(loop: BlockKernel, by_row: FloatArray, x: FloatArray, *others: Any) -> None:

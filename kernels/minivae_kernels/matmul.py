@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from minivae_kernels._arrays import FloatArray, as_float, as_floats, contiguous, refuse, run_flat
+from minivae_kernels._arrays import (
+    WORTH_SHARING,
+    FloatArray,
+    as_float,
+    as_floats,
+    contiguous,
+    refuse,
+    run_flat,
+)
 from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
@@ -48,9 +56,11 @@ _ROWS = 256  # of a that go down one panel: copying it costs one or two hundredt
 _FEWER_ROWS = 64  # where there are so few panels that threads would find nothing to share
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays: a
-# processor with half as wide registers takes twice as long for them.
+# processor with half as wide registers takes twice as long for them. Where a or c is so large that
+# threads share what is done to its elements, its parts lie in both caches anyhow.
 _BLOCK = 50_000
 _WORTH_SHARING = 1_500_000 * BYTES // 64
+_WORTH_IF_LARGE = _WORTH_SHARING // 2
 
 _NO_BIAS: dict[Any, FloatArray] = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
@@ -174,7 +184,8 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
     flat = (b.T if turned else contiguous(b)).reshape(-1)
     registers = -(-n * c.itemsize // BYTES)
     panels, work = -(-registers // WIDTH), m * n * depth
-    shared = work >= _WORTH_SHARING
+    large = max(a.size, c.size) >= WORTH_SHARING
+    shared = work >= (_WORTH_IF_LARGE if large else _WORTH_SHARING)
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
     count = -(-m // rows) * panels
     step = -(-_BLOCK * count // work) if shared else count

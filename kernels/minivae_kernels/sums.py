@@ -1,5 +1,7 @@
 """Sums along an axis that is not the last: each block of rows by itself, its total in float64.
 
+And the mean of a few numbers, which NumPy takes longer to begin than to compute.
+
 NumPy adds whole rows one after the other there. A float32 total then stops growing at 2^24 times
 its terms, and a mean of a million numbers has lost two of its seven digits. Along the last axis,
 where NumPy adds in pairs, it needs no help.
@@ -9,12 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._arrays import FloatArray, as_float, contiguous, refuse
-from minivae_kernels._jit import block_kernel
+from minivae_kernels._jit import block_kernel, summing_block_kernel
 
 _ROWS = 1024  # in a block, at least: the blocks' own sums take little memory beside the array
 _BLOCK = 1 << 15  # elements in a block, at least
 _WIDE = 64  # elements that are worth adding at once: narrow rows are taken several at a time
 _WORTH_SHARING = 1 << 17
+
+
+def mean(x: FloatArray) -> FloatArray:
+    """Return the mean of the numbers of x ``(N,)``, of shape ``()``; their sum is one of float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x is not float32 or float64, or has not one axis, with something on it.
+    """
+    x = as_float(x, "mean")
+    if x.ndim != 1 or not x.size:
+        raise refuse("mean", "x must have one axis, and numbers on it", x=x)
+    out = np.empty((), x.dtype)
+    _mean.run(1, 1, contiguous(x), out)
+    return out
 
 
 def sum_rows(x: FloatArray) -> FloatArray:
@@ -61,6 +79,14 @@ def _three_axes(x: FloatArray, operation: str) -> FloatArray:
     if x.ndim != 3:
         raise refuse(operation, "x must have three axes, the middle one to sum along", x=x)
     return contiguous(x)
+
+
+@summing_block_kernel
+def _mean(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
+    total = 0.0
+    for i in range(np.uintp(x.size)):
+        total += x[i]
+    out[()] = total / x.size
 
 
 @block_kernel

@@ -1,4 +1,4 @@
-"""Sums of rows against their twins: any shape, any strides, any number of threads."""
+"""Sums of rows, and means, against their twins: any shape, any strides, any number of threads."""
 
 import numpy as np
 import pytest
@@ -33,6 +33,27 @@ def test_sums_agree_with_their_twins(name, shape, dtype):
     noise = 4 * np.finfo(dtype).eps + shape[1] * np.finfo(np.float64).eps  # the twin's, too
     np.testing.assert_array_less(np.abs(found - expected), noise * size + 1e-30)
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 100, 1000, 1025])
+def test_a_mean_is_its_twins(size, dtype):
+    x = 1000 + numbers((size, 2), dtype)
+    found, expected = sums.mean(x[:, 0]), sums_reference.mean(x[:, 0])
+    assert (found.dtype, found.shape) == (x.dtype, ())
+    # of float32 the sum has digits to spare, and the mean is rounded once
+    np.testing.assert_allclose(found, expected, rtol=(2e-15 if dtype is np.float64 else 6e-8))
+    np.testing.assert_array_equal(sums.mean(x[:, 0].copy()), found)
+
+
+def test_a_mean_passes_on_what_is_not_finite_and_refuses_what_has_none():
+    assert sums.mean(np.array([1, np.inf], np.float32)) == np.inf
+    assert np.isnan(sums.mean(np.array([np.inf, -np.inf])))
+    for x in (np.ones((2, 2)), np.ones(0)):
+        with pytest.raises(ValueError, match=r"^mean: got x .*; x must have one axis"):
+            sums.mean(x)
+    with pytest.raises(TypeError, match=r"^mean: arrays must be float32 or float64, not int64"):
+        sums.mean(np.ones(3, int))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

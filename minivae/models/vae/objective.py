@@ -80,9 +80,9 @@ class Objective:
             else:
                 cost = terms.kl if beta == 1 else beta * terms.kl
             loss = ops.mean(cost - terms.reconstruction)
-        reconstruction, kl = (t.data.sum(dtype=np.float64) / len(x) for t in terms)
+        reconstruction, kl = (ops.mean(t.data) for t in terms)
         measured = {
-            "loss": loss.item(), "elbo": float(reconstruction - kl),
+            "loss": loss.item(), "elbo": float(np.subtract(reconstruction, kl, dtype=np.float64)),
             "reconstruction": float(reconstruction), "kl": float(kl),
         }  # fmt: skip
         if settings.gradient != "pathwise":

@@ -31,6 +31,7 @@ from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
     BYTES,
+    HEIGHT,
     WIDTH,
     deal_high,
     deal_low,
@@ -39,7 +40,7 @@ from minivae_kernels.registers import (
     grow,
     height,
     positive,
-    read_four,
+    read_fours,
     read_rows,
     tile_of,
     tiles,
@@ -56,8 +57,8 @@ _ROWS = 256  # of a that go down one panel: copying it costs one or two hundredt
 _FEWER_ROWS = 64  # where there are so few panels that threads would find nothing to share
 
 # Multiplications in what a thread takes at a time, at least; and from which on sharing pays: a
-# processor with half as wide registers takes twice as long for them. Where a or c is so large that
-# threads share what is done to its elements, its parts lie in both caches anyhow.
+# processor with half as wide registers takes twice as long for them. Where an array is so large
+# that threads share what is done to its elements, its parts lie in both caches anyhow.
 _BLOCK = 50_000
 _WORTH_SHARING = 1_500_000 * BYTES // 64
 _WORTH_IF_LARGE = _WORTH_SHARING // 2
@@ -180,16 +181,24 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
             if relu:
                 np.maximum(c, 0, out=c)
         return
+    apart = 1
+    if a.flags.f_contiguous and not bias.size and 5 * _area(n, m, c) < 4 * _area(m, n, c):
+        a, b, (m, n), apart = b.T, a.T, (n, m), n  # (A B)^T = B^T A^T, where B has few columns
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
     flat = (b.T if turned else contiguous(b)).reshape(-1)
     registers = -(-n * c.itemsize // BYTES)
     panels, work = -(-registers // WIDTH), m * n * depth
-    large = max(a.size, c.size) >= WORTH_SHARING
+    large = max(a.size, b.size, c.size) >= WORTH_SHARING
     shared = work >= (_WORTH_IF_LARGE if large else _WORTH_SHARING)
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
     count = -(-m // rows) * panels
     step = -(-_BLOCK * count // work) if shared else count
-    _by_panels.run(count, step, a, flat, turned, rows, bias, relu, c.reshape(-1), n)
+    _by_panels.run(count, step, a, flat, turned, rows, bias, relu, c.reshape(-1), apart)
+
+
+def _area(m: int, n: int, c: FloatArray) -> int:
+    """Return how many registers of sums the tiles have together that cover m rows of n numbers."""
+    return -(-m // HEIGHT) * HEIGHT * -(-n * c.itemsize // BYTES)
 
 
 # The loops -------------------------------------------------------------------------------------
@@ -198,10 +207,11 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
 def _strip_of(width: int) -> Any:
     """Return the loop over a strip of tiles, one below the other, so many registers wide."""
     zeros, rows, line = tiles[width - 1], height(width), tile_of(1, width)
+    wide = tile_of(rows, _PART * 4 // BYTES)
 
     @inner
     def strip(
-        a: FloatArray, top: int, bottom: int, low: int, high: int,
+        a: FloatArray, top: int, bottom: int, low: int, high: int, pitch: int,
         b: FloatArray, first: int, step: int, copied: int,
         memory: FloatArray, panel: int, offset: Any, biased: bool, relu: bool,
         c: FloatArray, at: int, n: int,
@@ -210,7 +220,7 @@ def _strip_of(width: int) -> Any:
 
         So many rows of b, which stand at first, first + step, ..., are copied to the panel by the
         first tile while it uses them; the others stand there already. Rows of c stand at at,
-        at + n, ...
+        at + n, ... Rows of a are a pitch apart, if they are to be asked for, else it is 0.
         """
         one, none = np.uintp(1), np.uintp(0)
         across, apart, down = np.uintp(width * BYTES // c.itemsize), np.uintp(step), np.uintp(n)
@@ -222,6 +232,9 @@ def _strip_of(width: int) -> Any:
             while i <= stop:
                 tile, j = zeros(c), np.uintp(panel)
                 fetch_to_write(tile, c, place, last, down)
+                if pitch:  # for the next tile
+                    below = np.uintp((i + rows) * pitch + low)
+                    fetch_to_read(wide(c), a, below, last, np.uintp(pitch))
                 k, there = np.uintp(low), np.uintp(first)
                 while i == top and k < np.uintp(low + copied):
                     row = read_rows(line(c), b, there, none, none)
@@ -256,42 +269,47 @@ def _turn(
 ) -> None:  # fmt: skip
     """Copy some rows and columns of x, which begin at the corner, into columns of a panel.
 
-    Rows of x are n numbers apart, those of the panel stand at to, to + step, ... Four by four
-    numbers are turned in registers: two rounds of dealing them like two packs of cards into one.
+    Rows of x are n numbers apart, those of the panel stand at to, to + step, ... Squares of four by
+    four numbers are turned in registers, as many at once as a register holds fours: two rounds of
+    dealing numbers like cards.
     """
-    square, wide = rows - rows % 4, columns - columns % 4
-    for i in range(0, square, 4):
+    high, wide = max(4, BYTES // x.itemsize), columns - columns % 4
+    below, apart, behind = np.uintp(n), np.uintp(4 * n), np.uintp(step)
+    done = rows if rows >= high else 0
+    for first in range(0, done, high):
+        i = min(first, rows - high)
         for j in range(0, wide, 4):
             at, place = np.uintp(corner + i * n + j), np.uintp(to + j * step + i)
-            below, behind = np.uintp(n), np.uintp(step)
-            a, b = read_four(x, at), read_four(x, at + below)
+            a, b = read_fours(x, at, apart), read_fours(x, at + below, apart)
             at += below + below
-            c, d = read_four(x, at), read_four(x, at + below)
-            first, second = deal_low(a, c), deal_high(a, c)
-            third, fourth = deal_low(b, d), deal_high(b, d)
-            write(panel, place, deal_low(first, third))
-            write(panel, place + behind, deal_high(first, third))
+            c, d = read_fours(x, at, apart), read_fours(x, at + below, apart)
+            one, two = deal_low(a, c), deal_high(a, c)
+            three, four = deal_low(b, d), deal_high(b, d)
+            write(panel, place, deal_low(one, three))
+            write(panel, place + behind, deal_high(one, three))
             place += behind + behind
-            write(panel, place, deal_low(second, fourth))
-            write(panel, place + behind, deal_high(second, fourth))
+            write(panel, place, deal_low(two, four))
+            write(panel, place + behind, deal_high(two, four))
     for i in range(rows):
         at, place = np.uintp(corner + i * n), np.uintp(to + i)
-        for j in range(np.uintp(wide if i < square else 0), np.uintp(columns)):
-            panel[place + j * np.uintp(step)] = x[at + j]
+        for j in range(np.uintp(wide if i < done else 0), np.uintp(columns)):
+            panel[place + j * behind] = x[at + j]
 
 
 @strided_block_kernel
 def _by_panels(
     start: int, stop: int, a: FloatArray, b: FloatArray, turned: bool, rows: int,
-    bias: FloatArray, relu: bool, c: FloatArray, n: int,
+    bias: FloatArray, relu: bool, c: FloatArray, apart: int,
 ) -> None:  # fmt: skip
     """Write the blocks start to stop of c: so many rows of a times a panel of b, b.T if turned.
 
-    b and c are flat, and c has n columns. A panel is three registers wide, or two where the columns
-    do not divide: all are as alike as can be. What goes beyond the last column is computed beside
-    c, and the rest copied.
+    b and c are flat. The numbers of a row of c are so far apart; if not one place, its rows are. A
+    panel is three registers wide, or two where the columns do not divide: all are as alike as can
+    be. What goes beyond the last column, or does not lie in rows, is computed beside c and copied.
     """
     (m, depth), one = a.shape, BYTES // a.itemsize
+    n = c.size // max(m, 1)
+    down = n if apart == 1 else 1
     registers = (n + one - 1) // one
     panels = (registers + WIDTH - 1) // WIDTH
     parts = max(1, (depth + _PART - 1) // _PART)
@@ -306,7 +324,11 @@ def _by_panels(
         width, columns = right - left, min(right, n) - left
         for j in range(np.uintp(columns if bias.size else 0)):
             memory[offset + j] = bias[np.uintp(left) + j]
-        to, begin, stride = (c, top * n + left, n) if right <= n else (memory, edge, width)
+        # where a thread of several begins, from the front or the back, a may be in another's cache
+        far = stop - start < panels and (p == 0 or p == panels - 1)
+        pitch = a.strides[0] // a.itemsize if far and a.strides[1] == a.itemsize else 0
+        aside = right > n or apart > 1
+        to, begin, stride = (memory, edge, width) if aside else (c, top * n + left, n)
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
             first, copied = low * n + left, high - low
@@ -325,7 +347,7 @@ def _by_panels(
                         memory[place + j] = 0  # garbage may be subnormal, and slow
             last = relu and part == parts - 1
             where = (
-                *(a, top, bottom, low, high, b, first, n, copied, memory, panel, offset),
+                *(a, top, bottom, low, high, pitch, b, first, n, copied, memory, panel, offset),
                 *(bias.size > 0, last, to, begin, stride),
             )
             if width == one:
@@ -334,11 +356,13 @@ def _by_panels(
                 _strip_2(*where)
             else:
                 _strip_3(*where)
-        if right > n:
+        if aside:
             for i in range(bottom - top):
-                at, place = np.uintp(edge + i * width), np.uintp((top + i) * n + left)
-                for j in range(np.uintp(columns)):
+                at, place = np.uintp(edge + i * width), np.uintp((top + i) * down + left * apart)
+                for j in range(np.uintp(columns if apart == 1 else 0)):
                     c[place + j] = memory[at + j]
+                for j in range(np.uintp(0 if apart == 1 else columns)):
+                    c[place + j * np.uintp(apart)] = memory[at + j]
 
 
 @block_kernel

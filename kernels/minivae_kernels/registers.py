@@ -164,12 +164,37 @@ def _positive(typing: Any, r: Any) -> Any:
     return r(r), generate
 
 
+def _fours(array: Any) -> Registers:
+    return Registers(array.dtype, max(4, lanes(array.dtype.bitwidth // 8)))
+
+
+@intrinsic
+def _read_fours(typing: Any, x: Any, i: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data, kind = _array(context, builder, signature.args[0], values[0]).data, _fours(x)
+        places = [builder.add(values[1], builder.mul(values[2], ir.IntType(64)(r)))
+                  for r in range(kind.count // 4)]  # fmt: skip
+        four = Registers(kind.dtype, 4)
+        joined = [builder.extract_value(_loaded(context, builder, four, data, [place]), (0, 0))
+                  for place in places]  # fmt: skip
+        while len(joined) > 1:
+            size = 2 * joined[0].type.count
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+            pairs = zip(joined[::2], joined[1::2], strict=True)
+            joined = [builder.shuffle_vector(*pair, mask) for pair in pairs]
+        return _each(context, builder, kind, lambda *_: joined[0])
+
+    return _fours(x)(x, i, stride), generate
+
+
 def _dealing(half: int) -> Any:
     @intrinsic
     def deal(typing: Any, r: Any, s: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            first = half * r.count // 2
-            chosen = [i + of_s for i in range(first, first + r.count // 2) for of_s in (0, r.count)]
+            chosen = [
+                four + 2 * half + i + of_s
+                for four in range(0, r.count, 4) for i in (0, 1) for of_s in (0, r.count)
+            ]  # fmt: skip
             mask = ir.Constant(ir.VectorType(ir.IntType(32), r.count), chosen)
             cards = [builder.extract_value(pack, (0, 0)) for pack in values]
             return _each(context, builder, r, lambda *_: builder.shuffle_vector(*cards, mask))
@@ -368,7 +393,16 @@ def _write_slowly(x: Any, i: Any, r: Any) -> None:
 
 
 def _deal_slowly(half: int) -> Any:
-    return lambda r, s: np.split(np.stack([r, s], axis=1).reshape(-1), 2)[half]
+    def deal(r: Any, s: Any) -> Any:
+        fours = [x.reshape(-1, 4)[:, 2 * half : 2 * half + 2] for x in (r, s)]
+        return np.stack(fours, axis=2).reshape(-1)
+
+    return deal
+
+
+def _read_fours_slowly(x: Any, i: Any, stride: Any) -> Any:
+    starts = int(i) + int(stride) * np.arange(max(4, lanes(x.itemsize)) // 4)
+    return x.reshape(-1)[starts[:, None] + np.arange(4)].reshape(-1)
 
 
 def _places(tile: Any, first: Any, last: Any, stride: Any) -> Any:
@@ -404,13 +438,12 @@ def _zeros_slowly(rows: int, width: int) -> Any:
     return lambda x: np.zeros((rows, width * lanes(x.itemsize)), x.dtype)
 
 
-# What kernels use: a register of numbers, or of four of them; one of zeros for numbers such as
-# those of x; one with the negative set to 0; and the lower or upper half of two packs of cards that
-# are dealt into one.
+# What kernels use: a register of numbers; one of four numbers from each of some places, i,
+# i + stride, ...; one of zeros for numbers such as those of x; one with the negative set to 0; and
+# one where the first, or the last, two of every four numbers are dealt like cards with those of
+# another.
 read: Any = _slowly(lanes) if INTERPRETED else _reading(_full)
-read_four: Any = (
-    _slowly(lambda size: 4) if INTERPRETED else _reading(lambda x: Registers(x.dtype, 4))
-)
+read_fours: Any = _read_fours_slowly if INTERPRETED else _read_fours
 write: Any = _write_slowly if INTERPRETED else _write
 zeros: Any = (lambda x: np.zeros(lanes(x.itemsize), x.dtype)) if INTERPRETED else _zeros_of(1, 1)
 positive: Any = (lambda r: np.where(r < 0, r.dtype.type(0), r)) if INTERPRETED else _positive

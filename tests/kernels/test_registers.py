@@ -87,24 +87,28 @@ def _moved(x, y, number):
     registers.write(y, np.uintp(0), first + number * second)
     registers.write(y, one, registers.positive(first))
     registers.write(y, one + one, registers.zeros(x))
-    a, b = registers.read_four(x, np.uintp(0)), registers.read_four(x, np.uintp(4))
-    registers.write(y, one + one + one, registers.deal_low(a, b))
-    registers.write(y, one + one + one + np.uintp(4), registers.deal_high(a, b))
+    at, four, eight = one + one + one, np.uintp(4), np.uintp(8)
+    a, b = registers.read_fours(x, np.uintp(0), eight), registers.read_fours(x, four, eight)
+    registers.write(y, at, registers.deal_low(a, b))
+    registers.write(y, at + max(one, four), registers.deal_high(a, b))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_registers_are_small_arrays(dtype):
     one = registers.lanes(np.dtype(dtype).itemsize)
-    x = np.random.default_rng(0).normal(size=max(2 * one, 8)).astype(dtype)
+    fours = max(1, one // 4)
+    x = np.random.default_rng(0).normal(size=8 * fours).astype(dtype)
     x[:3] = np.nan, -0.0, -np.inf
-    y = np.ones(3 * one + 8, dtype)
+    y = np.ones(3 * one + 8 * fours, dtype)
     _moved(x, y, dtype(0.5))
     np.testing.assert_allclose(y[:one], x[:one] + dtype(0.5) * x[one : 2 * one], rtol=1e-6)
     np.testing.assert_array_equal(y[one : 2 * one], np.where(x[:one] < 0, 0, x[:one]))
     assert np.signbit(y[one + 1])
     np.testing.assert_array_equal(y[2 * one : 3 * one], np.zeros(one))
-    dealt = np.stack([x[:4], x[4:8]], axis=1).ravel()
-    np.testing.assert_array_equal(y[3 * one :], dealt)
+    # one four from every eight numbers in a, the next in b: halves of fours are dealt like cards
+    a, b = x.reshape(fours, 2, 4).swapaxes(0, 1)
+    for half, found in zip((slice(2), slice(2, 4)), np.split(y[3 * one :], 2), strict=True):
+        np.testing.assert_array_equal(found, np.stack([a[:, half], b[:, half]], axis=2).ravel())
 
 
 def _grown(width):

@@ -196,8 +196,8 @@ class Primitive:
         The same function made of simpler operations, for second derivatives if ``vjp`` takes arrays
         only. The forward is then assumed to be a compiled loop, which gives no NumPy warnings.
     warns
-        Whether the forward may give such warnings, which cost some time to silence; operations
-        that only move numbers give none.
+        Whether the forward may give such warnings, which cost some time to silence; compiled loops
+        and operations that only move numbers give none.
 
     Raises
     ------
@@ -360,7 +360,7 @@ def reachable(root: Tensor, stops: Collection[Tensor]) -> list[Tensor]:
     newest first? An operation's inputs are older than its output, so when a tensor's turn comes,
     everything that used it has already handed over its part of the cotangent.
     """
-    oldest = min([t._age for t in stops], default=-1)
+    oldest = min([t._age for t in stops]) if stops else -1
     found, stack = {root}, [root]
     while stack:
         t = stack.pop()

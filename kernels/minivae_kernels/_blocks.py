@@ -28,6 +28,17 @@ def parts_of(N: int, work: int) -> tuple[int, int]:
 
 
 @inner
+def workspace(rows: int) -> npt.NDArray[np.float64]:
+    """Return room for so many rows, which begin where cache lines do.
+
+    A register that is loaded from across the border of two lines takes twice as long.
+    """
+    memory = np.empty(rows * STRIDE + 8)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + rows * STRIDE].reshape(rows, STRIDE)
+
+
+@inner
 def turn(X: Any, start: int, n: int, x: npt.NDArray[np.float64]) -> None:
     """Turn a block on its side, eight rows at a time: x[i, r] is feature i of row start + r."""
     first, eights = np.uintp(start), np.uintp(n - n % 8)

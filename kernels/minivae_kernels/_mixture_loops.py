@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._blocks import BLOCK, STRIDE, turn
+from minivae_kernels._blocks import BLOCK, STRIDE, turn, workspace
 from minivae_kernels._jit import block_kernel, inner, summing_inner
 from minivae_kernels._loops import _exp_below, _log
 from minivae_kernels.registers import add_squares, grow, grow_by, lanes, sums, tile_of, write_rows
@@ -271,8 +271,7 @@ def statistics(
     weight, labels and given may be empty.
     """
     D, K = X.shape[1], means.shape[0]
-    x, z, joint = np.empty((D, STRIDE)), np.empty((D + 3, STRIDE)), np.empty((K, STRIDE))
-    rows = np.empty((4, STRIDE))
+    x, z, joint, rows = workspace(D), workspace(D + 3), workspace(K), workspace(4)
     log_p, total, share, known = rows[0], rows[1], rows[2], rows[3]
     _clear(z)
     _clear(rows)
@@ -321,8 +320,7 @@ def posterior(
 ) -> None:  # fmt: skip
     """Fill those of the last three that are not empty, part by part."""
     D, K = X.shape[1], means.shape[0]
-    x, z, joint = np.empty((D, STRIDE)), np.empty((D, STRIDE)), np.empty((K, STRIDE))
-    rows = np.empty((2, STRIDE))
+    x, z, joint, rows = workspace(D), workspace(D), workspace(K), workspace(2)
     log_p, total = rows[0], rows[1]
     _clear(z)
     for low in range(start * size, min(stop * size, len(X)), BLOCK):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minivae_kernels._arrays import FloatArray, as_float, contiguous, refuse
-from minivae_kernels._blocks import BLOCK, STRIDE, parts_of, turn
+from minivae_kernels._blocks import BLOCK, STRIDE, parts_of, turn, workspace
 from minivae_kernels._jit import block_kernel, inner, summing_block_kernel
 
 Array = npt.NDArray[np.float64]
@@ -221,7 +221,7 @@ def _assign(
 ) -> None:  # fmt: skip
     """Find the nearest centres of the rows with label -1; add up all by their labels."""
     D, K = X.shape[1], centres.shape[0]
-    x, away, least = np.empty((D, STRIDE)), np.empty(STRIDE), np.empty(STRIDE)
+    x, away, least = workspace(D), np.empty(STRIDE), np.empty(STRIDE)
     nearest = np.empty(STRIDE, np.int64)
     for part in range(start, stop):
         for low in range(part * size, min((part + 1) * size, len(X)), BLOCK):

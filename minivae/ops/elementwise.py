@@ -193,7 +193,7 @@ def _exp_vjp(g: Value, out: Value, x: Value) -> Value:
     return g * out
 
 
-exp = primitive(_exp, _exp_vjp)
+exp = primitive(_exp, _exp_vjp, warns=False)
 
 
 def _expm1(x: Array, /) -> Array:
@@ -206,7 +206,7 @@ def _expm1_vjp(g: Value, out: Value, x: Value) -> Value:
     return g * exp(x)
 
 
-expm1 = primitive(_expm1, _expm1_vjp)
+expm1 = primitive(_expm1, _expm1_vjp, warns=False)
 
 
 def _log(x: Array, /) -> Array:
@@ -219,7 +219,7 @@ def _log_vjp(g: Value, out: Value, x: Value) -> Value:
     return divide(g, x)
 
 
-log = primitive(_log, _log_vjp)
+log = primitive(_log, _log_vjp, warns=False)
 
 
 def _log1p(x: Array, /) -> Array:
@@ -232,7 +232,7 @@ def _log1p_vjp(g: Value, out: Value, x: Value) -> Value:
     return divide(g, 1.0 + x)
 
 
-log1p = primitive(_log1p, _log1p_vjp)
+log1p = primitive(_log1p, _log1p_vjp, warns=False)
 
 
 def _xlogy(x: Array, y: Array, /) -> Array:
@@ -315,7 +315,7 @@ def _tanh_vjp(g: Value, out: Value, x: Value) -> Value:
     return g * ((1.0 - out) * (1.0 + out))
 
 
-tanh = primitive(_tanh, _tanh_vjp)
+tanh = primitive(_tanh, _tanh_vjp, warns=False)
 
 
 def _sigmoid(x: Array, /) -> Array:
@@ -328,7 +328,7 @@ def _sigmoid_vjp(g: Value, out: Value, x: Value) -> Value:
     return g * (out * sigmoid(-x))
 
 
-sigmoid = primitive(_sigmoid, _sigmoid_vjp)
+sigmoid = primitive(_sigmoid, _sigmoid_vjp, warns=False)
 
 
 def _softplus(x: Array, /) -> Array:
@@ -341,7 +341,7 @@ def _softplus_vjp(g: Value, out: Value, x: Value) -> Value:
     return g * sigmoid(x)
 
 
-softplus = primitive(_softplus, _softplus_vjp)
+softplus = primitive(_softplus, _softplus_vjp, warns=False)
 
 
 def _relu(x: Array, /) -> Array:
@@ -355,7 +355,7 @@ def _relu_vjp(g: Value, out: Value, x: Value) -> Value:
     return where(np.equal(slope, 0), 0.0, g * slope)
 
 
-relu = primitive(_relu, _relu_vjp)
+relu = primitive(_relu, _relu_vjp, warns=False)
 
 
 # ---- choices ----

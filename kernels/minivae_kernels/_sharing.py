@@ -253,9 +253,8 @@ class _Pool:
 
 def share(kernel: Callable[..., None], count: int, step: int, arguments: tuple[Any, ...]) -> None:
     """Run ``kernel(0, count, *arguments)``, in blocks with helpers if they are free."""
-    helpers = min(threads.get_num_threads(), _CPUS, _MOST_HELPERS + 1) - 1
-    pool = _pool
-    if INTERPRETED or helpers < 1 or not pool.free.acquire(blocking=False):
+    helpers, pool = min(threads.get_num_threads(), _CPUS) - 1, _pool
+    if INTERPRETED or helpers < 1 or not pool.free.acquire(False):
         kernel(0, count, *arguments)
         return
     try:
@@ -287,7 +286,7 @@ def _renew_pool() -> None:
     _pool = _Pool()
 
 
-_CPUS = threads.available_cpus()
+_CPUS = min(threads.available_cpus(), _MOST_HELPERS + 1)
 _processor: Any = None  # tells which processor the caller runs on, where the system can
 if hasattr(os, "sched_setaffinity"):
     _processor = getattr(ctypes.CDLL(None), "sched_getcpu", None)

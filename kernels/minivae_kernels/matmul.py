@@ -8,9 +8,9 @@ meanwhile: see `registers` for why it has this size.
 What a tile reads of b is a panel, as wide as the tile. So that its rows lie one behind the other
 it is copied (packed): by the first tile, while that uses it, or before, if b is transposed. And so
 that it stays in the first cache while all tiles of a strip go down the rows of a, it is cut into
-parts of equal depth. Between the parts the sums wait in c, to the first of which the bias is added.
-That the sums are made in parts also makes them more exact. a is read one number at a time, so it
-may have any strides.
+parts of equal depth. Between the parts the sums wait beside the panel, and the bias is added to
+the first. That the sums are made in parts also makes them more exact. a is read one number at a
+time, so it may have any strides.
 """
 
 from collections.abc import Sequence
@@ -188,8 +188,9 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
     flat = (b.T if turned else contiguous(b)).reshape(-1)
     registers = -(-n * c.itemsize // BYTES)
     panels, work = -(-registers // WIDTH), m * n * depth
-    large = max(a.size, b.size, c.size) >= WORTH_SHARING
-    shared = work >= (_WORTH_IF_LARGE if large else _WORTH_SHARING)
+    shared = work >= _WORTH_IF_LARGE and (
+        work >= _WORTH_SHARING or max(a.size, b.size, c.size) >= WORTH_SHARING
+    )
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
     count = -(-m // rows) * panels
     step = -(-_BLOCK * count // work) if shared else count
@@ -213,25 +214,27 @@ def _strip_of(width: int) -> Any:
     def strip(
         a: FloatArray, top: int, bottom: int, low: int, high: int, pitch: int,
         b: FloatArray, first: int, step: int, copied: int,
-        memory: FloatArray, panel: int, offset: Any, biased: bool, relu: bool,
-        c: FloatArray, at: int, n: int,
+        memory: FloatArray, panel: int, offset: Any, biased: bool, waiting: int, final: bool,
+        relu: bool, c: FloatArray, at: int, n: int,
     ) -> None:  # fmt: skip
-        """Add a[top:bottom, low:high] times rows of b to rows of c; at first to the bias, if any.
+        """Add a[top:bottom, low:high] times rows of b to sums that wait, or at first to the bias.
 
         So many rows of b, which stand at first, first + step, ..., are copied to the panel by the
-        first tile while it uses them; the others stand there already. Rows of c stand at at,
-        at + n, ... Rows of a are a pitch apart, if they are to be asked for, else it is 0.
+        first tile while it uses them; the others stand there already. What is final goes to rows
+        of c, at at, at + n, ... Rows of a are a pitch apart, if they are to be asked for, else it
+        is 0.
         """
         one, none = np.uintp(1), np.uintp(0)
         across, apart, down = np.uintp(width * BYTES // c.itemsize), np.uintp(step), np.uintp(n)
-        i, place = top, np.uintp(at)
+        i, place, wait = top, np.uintp(at), np.uintp(waiting)
         while i < bottom:  # first the whole tiles, and then what is left
             whole = i + rows <= bottom
             last = np.uintp(rows - 1 if whole else bottom - i - 1)
             stop = bottom - rows if whole else i
             while i <= stop:
                 tile, j = zeros(c), np.uintp(panel)
-                fetch_to_write(tile, c, place, last, down)
+                if final:
+                    fetch_to_write(tile, c, place, last, down)
                 if pitch:  # for the next tile
                     below = np.uintp((i + rows) * pitch + low)
                     fetch_to_read(wide(c), a, below, last, np.uintp(pitch))
@@ -249,11 +252,15 @@ def _strip_of(width: int) -> Any:
                     j += across
                     k += one
                 if low:
-                    tile = tile + read_rows(tile, c, place, last, down)
+                    tile = tile + read_rows(tile, memory, wait, last, across)
                 elif biased:
                     tile = tile + read_rows(tile, memory, offset, last, none)
-                write_rows(positive(tile) if relu else tile, c, place, last, down)
+                if final:
+                    write_rows(positive(tile) if relu else tile, c, place, last, down)
+                else:
+                    write_rows(tile, memory, wait, last, across)
                 place += np.uintp(rows) * down
+                wait += np.uintp(rows) * across
                 i += rows
 
     return strip
@@ -345,10 +352,9 @@ def _by_panels(
                         memory[place + j] = b[at + j]
                     for j in range(np.uintp(columns), np.uintp(width)):
                         memory[place + j] = 0  # garbage may be subnormal, and slow
-            last = relu and part == parts - 1
             where = (
                 *(a, top, bottom, low, high, pitch, b, first, n, copied, memory, panel, offset),
-                *(bias.size > 0, last, to, begin, stride),
+                *(bias.size > 0, edge, part == parts - 1, relu, to, begin, stride),
             )
             if width == one:
                 _strip_1(*where)

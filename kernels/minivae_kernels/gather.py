@@ -37,9 +37,9 @@ def take_rows(
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
     if out is None:
         out = np.empty((len(index), X.shape[1]), X.dtype)
-    elif out.shape != (len(index), X.shape[1]) or out.dtype != X.dtype or not out.flags.carray:
+    elif not _fits(out, (len(index), X.shape[1]), X.dtype):
         rule = f"out must be a C-contiguous array of {X.dtype} with a row for each index"
-        raise refuse("take_rows", rule, X=X, index=index, out=out)
+        raise refuse("take_rows", rule, X=X, index=index, out=np.asarray(out))
     bad = np.array((-1,))
     _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:
@@ -50,6 +50,12 @@ def take_rows(
             else f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but X {X.shape} has no rows"
         )
     return out
+
+
+def _fits(out: object, shape: tuple[int, int], dtype: npt.DTypeLike) -> bool:
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        return False
+    return bool(out.flags.carray)
 
 
 @block_kernel

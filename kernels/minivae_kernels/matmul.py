@@ -214,15 +214,14 @@ def _strip_of(width: int) -> Any:
     def strip(
         a: FloatArray, top: int, bottom: int, low: int, high: int, pitch: int,
         b: FloatArray, first: int, step: int, copied: int,
-        memory: FloatArray, panel: int, offset: Any, biased: bool, waiting: int, final: bool,
-        relu: bool, c: FloatArray, at: int, n: int,
+        memory: FloatArray, panel: int, offset: Any, biased: bool, waiting: int, relu: bool,
+        c: FloatArray, at: int, n: int,
     ) -> None:  # fmt: skip
         """Add a[top:bottom, low:high] times rows of b to sums that wait, or at first to the bias.
 
         So many rows of b, which stand at first, first + step, ..., are copied to the panel by the
-        first tile while it uses them; the others stand there already. What is final goes to rows
-        of c, at at, at + n, ... Rows of a are a pitch apart, if they are to be asked for, else it
-        is 0.
+        first tile while it uses them; the others stand there already. Rows of c stand at at,
+        at + n, ... Rows of a are a pitch apart, if they are to be asked for, else it is 0.
         """
         one, none = np.uintp(1), np.uintp(0)
         across, apart, down = np.uintp(width * BYTES // c.itemsize), np.uintp(step), np.uintp(n)
@@ -233,8 +232,7 @@ def _strip_of(width: int) -> Any:
             stop = bottom - rows if whole else i
             while i <= stop:
                 tile, j = zeros(c), np.uintp(panel)
-                if final:
-                    fetch_to_write(tile, c, place, last, down)
+                fetch_to_write(tile, c, place, last, down)
                 if pitch:  # for the next tile
                     below = np.uintp((i + rows) * pitch + low)
                     fetch_to_read(wide(c), a, below, last, np.uintp(pitch))
@@ -255,10 +253,7 @@ def _strip_of(width: int) -> Any:
                     tile = tile + read_rows(tile, memory, wait, last, across)
                 elif biased:
                     tile = tile + read_rows(tile, memory, offset, last, none)
-                if final:
-                    write_rows(positive(tile) if relu else tile, c, place, last, down)
-                else:
-                    write_rows(tile, memory, wait, last, across)
+                write_rows(positive(tile) if relu else tile, c, place, last, down)
                 place += np.uintp(rows) * down
                 wait += np.uintp(rows) * across
                 i += rows
@@ -335,7 +330,6 @@ def _by_panels(
         far = stop - start < panels and (p == 0 or p == panels - 1)
         pitch = a.strides[0] // a.itemsize if far and a.strides[1] == a.itemsize else 0
         aside = right > n or apart > 1
-        to, begin, stride = (memory, edge, width) if aside else (c, top * n + left, n)
         for part in range(parts):
             low, high = depth * part // parts, depth * (part + 1) // parts
             first, copied = low * n + left, high - low
@@ -352,9 +346,13 @@ def _by_panels(
                         memory[place + j] = b[at + j]
                     for j in range(np.uintp(columns), np.uintp(width)):
                         memory[place + j] = 0  # garbage may be subnormal, and slow
+            last = part == parts - 1
+            waits = aside or not last
+            to, begin, stride = (memory, edge, width) if waits else (c, top * n + left, n)
+            last = relu and last
             where = (
                 *(a, top, bottom, low, high, pitch, b, first, n, copied, memory, panel, offset),
-                *(bias.size > 0, edge, part == parts - 1, relu, to, begin, stride),
+                *(bias.size > 0, edge, last, to, begin, stride),
             )
             if width == one:
                 _strip_1(*where)
@@ -365,9 +363,7 @@ def _by_panels(
         if aside:
             for i in range(bottom - top):
                 at, place = np.uintp(edge + i * width), np.uintp((top + i) * down + left * apart)
-                for j in range(np.uintp(columns if apart == 1 else 0)):
-                    c[place + j] = memory[at + j]
-                for j in range(np.uintp(0 if apart == 1 else columns)):
+                for j in range(np.uintp(columns)):
                     c[place + j * np.uintp(apart)] = memory[at + j]
 
 

@@ -13,7 +13,7 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from minivae.errors import ShapeError
 from minivae.stored import counted_from, is_stored
 from minivae.tensor import Array
 
-__all__ = ["Block", "delayed_blocks", "is_dask", "row_by_row"]
+__all__ = ["Block", "delayed_blocks", "is_dask", "mean_of_rows", "row_by_row"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -175,7 +175,7 @@ def row_by_row(
                 kind = np.dtype(of if dtype is None else dtype(self))
                 name = method.__name__
                 return _lazily(self, name, operation, arguments, width, kind, numbered)
-            if stored and is_stored(X) and len(X.shape) == 2 and 0 not in X.shape:
+            if stored and _comes_in_portions(X):
                 return _by_portions(self, method.__name__, X, args, kwargs)
             return method(self, X, *args, **kwargs)
 
@@ -184,16 +184,35 @@ def row_by_row(
     return decorate
 
 
+def mean_of_rows(model: Any, method: str, X: Any, *args: Any) -> float:
+    """The mean of what a method says of each row, without a number for each if they are on disk."""
+    if not _comes_in_portions(X):
+        return float(getattr(model, method)(X, *args).mean())
+    return float(sum(part.sum() for _, part in _portions(model, method, X, args, {})) / X.shape[0])
+
+
+def _comes_in_portions(X: Any) -> bool:
+    return is_stored(X) and len(X.shape) == 2 and 0 not in X.shape
+
+
+def _portions(
+    model: Any, method: str, X: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[int, Array]]:
+    """What the method says of some rows on disk at a time, and the number of the first."""
+    step = max(1, _PORTION // X.shape[1])
+    for i in range(0, X.shape[0], step):
+        yield i, _of_block(method, model, np.asarray(X[i : i + step]), i, *args, **kwargs)
+
+
 def _by_portions(
     model: Any, method: str, X: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Array:
     """What the method says of rows on disk, into one array of that size and no second."""
-    step, out = max(1, _PORTION // X.shape[1]), np.empty(0)
-    for i in range(0, X.shape[0], step):
-        part = _of_block(method, model, np.asarray(X[i : i + step]), i, *args, **kwargs)
+    out = np.empty(0)
+    for i, part in _portions(model, method, X, args, kwargs):
         if not i:
             out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
-        out[i : i + step] = part
+        out[i : i + len(part)] = part
     return out
 
 

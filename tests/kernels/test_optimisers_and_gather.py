@@ -140,5 +140,7 @@ def test_take_rows_refuses():
         with pytest.raises(ValueError, match=r"take_rows: got .* out must be a C-contiguous array"):
             kernels.take_rows(X, np.array([0]), wrong)
         assert wrong.tobytes() == before
+    with pytest.raises(ValueError, match=r"take_rows: got .*, out \(1, 3\); out must be a C-cont"):
+        kernels.take_rows(X, np.array([0]), [[0.0, 0.0, 0.0]])
     with pytest.raises(ValueError, match=r"take_rows: got X \(5,\), index \(1,\)"):
         kernels.take_rows(X[:, 0], np.array([0]))

@@ -243,6 +243,9 @@ def test_mixtures_look_at_a_file_by_portions(monkeypatch):
             getattr(model, method)(disk), getattr(model, method)(X), rtol=1e-12
         )
     assert max(stop - start for start, stop in disk.read) <= 100
+    with monkeypatch.context() as patch:
+        patch.setattr("minivae.models.on_dask._by_portions", None)  # an array with all numbers
+        assert model.score(disk) == pytest.approx(model.score(X), rel=1e-12)
     ones = (X > 0).astype(np.uint8)
     a, b = (BernoulliMixture(2, random_state=0).fit(data) for data in (ones, OnDisk(ones)))
     np.testing.assert_array_equal(a.means_, b.means_)

@@ -15,7 +15,7 @@ from minivae.errors import CheckpointError
 from minivae.estimator import Estimator, Rule, boolean, choice, parameter, whole
 from minivae.models.mixture.data import Data, as_rows
 from minivae.models.mixture.missing import patterns_of
-from minivae.models.on_dask import row_by_row
+from minivae.models.on_dask import mean_of_rows, row_by_row
 from minivae.randomness import entropy_from, stream
 from minivae.reading import refused
 from minivae.tensor import Array
@@ -166,7 +166,7 @@ class Mixture(Estimator):
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of log p(x), in nats per datum."""
-        return float(self._log_prob(X, "score").mean())
+        return mean_of_rows(self, "_log_prob", X, "score")
 
     @row_by_row(fitted="means_", columns=lambda m: len(m.weights_), stored=True)
     def predict_proba(self, X: Any) -> Array:

@@ -26,14 +26,9 @@ from minivae_kernels._native import (
 from minivae_kernels._sharing import CALL, LEAD, share
 
 __all__ = [
-    "BlockKernel",
-    "block_kernel",
-    "inner",
-    "scalar",
-    "strided_block_kernel",
-    "summing_block_kernel",
-    "summing_inner",
-]
+    "BlockKernel", "block_kernel", "inner", "scalar", "strided_block_kernel",
+    "summing_block_kernel", "summing_inner",
+]  # fmt: skip
 
 typeof: Any = numba.typeof
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -124,9 +124,7 @@ def mixture_statistics(
     else:
         moments = moments[:, 0]
         moments = moments.sum(axis=1) if covariance_type == "spherical" else moments
-    return MixtureStatistics(
-        math.fsum(likelihoods), counts.sum(axis=0), first.sum(axis=0), moments
-    )
+    return MixtureStatistics(math.fsum(likelihoods), counts.sum(axis=0), first.sum(axis=0), moments)
 
 
 def mixture_log_prob(

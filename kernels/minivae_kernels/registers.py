@@ -469,6 +469,4 @@ write_rows: Any = _write_rows_slowly if INTERPRETED else _write_rows
 # with the squares of a tile's rows added.
 grow_by: Any = _grow_by_slowly if INTERPRETED else _grow_by
 sums: Any = (lambda tile: _by_register(tile).sum(axis=2).ravel()) if INTERPRETED else _sums
-add_squares: Any = (
-    (lambda row, tile: row + (tile**2).sum(axis=0)) if INTERPRETED else _add_squares
-)
+add_squares: Any = (lambda row, tile: row + (tile**2).sum(axis=0)) if INTERPRETED else _add_squares

@@ -251,6 +251,10 @@ def by_value(x, rng, progress, own, calls):
     return 2.0 if x.mean() > 0 else 1.0
 
 
+def by_value_of_an_operation(x, rng, progress, own, calls):
+    return 2.0 if ops.mean(ops.sum(x, 1)) > 0 else 1.0
+
+
 def in_place(x, rng, progress, own, calls):
     copy = x + 0.0
     copy[0] = 5.0
@@ -261,6 +265,7 @@ def in_place(x, rng, progress, own, calls):
     "what",
     [
         by_value,
+        by_value_of_an_operation,
         in_place,
         lambda x, rng, progress, own, calls: own.random(),
         lambda x, rng, progress, own, calls: 1.0 + 0.1 * calls,

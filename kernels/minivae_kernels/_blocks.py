@@ -29,7 +29,7 @@ def parts_of(N: int, work: int) -> tuple[int, int]:
 
 @inner
 def workspace(rows: int) -> npt.NDArray[np.float64]:
-    """Return room for so many rows, which begin where cache lines do.
+    """Return room for so many rows, ``(rows, STRIDE)``, which begin where cache lines do.
 
     A register that is loaded from across the border of two lines takes twice as long.
     """

@@ -35,9 +35,14 @@ def take_rows(
         raise TypeError(f"take_rows: index must be an int64 array, not {kind}; use .astype")
     if X.ndim != 2 or index.ndim != 1:
         raise refuse("take_rows", "X must have two axes and index one", X=X, index=index)
+    shape = (len(index), X.shape[1])
     if out is None:
-        out = np.empty((len(index), X.shape[1]), X.dtype)
-    elif not _fits(out, (len(index), X.shape[1]), X.dtype):
+        out = np.empty(shape, X.dtype)
+    elif (
+        not isinstance(out, np.ndarray)
+        or (out.shape, out.dtype) != (shape, X.dtype)
+        or (not out.flags.carray)
+    ):
         rule = f"out must be a C-contiguous array of {X.dtype} with a row for each index"
         raise refuse("take_rows", rule, X=X, index=index, out=np.asarray(out))
     bad = np.array((-1,))
@@ -50,12 +55,6 @@ def take_rows(
             else f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but X {X.shape} has no rows"
         )
     return out
-
-
-def _fits(out: object, shape: tuple[int, int], dtype: npt.DTypeLike) -> bool:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        return False
-    return bool(out.flags.carray)
 
 
 @block_kernel

@@ -181,7 +181,7 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
             if relu:
                 np.maximum(c, 0, out=c)
         return
-    apart = 1
+    apart = 1  # c is copied from where it waits then, so the tiles must be a fifth fewer
     if a.flags.f_contiguous and not bias.size and 5 * _area(n, m, c) < 4 * _area(m, n, c):
         a, b, (m, n), apart = b.T, a.T, (n, m), n  # (A B)^T = B^T A^T, where B has few columns
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
@@ -208,7 +208,7 @@ def _area(m: int, n: int, c: FloatArray) -> int:
 def _strip_of(width: int) -> Any:
     """Return the loop over a strip of tiles, one below the other, so many registers wide."""
     zeros, rows, line = tiles[width - 1], height(width), tile_of(1, width)
-    wide = tile_of(rows, _PART * 4 // BYTES)
+    wide = tile_of(rows, _PART * 4 // BYTES)  # as wide as a part of the depth, in float32
 
     @inner
     def strip(
@@ -318,7 +318,7 @@ def _by_panels(
     across, size = WIDTH * one, WIDTH * one * min(_PART, depth)
     memory = np.empty(size + (1 + min(rows, m)) * across + one, c.dtype)
     panel = -(memory.ctypes.data // a.itemsize) % one  # begins where a cache line does
-    offset, edge = np.uintp(panel + size), panel + size + across
+    offset, waiting = np.uintp(panel + size), panel + size + across
     for block in range(start, stop):
         top, p = block // panels * rows, block % panels
         bottom = min(top + rows, m)
@@ -346,13 +346,13 @@ def _by_panels(
                         memory[place + j] = b[at + j]
                     for j in range(np.uintp(columns), np.uintp(width)):
                         memory[place + j] = 0  # garbage may be subnormal, and slow
-            last = part == parts - 1
-            waits = aside or not last
-            to, begin, stride = (memory, edge, width) if waits else (c, top * n + left, n)
-            last = relu and last
+            final = part == parts - 1
+            waits = aside or not final
+            to, begin, stride = (memory, waiting, width) if waits else (c, top * n + left, n)
+            clip = relu and final
             where = (
                 *(a, top, bottom, low, high, pitch, b, first, n, copied, memory, panel, offset),
-                *(bias.size > 0, edge, last, to, begin, stride),
+                *(bias.size > 0, waiting, clip, to, begin, stride),
             )
             if width == one:
                 _strip_1(*where)
@@ -362,7 +362,7 @@ def _by_panels(
                 _strip_3(*where)
         if aside:
             for i in range(bottom - top):
-                at, place = np.uintp(edge + i * width), np.uintp((top + i) * down + left * apart)
+                at, place = np.uintp(waiting + i * width), np.uintp((top + i) * down + left * apart)
                 for j in range(np.uintp(columns)):
                     c[place + j * np.uintp(apart)] = memory[at + j]
 

@@ -1,10 +1,9 @@
 """Sums along an axis that is not the last: each block of rows by itself, its total in float64.
 
-And the mean of a few numbers, which NumPy takes longer to begin than to compute.
-
 NumPy adds whole rows one after the other there. A float32 total then stops growing at 2^24 times
 its terms, and a mean of a million numbers has lost two of its seven digits. Along the last axis,
-where NumPy adds in pairs, it needs no help.
+where NumPy adds in pairs, it needs no help, but for the mean of a minibatch: that takes NumPy
+longer to begin than to compute.
 """
 
 import numpy as np
@@ -83,6 +82,7 @@ def _three_axes(x: FloatArray, operation: str) -> FloatArray:
 
 @summing_block_kernel
 def _mean(start: int, stop: int, x: FloatArray, out: FloatArray) -> None:
+    """Write the mean of all of x: there is one block."""
     total = 0.0
     for i in range(np.uintp(x.size)):
         total += x[i]

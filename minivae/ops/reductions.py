@@ -28,7 +28,6 @@ __all__ = [
 Axis = int | tuple[int, ...] | None
 Shape = tuple[int, ...]
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _FEW = 1024  # numbers, as in a minibatch, which NumPy takes longer to begin than to add
 
 
@@ -73,7 +72,8 @@ sum = primitive(_sum, _sum_vjp)
 @np.errstate(all="ignore")
 def _mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean along axes; NaN of nothing."""
-    if axis is None and not keepdims and x.ndim == 1 and 0 < x.size <= _FEW and x.dtype in _FLOATS:
+    whole = axis is None and not keepdims and x.ndim == 1
+    if whole and 0 < x.size <= _FEW and x.dtype.char in "fd":
         return sums.mean(x)
     return np.asarray(total(floating(x), axis, keepdims) / _count(x.shape, axis))
 

@@ -60,6 +60,20 @@ def test_agrees_with_numpy_in_every_layout(m, k, n, dtype, layout_a, layout_b, w
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout_b", "CF")
+@pytest.mark.parametrize("shape", [(400, 300, 20), (3000, 300, 2), (1, 9, 1), (70, 0, 3)], ids=str)
+def test_few_columns_of_a_transposed_a(set_threads, shape, layout_b, dtype):
+    """The transposed product is computed: (B^T A)^T = A^T B."""
+    a, b, _ = operands(*shape, dtype)
+    found = []
+    for n in (1, 2):
+        set_threads(n)
+        found.append(kernels.matmul(LAYOUTS["F"](a), LAYOUTS[layout_b](b)))
+    check(found[0], a, b)
+    np.testing.assert_array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout_a", "CF")
 @pytest.mark.parametrize("layout_b", "CF")
 @pytest.mark.parametrize("shape", [(128, 300, 400), (61, 523, 601), (400, 128, 20)])

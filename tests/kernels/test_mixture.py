@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 import minivae_kernels as kernels
 from minivae_kernels import clustering, mixture, mixture_reference
-from minivae_kernels._blocks import BLOCK
+from minivae_kernels._blocks import BLOCK, STRIDE, workspace
 
 TYPES = mixture.COVARIANCE_TYPES
 DTYPES = [np.float32, np.float64]
@@ -21,6 +22,20 @@ def mixture_of(K, D, kind, rng, offset=0.0):
     scales = 0.3 + rng.random((K, D))
     factors = {"full": U, "tied": U[0], "diag": scales, "spherical": scales[:, 0]}
     return rng.dirichlet(np.ones(K)), offset + 2 * rng.normal(size=(K, D)), factors[kind], kind
+
+
+@numba.njit
+def room(rows):
+    """A workspace's shape, and the address of each of its rows."""
+    found = workspace(rows)
+    return found.shape, [found[r].ctypes.data for r in range(rows)]
+
+
+def test_a_workspaces_rows_begin_where_cache_lines_do():
+    for rows in (1, 2, 3, 5, 8, 13):
+        shape, begins = room(rows)
+        assert shape == (rows, STRIDE)
+        assert not any(begin % 64 for begin in begins)
 
 
 def options_of(name, N, K, D, rng):

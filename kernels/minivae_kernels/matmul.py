@@ -11,6 +11,9 @@ that it stays in the first cache while all tiles of a strip go down the rows of 
 parts of equal depth. Between the parts the sums wait beside the panel, and the bias is added to
 the first. That the sums are made in parts also makes them more exact. a is read one number at a
 time, so it may have any strides.
+
+Where b has so few columns that they would leave three quarters of a register empty, each number is
+computed by itself: the registers hold parts of one sum.
 """
 
 from collections.abc import Sequence
@@ -27,7 +30,8 @@ from minivae_kernels._arrays import (
     refuse,
     run_flat,
 )
-from minivae_kernels._jit import block_kernel, inner, strided_block_kernel
+from minivae_kernels._jit import block_kernel, inner, strided_block_kernel, summing_inner
+from minivae_kernels._native import INTERPRETED
 from minivae_kernels.elementwise import activation_backward, activation_loop
 from minivae_kernels.registers import (
     BYTES,
@@ -186,11 +190,16 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
         a, b, (m, n), apart = b.T, a.T, (n, m), n  # (A B)^T = B^T A^T, where B has few columns
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
     flat = (b.T if turned else contiguous(b)).reshape(-1)
-    registers = -(-n * c.itemsize // BYTES)
-    panels, work = -(-registers // WIDTH), m * n * depth
+    work = m * n * depth
     shared = work >= _WORTH_IF_LARGE and (
         work >= _WORTH_SHARING or max(a.size, b.size, c.size) >= WORTH_SHARING
     )
+    if 4 * n * c.itemsize <= BYTES and a.flags.c_contiguous and apart == 1:  # few columns
+        step = max(_FEWER_ROWS, -(-_BLOCK * m // work)) if shared else m
+        _by_dots.run(m, step, a, flat, turned, bias, relu, c)
+        return
+    registers = -(-n * c.itemsize // BYTES)
+    panels = -(-registers // WIDTH)
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
     count = -(-m // rows) * panels
     step = -(-_BLOCK * count // work) if shared else count
@@ -365,6 +374,36 @@ def _by_panels(
                 at, place = np.uintp(waiting + i * width), np.uintp((top + i) * down + left * apart)
                 for j in range(np.uintp(columns)):
                     c[place + j * np.uintp(apart)] = memory[at + j]
+
+
+def _dot_of(x: FloatArray, y: FloatArray) -> Any:
+    """Return the sum of x[k] y[k]."""
+    total = x.dtype.type(0)
+    for k in range(np.uintp(x.size)):
+        total += x[k] * y[k]
+    return total
+
+
+_dot: Any = np.dot if INTERPRETED else summing_inner(_dot_of)
+
+
+@block_kernel
+def _by_dots(
+    start: int, stop: int, a: FloatArray, b: FloatArray, turned: bool,
+    bias: FloatArray, relu: bool, c: FloatArray,
+) -> None:  # fmt: skip
+    """Write the rows start to stop of c, number by number."""
+    (_, depth), n = a.shape, c.shape[1]
+    columns = b.reshape(n, depth) if turned else np.empty((n, depth), c.dtype)
+    for j in range(np.uintp(0 if turned else n)):
+        for k in range(np.uintp(depth)):
+            columns[j, k] = b[k * np.uintp(n) + j]
+    for i in range(np.uintp(start), np.uintp(stop)):
+        for j in range(np.uintp(n)):
+            total = _dot(a[i], columns[j])
+            if bias.size:
+                total += bias[j]
+            c[i, j] = c.dtype.type(0) if relu and total < 0 else total
 
 
 @block_kernel

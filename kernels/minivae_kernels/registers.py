@@ -254,8 +254,13 @@ def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: 
         down, along = (builder.extract_value(a.strides, axis) for axis in (0, 1))
         byte = ir.IntType(8).as_pointer()
         rows = _rows(builder, kind, builder.mul(i, down), last, down)
-        start, to = builder.bitcast(a.data, byte), builder.mul(k, along)
-        numbers = []
+        # The distance to column k goes through an instruction that does nothing, and that must not
+        # be repeated. Otherwise the compiler would keep a place in every row and move them all in
+        # each turn of a loop, and do several columns in one turn, and run out of registers.
+        number = ir.IntType(64)
+        nothing = ir.InlineAsm(ir.FunctionType(number, [number]), "", "=r,0", side_effect=True)
+        to = builder.call(nothing, [builder.mul(k, along)], attrs=("convergent",))
+        start, numbers = builder.bitcast(a.data, byte), []
         for row in rows:
             place = builder.gep(builder.gep(start, [row]), [to])
             numbers.append(builder.load(builder.bitcast(place, a.data.type), align=_size(kind)))
@@ -269,8 +274,6 @@ def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: 
 
         # Nothing, but a nothing that must not be repeated: the compiler would do several columns
         # of a in one turn of the loop, and run out of registers.
-        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
-        builder.call(nothing, [], attrs=("convergent",))
         return _each(context, builder, kind, grown)
 
     return tile(tile, a, i, last, k, b, j), generate

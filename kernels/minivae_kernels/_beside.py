@@ -39,6 +39,7 @@ sums.mean(row)
 kernels.gaussian_kl(x, x)
 kernels.binomial_log_prob(x, x, 1)
 kernels.reparameterise(x, x, x)
+kernels.matmul(x, x)
 kernels.tanh(x)
 """
 

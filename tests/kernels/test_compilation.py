@@ -265,11 +265,11 @@ import minivae_kernels as kernels
 from minivae_kernels import _beside, _loops
 kernels.set_num_threads(2)
 x = np.ones((1, 1), np.float32)
-kernels.matmul(x, x)
+kernels.matmul(x, np.ones((1, 20), np.float32))
 for thread in threading.enumerate():
     if thread.name == "minivae compiles":
         thread.join()
-kernels.reparameterise(x, x, x)  # the last that the other compiles
+kernels.reparameterise(x, x, x)  # one of the last that the other compiles
 print(_beside.begun, sum(_loops.reparameterise.stats.cache_hits.values()))
 """
 

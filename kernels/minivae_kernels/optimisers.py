@@ -94,14 +94,17 @@ def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]
     return zip(*([x.ravel() for x in xs] for xs in arrays.values()), strict=True)
 
 
-@scalar
-def _normal(x: Number) -> Number:
-    """x, or 0 if it is subnormal: processors compute with such numbers a hundred times as slowly.
+# Where the gradient has become 0, as behind a relu that is never positive, an average shrinks with
+# each step until it is subnormal, and stays there: 0.9 of the smallest number is rounded up to it
+# again. Processors compute with such numbers a hundred times as slowly. So it becomes 0 before; and
+# an average of gradients long before, because what it moves a parameter by is smaller still.
+_SMALL = (np.float32(2.0**-86), np.float64(2.0**-982))
 
-    Where the gradient has become 0, as behind a relu that is never positive, an average shrinks to
-    the smallest number and stays there: 0.9 of that is rounded up to it again.
-    """
-    return type(x)(0) if abs(x) < of(x, _SMALLEST) else x
+
+@scalar
+def _at_least(least: Number, x: Number) -> Number:
+    """x, or 0 if it is nearer to 0 than that."""
+    return type(x)(0) if abs(x) < least else x
 
 
 @block_kernel
@@ -113,9 +116,10 @@ def _adam(
     of_dtype = param.dtype.type
     keep1, take1, keep2, take2 = of_dtype(beta1), of_dtype(rest1), of_dtype(beta2), of_dtype(rest2)
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
+    small, smallest = of(step, _SMALL), of(step, _SMALLEST)
     for i in range(np.uintp(start), np.uintp(stop)):
-        first = _normal(keep1 * m[i] + take1 * grad[i])
-        second = _normal(keep2 * v[i] + take2 * (grad[i] * grad[i]))
+        first = _at_least(small, keep1 * m[i] + take1 * grad[i])
+        second = _at_least(smallest, keep2 * v[i] + take2 * (grad[i] * grad[i]))
         m[i] = first
         v[i] = second
         param[i] -= step * first / (np.sqrt(second * unbias) + floor)
@@ -127,7 +131,8 @@ def _sgd(
     learning_rate: float, momentum: float,
 ) -> None:  # fmt: skip
     rate, keep = param.dtype.type(learning_rate), param.dtype.type(momentum)
+    small = of(rate, _SMALL)
     for i in range(np.uintp(start), np.uintp(stop)):
-        moved = _normal(keep * velocity[i] + grad[i])
+        moved = _at_least(small, keep * velocity[i] + grad[i])
         velocity[i] = moved
         param[i] -= rate * moved

@@ -71,16 +71,18 @@ def test_adam_is_the_published_algorithm(g, start, rate, beta1, beta2):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_average_stays_subnormal_and_slow_where_the_gradient_has_become_0(make, dtype):
     smallest = np.finfo(dtype).tiny
-    p = Tensor(np.zeros(4), requires_grad=True, dtype=dtype)
+    p = Tensor(np.zeros(5), requires_grad=True, dtype=dtype)
     optimiser = make([p])
     for arrays in optimiser.averages.values():
-        arrays[0][...] = smallest * np.array([4, 1.01, 0.1, np.nan])
-    for _ in range(2000):
-        optimiser.step([np.array([0, 0, 0, 0], dtype)])
-        for arrays in optimiser.averages.values():
-            *numbers, nan = arrays[0]
-            assert all(x == 0 or x >= smallest for x in numbers)
-            assert np.isnan(nan)
+        arrays[0][...] = smallest * np.array([4, 1.01, 0.1, np.nan, 2.0**45])
+    for t in range(2000):
+        optimiser.step([np.array([0, 0, 0, np.nan, 0], dtype)])
+        for slot, arrays in optimiser.averages.items():
+            numbers = arrays[0]
+            least = smallest * (1 if slot == "v" else 2**40)  # what it moves is smaller still
+            assert np.isnan(numbers[3])
+            assert all(x == 0 or x >= least for x in np.delete(numbers, 3))
+            assert t != 50 or (numbers[4] > 0) == (slot == "v")
     for arrays in optimiser.averages.values():  # in a step Adam's v loses a thousandth
         assert arrays[0][0] == 0
 

@@ -159,10 +159,14 @@ def _clamp(x: Number, ranges: tuple[Any, Any]) -> Number:
 
 @scalar
 def _exp(x: Number) -> Number:
-    """e^x = 2^n e^r, with n moved towards 0 on the way."""
+    """e^x = 2^n e^r, with n moved towards 0 on the way.
+
+    A product that is too small for a normal number takes ten times as long: 0 comes from a factor.
+    """
     y = _clamp(x, _EXP_RANGE)
     shift = of(x, _SHIFT) if y < 0 else -of(x, _SHIFT)
     back = of(x, _DOWN) if y < 0 else of(x, _UP)
+    back = type(x)(0) if x < of(x, _LEAST) else back
     r, power = _reduced(y, shift)
     return polynomial(r, _EXP_OF_REST) * power * back
 
@@ -186,9 +190,9 @@ def _near_exp(x: Number) -> tuple[Number, Number]:
 @scalar
 def _exp_below(size: Number) -> Number:
     """e^-size for size >= 0."""
-    x = of(size, _LEAST) if -size < of(size, _LEAST) else -size
-    r, power = _reduced(x, of(x, _SHIFT))
-    return polynomial(r, _EXP_OF_REST) * power * of(x, _DOWN)
+    is_0 = -size < of(size, _LEAST)
+    r, power = _reduced(of(size, _LEAST) if is_0 else -size, of(size, _SHIFT))
+    return polynomial(r, _EXP_OF_REST) * power * (type(size)(0) if is_0 else of(size, _DOWN))
 
 
 @scalar
@@ -267,8 +271,8 @@ def _log1p(x: Number) -> Number:
 
 @scalar
 def _log1p_unit(x: Number) -> Number:
-    """log(1 + x) for 0 <= x <= 1."""
-    return x + x * x * polynomial(x, _LOG_UNIT)
+    """log(1 + x) for 0 <= x <= 1; the square of x may be too small for a normal number."""
+    return x * (type(x)(1) + x * polynomial(x, _LOG_UNIT))
 
 
 @scalar

@@ -96,6 +96,11 @@ _EXP_NEAR = (
     tuple(np.float32(2.0**-64) * c for c in _EXP_OF_REST[0]),
     tuple(np.float64(2.0**-512) * c for c in _EXP_OF_REST[1]),
 )
+# (e^2h - 1 - 2h) / 2 h^2
+_EXP_TWICE = (
+    tuple(np.float32(2.0 ** (5 - i)) * c for i, c in enumerate(_EXP_32)),
+    tuple(np.float64(2.0 ** (10 - i)) * c for i, c in enumerate(_EXP_64)),
+)
 
 # Other constants, for float32 and for float64 -----------------------------------------------------
 
@@ -109,7 +114,8 @@ _LOG_2_PI = math.log(2 * math.pi)
 # log(2) in two parts: the first has few bits, so that a whole number of it is exact.
 _LN2_HI = _pair(round(math.log(2) * 2**11) / 2**11, round(math.log(2) * 2**32) / 2**32)
 _LN2_LO = _pair(*(float(Decimal(2).ln() - Decimal(float(high))) for high in _LN2_HI))
-_LN2, _INV_LN2 = _pair(math.log(2), math.log(2)), _pair(1 / math.log(2), 1 / math.log(2))
+_HALF_LN2, _HALF = _pair(math.log(2) / 2, math.log(2) / 2), _pair(0.5, 0.5)
+_INV_LN2, _TWO_INV_LN2 = (_pair(c / math.log(2), c / math.log(2)) for c in (1, 2))
 
 # A number is significand times 2^exponent. The significand has p bits (23 or 52), the exponent is
 # stored above them, with a bias (127 or 1023) added. Adding 1.5 * 2^p to a number therefore leaves
@@ -119,7 +125,7 @@ _PLACES = 23, 52
 _WHOLE = _pair(1.5 * 2**23, 1.5 * 2**52)
 _ROUND = _pair(1.5 * 2**23 + 127, 1.5 * 2**52 + 1023)
 _NEAR = _pair(1.5 * 2**23 + 64, 1.5 * 2**52 + 512)
-_SQRT_HALF, _TWO, _FOUR = _pair(0.5**0.5, 0.5**0.5), _pair(2, 2), _pair(4, 4)
+_SQRT_HALF, _FOUR = _pair(0.5**0.5, 0.5**0.5), _pair(4, 4)
 _EXPONENT_BITS = -(1 << 23), -(1 << 52)
 
 # An exponent moved by so much, and moved back by a multiplication, keeps 2^n inside the range of
@@ -277,17 +283,16 @@ def _log1p_unit(x: Number) -> Number:
 
 @scalar
 def _tanh(x: Number) -> Number:
-    """tanh(x) = y / (y + 2) with y = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), and the sign of x.
+    """tanh(x) = y / (y + 1) with 2 y = e^2|x| - 1 = 2^n (e^2h - 1) + (2^n - 1), and the sign of x.
 
-    r is taken in one step: where n is large the result depends little on it.
+    h is taken in one step: where n is large the result depends little on it.
     """
     size = of(x, _MOST_TANH) if abs(x) > of(x, _MOST_TANH) else abs(x)
-    size += size
-    rounded = size * of(x, _INV_LN2) + of(x, _ROUND)
-    power = from_bits(x, bits(rounded) << of(x, _PLACES))
-    r = size - (rounded - of(x, _ROUND)) * of(x, _LN2)
-    y = power * (r + r * r * polynomial(r, _EXP)) + (power - type(x)(1))
-    return math.copysign(y / (y + of(x, _TWO)), x)
+    rounded = size * of(x, _TWO_INV_LN2) + of(x, _ROUND)
+    power, half = from_bits(x, bits(rounded) << of(x, _PLACES)), of(x, _HALF)
+    h = size - (rounded - of(x, _ROUND)) * of(x, _HALF_LN2)
+    y = power * (h + h * h * polynomial(h, _EXP_TWICE)) + (power * half - half)
+    return math.copysign(y / (y + type(x)(1)), x)
 
 
 @scalar

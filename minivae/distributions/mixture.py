@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import lapack, solve_triangular
+import scipy
 
 from minivae.checks import as_float64
 from minivae.errors import ShapeError
@@ -271,10 +271,10 @@ class MixtureOfGaussians:
         elif self.covariance_type == "spherical":
             eps /= U[z, None]
         elif self.covariance_type == "tied":
-            eps = solve_triangular(U, eps.T, trans="T").T
+            eps = scipy.linalg.solve_triangular(U, eps.T, trans="T").T
         else:  # x - mu = U^-T eps has covariance U^-T U^-1 = Sigma
             for k in np.flatnonzero(counts):
-                eps[z == k] = solve_triangular(U[k], eps[z == k].T, trans="T").T
+                eps[z == k] = scipy.linalg.solve_triangular(U[k], eps[z == k].T, trans="T").T
         return self.means[z] + eps, z
 
     # ---- what it must be ----
@@ -430,7 +430,7 @@ def constrained(scatter: Array, covariance_type: str, floor: float) -> tuple[Arr
 def _exceeds(S: Array, floor: float) -> bool:
     """Whether S > floor I, to working precision if the floor is 0."""
     D = len(S)
-    L, info = lapack.dpotrf(S - floor * np.eye(D), lower=1)
+    L, info = scipy.linalg.lapack.dpotrf(S - floor * np.eye(D), lower=1)
     if info != 0:
         return False
     # A pivot that is all rounding error stands for a direction without variance.
@@ -440,8 +440,8 @@ def _exceeds(S: Array, floor: float) -> bool:
 
 def _inverse_factor(S: Array) -> Array:
     """U = L^-T for S = L L^T, so that S^-1 = U U^T."""
-    L, _ = lapack.dpotrf(S, lower=1, clean=1)
-    inverse, _ = lapack.dtrtri(L, lower=1)
+    L, _ = scipy.linalg.lapack.dpotrf(S, lower=1, clean=1)
+    inverse, _ = scipy.linalg.lapack.dtrtri(L, lower=1)
     return np.asarray(inverse).T
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from minivae.distributions import Categorical, DiagonalGaussian, Distribution
 from minivae.errors import ConvergenceWarning, ShapeError, warn
@@ -265,7 +265,7 @@ def _weighed(log_joint: LogDensity, prior: Any, q: Any, rng: np.random.Generator
     with no_grad():
         log_w = values(log_joint(z)) - proposal.log_prob(z)
     found = estimate_from(log_w)
-    weights = np.exp(log_w[:, 0] - logsumexp(log_w[:, 0]))
+    weights = np.exp(log_w[:, 0] - scipy.special.logsumexp(log_w[:, 0]))
     ess, estimate, error = (float(a[0]) for a in (found.ess, found.estimate, found.standard_error))
     return Draws("importance", z[:, 0], weights, ess, estimate, error)
 
@@ -310,7 +310,7 @@ class Grid:
             low, high = np.minimum(low, z.min(axis=0)), np.maximum(high, z.max(axis=0))
         self._lay(low, high, POINTS[K])
         coarse = self.log_posterior[(slice(None, None, 2),) * K]
-        off = abs(float(logsumexp(coarse)) + math.log(2**K * self.volume))
+        off = abs(float(scipy.special.logsumexp(coarse)) + math.log(2**K * self.volume))
         if off > 1e-3:
             warn(
                 f"compare: the posterior is too narrow for the grid: with half as many points log "
@@ -324,7 +324,7 @@ class Grid:
         self.volume = float(np.prod([axis[1] - axis[0] for axis in self.axes]))
         shape = (n,) * self.K
         height = self._on_grid(self.log_joint).reshape(shape)
-        self.log_p = float(logsumexp(height) + math.log(self.volume))
+        self.log_p = float(scipy.special.logsumexp(height) + math.log(self.volume))
         self.log_posterior = height - self.log_p
         self.posterior = np.exp(self.log_posterior)
 

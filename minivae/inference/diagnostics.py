@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from minivae.tensor import Array, as_array
 
@@ -136,5 +136,5 @@ def _normal_ranks(draws: Array) -> Array:
 
     S = draws.shape[0] * draws.shape[1]
     ranks = rankdata(draws.reshape(S, -1), axis=0).reshape(draws.shape)
-    scores: Array = ndtri((ranks - 0.375) / (S + 0.25))
+    scores: Array = scipy.special.ndtri((ranks - 0.375) / (S + 0.25))
     return scores

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+import scipy
 
 from minivae import ops
 from minivae.distributions import Distribution
@@ -86,7 +86,7 @@ class StudentMixture(Distribution):
                 log_tail = -0.5 * (FREEDOM + K) * np.log1p(np.square(e).sum(axis=-1) / FREEDOM)
             log_peak = log_share + np.linalg.slogdet(inverse)[1]
             np.logaddexp(log_density, log_peak[:, None] + log_tail, out=log_density)
-        constant = gammaln(0.5 * (FREEDOM + K)) - gammaln(0.5 * FREEDOM)
+        constant = scipy.special.gammaln(0.5 * (FREEDOM + K)) - scipy.special.gammaln(0.5 * FREEDOM)
         log_density += constant - 0.5 * K * math.log(FREEDOM * math.pi)
         return log_density.T
 
@@ -121,7 +121,7 @@ def laplace_proposal(
     log_masses = heights - 0.5 * np.log(precisions).sum(axis=-1)
     # Where the density is 0 at every point, all points are alike.
     log_masses[:, np.isneginf(log_masses).all(axis=0)] = 0.0
-    log_shares = log_masses - logsumexp(log_masses, axis=0)
+    log_shares = log_masses - scipy.special.logsumexp(log_masses, axis=0)
     log_shares += math.log(1.0 - Q_SHARE - PRIOR_SHARE)
     of_safety = np.broadcast_to(np.log([[Q_SHARE], [PRIOR_SHARE]]), (2, len(mu)))
     scale_of_q = q.factor()

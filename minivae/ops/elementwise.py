@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import DTypeLike
-from scipy import special
 
 import minivae_kernels as kernels
 from minivae.errors import DtypeError, GradientError
@@ -237,7 +237,7 @@ log1p = primitive(_log1p, _log1p_vjp, warns=False)
 
 def _xlogy(x: Array, y: Array, /) -> Array:
     """x log y, and 0 wherever x = 0."""
-    return np.asarray(special.xlogy(x, y), dtype=np.result_type(x, y, 1.0))
+    return np.asarray(scipy.special.xlogy(x, y), dtype=np.result_type(x, y, 1.0))
 
 
 def _xlogy_vjp(g: Value, out: Value, x: Value, y: Value, wanted: Both = (True, True)) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from minivae import ops
 from minivae.checks import is_whole
@@ -155,7 +155,7 @@ LARGEST_TABLE = 2**16  # counts, up to which their coefficients are kept
 
 def _log_choose(n: int, k: Array) -> Array:
     """log C(n, k)."""
-    k = np.asarray(k, np.float64)
+    k, gammaln = np.asarray(k, np.float64), scipy.special.gammaln
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from minivae import ops
 from minivae.distributions.base import numbers
@@ -44,7 +44,7 @@ class Poisson(Likelihood):
         (log_rate,) = parameters
         repeated = np.tile(numbers(x), (log_rate.shape[0] // max(1, x.shape[0]), 1))
         log_kernel = ops.sum(repeated * log_rate - ops.exp(log_rate), -1)
-        return log_kernel - tiled(gammaln(numbers(x) + 1.0).sum(axis=1), log_rate)
+        return log_kernel - tiled(scipy.special.gammaln(numbers(x) + 1.0).sum(axis=1), log_rate)
 
     def mean(self, parameters: tuple[Any, ...]) -> Array:
         """The rate."""

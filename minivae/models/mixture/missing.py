@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
+import scipy
 
 from minivae.distributions.mixture import MixtureOfGaussians
 from minivae.tensor import Array
@@ -152,7 +152,7 @@ def _of_nothing(
     known = np.zeros(K) if labels is None else np.bincount(labels[~free], w[~free], minlength=K)
     with np.errstate(divide="ignore"):
         log_pi = np.log(pi)
-    total = float(logsumexp(log_pi)) if free.any() else 0.0
+    total = float(scipy.special.logsumexp(log_pi)) if free.any() else 0.0
     counts = w[free].sum() * pi / pi.sum() + known
     likelihood = w[free].sum() * total + float(known[known > 0] @ log_pi[known > 0])
     kind = marginal.covariance_type

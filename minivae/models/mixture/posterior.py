@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import digamma, gammaln, multigammaln
+import scipy
 
 from minivae.distributions.mixture import MixtureOfGaussians, as_matrices, constrained
 from minivae.models.mixture.em import moments
@@ -67,13 +67,13 @@ class Posterior(NamedTuple):
 
 def _expected_log_det(nu: Array, p: int) -> Array:
     """E[log |Lambda|] - log |E[Lambda]| of Wisharts of dimension p."""
-    psi = digamma((nu[..., None] - np.arange(p)) / 2).sum(axis=-1)
+    psi = scipy.special.digamma((nu[..., None] - np.arange(p)) / 2).sum(axis=-1)
     return np.asarray(psi - p * np.log(nu / 2))
 
 
 def expected_log_weights(concentration: Array) -> Array:
     """E[log pi] of a Dirichlet or of sticks that are broken off one after the other, Eq. VBM.3."""
-    logs = digamma(concentration) - digamma(concentration.sum(axis=0))
+    logs = scipy.special.digamma(concentration) - scipy.special.digamma(concentration.sum(axis=0))
     if concentration.ndim == 1:
         return np.asarray(logs)
     broken, left = logs
@@ -143,9 +143,10 @@ def bound(sums: MixtureStatistics, q: Posterior, prior: Posterior) -> float:
 def kl_of_weights(q: Posterior, prior: Posterior) -> float:
     """KL(q(pi) || p(pi)) of Dirichlets, or the sum over sticks, Eq. VBM.5."""
     a, b = q.concentration, prior.concentration
-    total = gammaln(a.sum(axis=0)) - gammaln(b.sum(axis=0))
-    logs = digamma(a) - digamma(a.sum(axis=0))
-    return float(np.sum(total) + np.sum(gammaln(b) - gammaln(a) + (a - b) * logs))
+    total = scipy.special.gammaln(a.sum(axis=0)) - scipy.special.gammaln(b.sum(axis=0))
+    logs = scipy.special.digamma(a) - scipy.special.digamma(a.sum(axis=0))
+    ratio = scipy.special.gammaln(b) - scipy.special.gammaln(a)
+    return float(np.sum(total) + np.sum(ratio + (a - b) * logs))
 
 
 def kl_of_components(q: Posterior, prior: Posterior) -> float:
@@ -167,10 +168,10 @@ def kl_of_components(q: Posterior, prior: Posterior) -> float:
         trace = times * scale_0 * theta.precisions
     if theta.covariance_type == "diag":  # a Wishart for each feature
         nu, nu_0 = nu[:, None], nu_0[:, None]
-    psi = digamma((nu[..., None] - np.arange(p)) / 2).sum(axis=-1)
+    psi = scipy.special.digamma((nu[..., None] - np.arange(p)) / 2).sum(axis=-1)
     wishart = (
         0.5 * nu_0 * (log_det_0 - p * np.log(nu_0) - log_det + p * np.log(nu))
-        + multigammaln(nu_0 / 2, p) - multigammaln(nu / 2, p)
+        + scipy.special.multigammaln(nu_0 / 2, p) - scipy.special.multigammaln(nu / 2, p)
         + 0.5 * (nu - nu_0) * psi + 0.5 * (trace - nu * p)
     )  # fmt: skip
     return float(gaussian.sum() + wishart.sum())

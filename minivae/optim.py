@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -16,6 +16,7 @@ import minivae_kernels as kernels
 from minivae.errors import GradientError, ShapeError
 from minivae.tensor import Array, Tensor, as_array, values
 from minivae.trees import Tree, aligned, leaves
+from minivae_kernels.optimisers import adam
 
 __all__ = ["SGD", "Adam", "RMSprop"]
 
@@ -104,14 +105,16 @@ class Optimiser:
         # by tensor: one that is listed twice moves twice, in the same array
         own = {p: _own_array(p) for p in dict.fromkeys(parameters)}
         try:
-            self._move([own[p] for p in parameters], grad, *averages)
+            self._mover([own[p] for p in parameters], grad, *averages)()
         finally:
             for p, array in own.items():
                 array.setflags(write=False)
                 p._array = array
 
-    def _move(self, param: list[Array], grad: list[Array], *averages: list[Array]) -> None:
-        """Write new values over the old ones, of the parameters and of their averages."""
+    def _mover(
+        self, param: list[Array], grad: list[Array], *averages: list[Array]
+    ) -> Callable[[], None]:
+        """A step of these arrays: it writes new parameters and averages over the old."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
@@ -163,8 +166,10 @@ class SGD(Optimiser):
         super().__init__(parameters, learning_rate)
         self.momentum = float(momentum)
 
-    def _move(self, *arrays: list[Array]) -> None:
-        kernels.sgd_update(*arrays, learning_rate=self.learning_rate, momentum=self.momentum)
+    def _mover(self, *arrays: list[Array]) -> Callable[[], None]:
+        return lambda: kernels.sgd_update(
+            *arrays, learning_rate=self.learning_rate, momentum=self.momentum
+        )
 
 
 class RMSprop(Optimiser):
@@ -190,13 +195,16 @@ class RMSprop(Optimiser):
         super().__init__(parameters, learning_rate)
         self.beta, self.epsilon = float(beta), float(epsilon)
 
-    def _move(self, *arrays: list[Array]) -> None:
-        with np.errstate(all="ignore"):
+    def _mover(self, *arrays: list[Array]) -> Callable[[], None]:
+        @np.errstate(all="ignore")
+        def move() -> None:
             for p, g, v in zip(*arrays, strict=True):
                 v *= self.beta
                 v += (1 - self.beta) * g**2
                 v[v < np.finfo(v.dtype).tiny] = 0  # computing with subnormal numbers is slow
                 p -= self.learning_rate * g / (np.sqrt(v) + self.epsilon)
+
+        return move
 
 
 class Adam(Optimiser):
@@ -223,12 +231,8 @@ class Adam(Optimiser):
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
 
-    def _move(self, *arrays: list[Array]) -> None:
-        kernels.adam_update(
-            *arrays,
-            step=self.step_count,
-            learning_rate=self.learning_rate,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            epsilon=self.epsilon,
+    def _mover(self, *arrays: list[Array]) -> Callable[[], None]:
+        update = adam(*arrays)
+        return lambda: update(
+            self.step_count, self.learning_rate, self.beta1, self.beta2, self.epsilon
         )

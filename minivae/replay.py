@@ -105,13 +105,14 @@ class Program:
                 place[id(g)] = view
             else:
                 calls.append(Call(np.array, (g,), {}, [(0, view)]))
-        self.kept = []
+        kept_of_each = []
         for averages in self.averages.values():
             together, views = _side_by_side([averages[i] for i in moved])
             for i, view in zip(moved, views, strict=True):
                 np.copyto(view, averages[i])
                 averages[i] = view
-            self.kept.append(together)
+            kept_of_each.append([together])
+        self.mover = optimiser._mover([self.values], [self.gradient], *kept_of_each)
         own = set(self.parameters)
         # Another player's parameters may be written over, by its program or by its optimiser: if
         # nobody holds on to them.
@@ -184,7 +185,7 @@ class Program:
     def move(self) -> None:
         """Move all parameters at once along their gradients."""
         self.optimiser.step_count += 1
-        self.optimiser._move([self.values], [self.gradient], *([x] for x in self.kept))
+        self.mover()
 
 
 class Step:

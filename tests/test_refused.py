@@ -218,7 +218,7 @@ ABSTRACT = [
     (NaiveBayes(), ["_with", "_log_joint"]),
     (_Predictor(), ["_density", "_checked_heads"]),
     (Transformer(), ["_n_features_out"]),
-    (object.__new__(Optimiser), ["_move"]),
+    (object.__new__(Optimiser), ["_mover"]),
 ]
 
 

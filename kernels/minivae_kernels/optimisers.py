@@ -3,7 +3,7 @@
 The arrays of one parameter have one shape and one dtype, float32 or float64, and do not overlap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,16 +36,28 @@ def adam_update(
         If dtypes or shapes differ, an array written to is not C-contiguous, or step is below 1;
         nothing is changed then.
     """
-    if step < 1:
-        raise ValueError(f"adam_update: step counts from 1, not {step}")
-    # lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
-    rate = learning_rate / (1 - beta1**step)
-    correction = 1 / (1 - beta2**step)
-    # floats: the loop is compiled once, for the types of the first numbers that it is given
-    coefficients = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
-    numbers = tuple(map(float, coefficients))
-    for arrays in _lines("adam_update", param=param, grad=grad, m=m, v=v):
-        run_flat(_adam, *arrays, *numbers)
+    adam(param, grad, m, v)(step, learning_rate, beta1, beta2, epsilon)
+
+
+def adam(param: Arrays, grad: Arrays, m: Arrays, v: Arrays) -> Callable[..., None]:
+    """Return ``adam_update`` of these arrays, which are checked once and not in every step."""
+    lines = _lines("adam_update", param=param, grad=grad, m=m, v=v)
+
+    def update(
+        step: int, learning_rate: float, beta1: float, beta2: float, epsilon: float
+    ) -> None:
+        if step < 1:
+            raise ValueError(f"adam_update: step counts from 1, not {step}")
+        # lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
+        rate = learning_rate / (1 - beta1**step)
+        correction = 1 / (1 - beta2**step)
+        # floats: the loop is compiled once, for the types of the first numbers that it is given
+        coefficients = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
+        numbers = tuple(map(float, coefficients))
+        for arrays in lines:
+            run_flat(_adam, *arrays, *numbers)
+
+    return update
 
 
 def sgd_update(
@@ -70,7 +82,7 @@ def sgd_update(
         run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
 
 
-def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]:
+def _lines(operation: str, **arrays: Arrays) -> list[tuple[FloatArray, ...]]:
     """Return the arrays of each parameter in one dimension; all but grad are written to."""
     for group in zip(*arrays.values(), strict=True):
         param = group[0]
@@ -91,7 +103,7 @@ def _lines(operation: str, **arrays: Arrays) -> Iterator[tuple[FloatArray, ...]]
                 raise ValueError(
                     f"{operation}: {name} is written to, so it must be C-contiguous and writable"
                 )
-    return zip(*([x.ravel() for x in xs] for xs in arrays.values()), strict=True)
+    return [tuple(x.ravel() for x in group) for group in zip(*arrays.values(), strict=True)]
 
 
 # Where the gradient has become 0, as behind a relu that is never positive, an average shrinks with

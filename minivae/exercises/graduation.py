@@ -291,11 +291,14 @@ class _Adam(Adam):
         super().__init__(theta, learning_rate)
         self._step = step
 
-    def _move(self, *arrays: list[Array]) -> None:
-        settings = (self.learning_rate, self.beta1, self.beta2, self.epsilon)
-        for theta, g, m, v in zip(*arrays, strict=True):
-            new = self._step(*(a.copy() for a in (theta, g, m, v)), self.step_count, *settings)
-            theta[...], m[...], v[...] = new
+    def _mover(self, *arrays: list[Array]) -> Callable[[], None]:
+        def move() -> None:
+            settings = (self.step_count, self.learning_rate, self.beta1, self.beta2, self.epsilon)
+            for theta, g, m, v in zip(*arrays, strict=True):
+                new = self._step(*(a.copy() for a in (theta, g, m, v)), *settings)
+                theta[...], m[...], v[...] = new
+
+        return move
 
 
 def _log_density(z: Array, mu: Array, Sigma: Array) -> Array:

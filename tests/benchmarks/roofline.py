@@ -25,6 +25,7 @@ import ours
 from numba import njit
 
 import minivae_kernels as kernels
+from minivae import optim
 from minivae.tensor import Tensor, primitive, walk, wrap
 from minivae_kernels import _loops
 from minivae_kernels.registers import lanes, read, write, zeros
@@ -239,6 +240,8 @@ def step_profile(case: str, steps: int = 400) -> tuple[float, float, dict[str, f
     by_step: dict[str, list[float]] = defaultdict(list)
     for name, f in originals.items():
         setattr(kernels, name, timed(name, f))
+    adam = optim.adam
+    optim.adam = lambda *arrays: timed("adam_update", adam(*arrays))
     try:
         for _ in range(steps):
             spent.clear()
@@ -250,6 +253,7 @@ def step_profile(case: str, steps: int = 400) -> tuple[float, float, dict[str, f
     finally:
         for name, f in originals.items():
             setattr(kernels, name, f)
+        optim.adam = adam
     parts = {name: statistics.median(times) for name, times in by_step.items()}
     return by_program, statistics.median(whole), parts
 

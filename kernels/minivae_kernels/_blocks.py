@@ -29,11 +29,11 @@ def parts_of(N: int, work: int) -> tuple[int, int]:
 
 @inner
 def workspace(rows: int) -> npt.NDArray[np.float64]:
-    """Return room for so many rows, ``(rows, STRIDE)``, which begin where cache lines do.
+    """Return zeros for so many rows, ``(rows, STRIDE)``, which begin where cache lines do.
 
     A register that is loaded from across the border of two lines takes twice as long.
     """
-    memory = np.empty(rows * STRIDE + 8)
+    memory = np.zeros(rows * STRIDE + 8)
     start = -(memory.ctypes.data // 8) % 8
     return memory[start : start + rows * STRIDE].reshape(rows, STRIDE)
 

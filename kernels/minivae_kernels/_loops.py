@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minivae_kernels._jit import block_kernel, inner, scalar, summing_block_kernel, summing_inner
+from minivae_kernels._jit import (
+    BlockKernel,
+    block_kernel,
+    inner,
+    scalar,
+    summing_block_kernel,
+    summing_inner,
+)
 from minivae_kernels._numbers import Number, bits, from_bits, of, polynomial
 
 Array = npt.NDArray[np.floating[Any]]
@@ -338,40 +345,19 @@ def exp(start: int, stop: int, x: Array, out: Array) -> None:
                 to[i] = _exp(some[i])
 
 
-@block_kernel
-def expm1(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _expm1(x[i])
+def _over_all(function: Any) -> BlockKernel:
+    """Return the loop that writes the function of every x."""
+
+    def loop(start: int, stop: int, x: Array, out: Array) -> None:
+        for i in range(np.uintp(start), np.uintp(stop)):
+            out[i] = function(x[i])
+
+    loop.__name__ = function.__name__.lstrip("_")
+    return block_kernel(loop)
 
 
-@block_kernel
-def log(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _log(x[i])
-
-
-@block_kernel
-def log1p(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _log1p(x[i])
-
-
-@block_kernel
-def tanh(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _tanh(x[i])
-
-
-@block_kernel
-def sigmoid(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _sigmoid(x[i])
-
-
-@block_kernel
-def softplus(start: int, stop: int, x: Array, out: Array) -> None:
-    for i in range(np.uintp(start), np.uintp(stop)):
-        out[i] = _softplus(x[i])
+expm1, log, log1p = map(_over_all, (_expm1, _log, _log1p))
+tanh, sigmoid, softplus = map(_over_all, (_tanh, _sigmoid, _softplus))
 
 
 @block_kernel

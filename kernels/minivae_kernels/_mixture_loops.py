@@ -29,13 +29,6 @@ _row, _four_rows, _three_by_three = tile_of(1, 3), tile_of(4, 3), tile_of(3, 3)
 
 
 @inner
-def _clear(z: Array) -> None:
-    for i in range(z.shape[0]):
-        for r in range(z.shape[1]):
-            z[i, r] = 0.0
-
-
-@inner
 def _squared_length(x: Array, n: int, mean: Array, U: Array, z: Array, out: Array) -> None:
     """Write |U^T (x_r - mean)|^2 for the columns x_r.
 
@@ -273,8 +266,6 @@ def statistics(
     D, K = X.shape[1], means.shape[0]
     x, z, joint, rows = workspace(D), workspace(D + 3), workspace(K), workspace(4)
     log_p, total, share, known = rows[0], rows[1], rows[2], rows[3]
-    _clear(z)
-    _clear(rows)
     for part in range(start, stop):
         lost = 0.0
         for low in range(part * size, min((part + 1) * size, len(X)), BLOCK):
@@ -322,7 +313,6 @@ def posterior(
     D, K = X.shape[1], means.shape[0]
     x, z, joint, rows = workspace(D), workspace(D), workspace(K), workspace(2)
     log_p, total = rows[0], rows[1]
-    _clear(z)
     for low in range(start * size, min(stop * size, len(X)), BLOCK):
         n = min(BLOCK, len(X) - low)
         turn(X, low, n, x)

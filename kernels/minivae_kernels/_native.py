@@ -27,7 +27,7 @@ INTERPRETED = bool(vars(numba.config)["DISABLE_JIT"])  # NUMBA_DISABLE_JIT=1: fo
 
 # What Numba calls these functions with cannot be told to a type checker.
 njit: Any = numba.njit
-intrinsic: Any = numba.extending.intrinsic
+Writer = Callable[[Any, Any, Any, Any], Any]
 
 # nogil: another Python thread may run meanwhile. error_model: 1/0 is inf, as in NumPy.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -165,17 +165,35 @@ def summing_inner(function: Function) -> Function:
 
 def beginning_with(lines: str, function: Function, **names: Any) -> Function:
     """Return the function with lines before its own, as if they stood in the file."""
-    if function.__closure__:  # cannot be written down again
-        return function
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     definition: Any = tree.body[0]
-    definition.decorator_list = []
+    definition.name, definition.decorator_list = function.__name__, []
     definition.body[:0] = ast.parse(lines).body
     ast.increment_lineno(tree, function.__code__.co_firstlineno - 1)
-    found: dict[str, Any] = {**function.__globals__, **names}
+    closed_over = inspect.getclosurevars(function).nonlocals
+    found: dict[str, Any] = {**function.__globals__, **closed_over, **names}
     exec(compile(tree, function.__code__.co_filename, "exec"), found)
     result: Function = found[function.__name__]
     return result
+
+
+def instruction(types_of: Callable[..., Any]) -> Callable[[Writer], Any]:
+    """Make a function for compiled code of one that writes its instructions.
+
+    `types_of` takes the types of the arguments, and gives those of the result and the arguments.
+    """
+
+    def made(write: Writer) -> Any:
+        def typed(typing: Any, *kinds: Any) -> Any:
+            return types_of(*kinds), write
+
+        names = ["typing", *inspect.signature(types_of).parameters]
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, kind) for name in names]
+        vars(typed)["__signature__"] = inspect.Signature(parameters)
+        return numba.extending.intrinsic(functools.update_wrapper(typed, write))
+
+    return made
 
 
 # The compiler takes vectors of half a register on some processors with 64-byte registers, because
@@ -184,33 +202,25 @@ def beginning_with(lines: str, function: Function, **names: Any) -> Function:
 _WHOLE_REGISTERS = '"prefer-vector-width"="512"'
 
 
-@intrinsic
-def use_whole_registers(typing: Any) -> Any:
+@instruction(lambda: types.void())
+def use_whole_registers(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Let the loops of the function in which this stands use registers of full width."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        set.add(builder.function.attributes, _WHOLE_REGISTERS)
-        return context.get_dummy_value()
-
-    return types.void(), generate
+    set.add(builder.function.attributes, _WHOLE_REGISTERS)
+    return context.get_dummy_value()
 
 
-@intrinsic
-def borrowed(typing: Any, x: Any) -> Any:
+@instruction(lambda x: x(x))
+def borrowed(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Return an array whose references are not counted, for its owner holds it during the call.
 
     Every row or slice of an array counts a reference up and down. Two threads that do so take the
     counter's cache line from each other each time, which may last longer than the row's loop.
     """
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        if not isinstance(x, types.Array):
-            return values[0]
-        array = context.make_array(x)(context, builder, values[0])
-        array.meminfo = context.get_constant_null(types.voidptr)
-        return array._getvalue()
-
-    return x(x), generate
+    if not isinstance(signature.return_type, types.Array):
+        return values[0]
+    array = context.make_array(signature.return_type)(context, builder, values[0])
+    array.meminfo = context.get_constant_null(types.voidptr)
+    return array._getvalue()
 
 
 # Shared memory ---------------------------------------------------------------------------------
@@ -228,98 +238,70 @@ def _at(builder: Any, board: Any, position: Any) -> Any:
     return builder.gep(builder.inttoptr(board, _WORD.as_pointer()), [position])
 
 
-@intrinsic
-def load(typing: Any, board: Any, position: Any) -> Any:
+@instruction(lambda board, position: types.int64(types.int64, types.int64))
+def load(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Return board[position], and see all that was written before it was stored."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.load_atomic(_at(builder, *values), "acquire", 8)
-
-    return types.int64(types.int64, types.int64), generate
+    return builder.load_atomic(_at(builder, *values), "acquire", 8)
 
 
-@intrinsic
-def store(typing: Any, board: Any, position: Any, value: Any) -> Any:
+@instruction(lambda board, position, value: types.void(types.int64, types.int64, types.int64))
+def store(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Write board[position], after all that was written before."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        board, position, value = values
-        builder.store_atomic(value, _at(builder, board, position), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    board, position, value = values
+    builder.store_atomic(value, _at(builder, board, position), "release", 8)
+    return context.get_dummy_value()
 
 
-@intrinsic
-def add(typing: Any, board: Any, position: Any, value: Any) -> Any:
+@instruction(lambda board, position, value: types.int64(types.int64, types.int64, types.int64))
+def add(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Add to board[position] in one step that no other thread can divide; return the old number."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        board, position, value = values
-        return builder.atomic_rmw("add", _at(builder, board, position), value, "acq_rel")
-
-    return types.int64(types.int64, types.int64, types.int64), generate
+    board, position, value = values
+    return builder.atomic_rmw("add", _at(builder, board, position), value, "acq_rel")
 
 
-@intrinsic
-def pause(typing: Any) -> Any:
+@instruction(lambda: types.void())
+def pause(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Tell the processor that this loop only waits."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        machine = platform.machine().lower()
-        if machine in ("x86_64", "amd64"):
-            kind = ir.FunctionType(ir.VoidType(), [])
-            builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", fnty=kind), [])
-        elif machine in ("arm64", "aarch64"):
-            number = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [number])
-            hint = builder.module.declare_intrinsic("llvm.aarch64.hint", fnty=kind)
-            builder.call(hint, [number(1)])  # yield
-        return context.get_dummy_value()
-
-    return types.void(), generate
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", fnty=kind), [])
+    elif machine in ("arm64", "aarch64"):
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [number])
+        hint = builder.module.declare_intrinsic("llvm.aarch64.hint", fnty=kind)
+        builder.call(hint, [number(1)])  # yield
+    return context.get_dummy_value()
 
 
-@intrinsic
-def clock(typing: Any) -> Any:
+@instruction(lambda: types.int64())
+def clock(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Return the processor's time, in ticks that begin and last as it likes; 0 if it has none."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        machine, kind = platform.machine().lower(), ir.FunctionType(_WORD, [])
-        if machine in ("x86_64", "amd64"):
-            counter = builder.module.declare_intrinsic("llvm.readcyclecounter", fnty=kind)
-        elif machine in ("arm64", "aarch64"):
-            counter = ir.InlineAsm(kind, "mrs $0, cntvct_el0", "=r", side_effect=True)
-        else:
-            return _WORD(0)
-        return builder.call(counter, [])
-
-    return types.int64(), generate
+    machine, kind = platform.machine().lower(), ir.FunctionType(_WORD, [])
+    if machine in ("x86_64", "amd64"):
+        counter = builder.module.declare_intrinsic("llvm.readcyclecounter", fnty=kind)
+    elif machine in ("arm64", "aarch64"):
+        counter = ir.InlineAsm(kind, "mrs $0, cntvct_el0", "=r", side_effect=True)
+    else:
+        return _WORD(0)
+    return builder.call(counter, [])
 
 
-@intrinsic
-def call(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+@instruction(lambda address, a, b, c, d: types.void(*[types.int64] * 5))
+def call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Call the machine code at an address with four numbers, of which it may use fewer."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [_WORD] * 4)
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), generate
+    kind = ir.FunctionType(ir.VoidType(), [_WORD] * 4)
+    builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+    return context.get_dummy_value()
 
 
-@intrinsic
-def call_again(typing: Any, board: Any, position: Any, first: Any, second: Any) -> Any:
+@instruction(lambda board, position, first, second: types.int32(*[types.int64] * 4))
+def call_again(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Call what `write_this_call` has written, with other first arguments; return its status."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        board, position, first, second = values
-        place = _at(builder, board, position)
-        again = builder.inttoptr(builder.load(place), _AGAIN.as_pointer())
-        return builder.call(again, [builder.ptrtoint(place, _WORD), first, second])
-
-    return types.int32(types.int64, types.int64, types.int64, types.int64), generate
+    board, position, first, second = values
+    place = _at(builder, board, position)
+    again = builder.inttoptr(builder.load(place), _AGAIN.as_pointer())
+    return builder.call(again, [builder.ptrtoint(place, _WORD), first, second])
 
 
 def check_convention(function: Any) -> None:
@@ -335,33 +317,29 @@ def check_convention(function: Any) -> None:
         )
 
 
-@intrinsic
-def write_this_call(typing: Any, board: Any, position: Any) -> Any:
+@instruction(lambda board, position: types.void(types.int64, types.int64))
+def write_this_call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Write to the board how to call the function in which this stands, with its arguments.
 
     The address at `position`, the arguments from the third on behind it.
     """
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        function = builder.function
-        if len(function.args) > CALL_SIZE:
-            raise TypeError("too many arguments to share a kernel")
-        check_convention(function)
-        board, position = values
-        result, error, _, _, *rest = function.args  # Numba passes places for two results
-        again = ir.Function(builder.module, _AGAIN, f"{function.name}.again")
-        again.linkage = "internal"
-        set.add(again.attributes, _WHOLE_REGISTERS)  # the kernel may become a part of it
-        inner = ir.IRBuilder(again.append_basic_block())
-        places = [inner.bitcast(inner.alloca(_WORD, 4), x.type) for x in (result, error)]
-        arguments = [*places, *again.args[1:]]
-        for i, argument in enumerate(rest):
-            kind, offset = argument.type.as_pointer(), ir.Constant(_WORD, i + 1)
-            place = _at(builder, board, builder.add(position, offset))
-            builder.store(argument, builder.bitcast(place, kind))
-            arguments.append(inner.load(inner.bitcast(_at(inner, again.args[0], offset), kind)))
-        inner.ret(inner.call(function, arguments))
-        builder.store(builder.ptrtoint(again, _WORD), _at(builder, board, position))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    function = builder.function
+    if len(function.args) > CALL_SIZE:
+        raise TypeError("too many arguments to share a kernel")
+    check_convention(function)
+    board, position = values
+    result, error, _, _, *rest = function.args  # Numba passes places for two results
+    again = ir.Function(builder.module, _AGAIN, f"{function.name}.again")
+    again.linkage = "internal"
+    set.add(again.attributes, _WHOLE_REGISTERS)  # the kernel may become a part of it
+    inner = ir.IRBuilder(again.append_basic_block())
+    places = [inner.bitcast(inner.alloca(_WORD, 4), x.type) for x in (result, error)]
+    arguments = [*places, *again.args[1:]]
+    for i, argument in enumerate(rest):
+        kind, offset = argument.type.as_pointer(), ir.Constant(_WORD, i + 1)
+        place = _at(builder, board, builder.add(position, offset))
+        builder.store(argument, builder.bitcast(place, kind))
+        arguments.append(inner.load(inner.bitcast(_at(inner, again.args[0], offset), kind)))
+    inner.ret(inner.call(function, arguments))
+    builder.store(builder.ptrtoint(again, _WORD), _at(builder, board, position))
+    return context.get_dummy_value()

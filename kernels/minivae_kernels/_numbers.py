@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from minivae_kernels._native import INTERPRETED, intrinsic
+from minivae_kernels._native import INTERPRETED, instruction
 
 Number = Any  # np.float32 or np.float64, or in machine code an integer of as many bits
 
@@ -24,43 +24,33 @@ def _integer(x: Any) -> Any:
     return (types.int32, types.int64)[_place(x)]
 
 
-@intrinsic
-def _of(typing: Any, x: Any, pair: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.extract_value(values[1], _place(x))
-
-    return pair.types[_place(x)](x, pair), generate
+@instruction(lambda x, pair: pair.types[_place(x)](x, pair))
+def _of(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    return builder.extract_value(values[1], _place(signature.args[0]))
 
 
-@intrinsic
-def _bits(typing: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], context.get_value_type(signature.return_type))
-
-    return _integer(x)(x), generate
+@instruction(lambda x: _integer(x)(x))
+def _bits(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    return builder.bitcast(values[0], context.get_value_type(signature.return_type))
 
 
-@intrinsic
-def _from_bits(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        narrow = context.cast(builder, values[1], i, _integer(x))
-        return builder.bitcast(narrow, context.get_value_type(x))
-
-    return x(x, i), generate
+@instruction(lambda x, i: x(x, i))
+def _from_bits(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    x, i = signature.args
+    narrow = context.cast(builder, values[1], i, _integer(x))
+    return builder.bitcast(narrow, context.get_value_type(x))
 
 
-@intrinsic
-def _polynomial(typing: Any, x: Any, tables: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        table = builder.extract_value(values[1], _place(x))
-        total = builder.extract_value(table, 0)
-        for power in range(1, tables.types[_place(x)].count):
-            multiple = builder.fmul(total, values[0], flags=("contract",))
-            coefficient = builder.extract_value(table, power)
-            total = builder.fadd(multiple, coefficient, flags=("contract",))
-        return total
-
-    return x(x, tables), generate
+@instruction(lambda x, tables: x(x, tables))
+def _polynomial(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    x, tables = signature.args
+    table = builder.extract_value(values[1], _place(x))
+    total = builder.extract_value(table, 0)
+    for power in range(1, tables.types[_place(x)].count):
+        multiple = builder.fmul(total, values[0], flags=("contract",))
+        coefficient = builder.extract_value(table, power)
+        total = builder.fadd(multiple, coefficient, flags=("contract",))
+    return total
 
 
 # The same, for a debugger.

@@ -48,11 +48,9 @@ def take_rows(
     bad = np.array((-1,))
     _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:
+        rows = f"are numbered from 0 to {len(X) - 1}" if len(X) else "are none"
         raise IndexError(
-            f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but the rows of X {X.shape} are "
-            f"numbered from 0 to {len(X) - 1}"
-            if len(X)
-            else f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but X {X.shape} has no rows"
+            f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but the rows of X {X.shape} {rows}"
         )
     return out
 

@@ -23,7 +23,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import imputils, types
 
-from minivae_kernels._native import INTERPRETED, intrinsic
+from minivae_kernels._native import INTERPRETED, instruction
 
 extending: Any = numba.extending
 lower: Any = imputils.lower_builtin
@@ -119,222 +119,179 @@ def _rows(builder: Any, kind: Registers, first: Any, last: Any, stride: Any) -> 
     return found
 
 
-def _reading(kind_of: Any) -> Any:
-    @intrinsic
-    def read(typing: Any, x: Any, i: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            data = _array(context, builder, signature.args[0], values[0]).data
-            return _loaded(context, builder, signature.return_type, data, [values[1]])
-
-        return kind_of(x)(x, i), generate
-
-    return read
+@instruction(lambda x, i: _full(x)(x, i))
+def _read(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    data = _array(context, builder, signature.args[0], values[0]).data
+    return _loaded(context, builder, signature.return_type, data, [values[1]])
 
 
-@intrinsic
-def _write(typing: Any, x: Any, i: Any, r: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = _array(context, builder, signature.args[0], values[0]).data
-        return _store(context, builder, signature.args[2], data, [values[1]], values[2])
-
-    return types.void(x, i, r), generate
+@instruction(lambda x, i, r: types.void(x, i, r))
+def _write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    data = _array(context, builder, signature.args[0], values[0]).data
+    return _store(context, builder, signature.args[2], data, [values[1]], values[2])
 
 
 def _zeros_of(rows: int, width: int) -> Any:
-    @intrinsic
-    def zeros(typing: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return ir.Constant(context.get_value_type(signature.return_type), None)
-
-        return _full(x, rows, width)(x), generate
+    @instruction(lambda x: _full(x, rows, width)(x))
+    def zeros(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return ir.Constant(context.get_value_type(signature.return_type), None)
 
     return zeros
 
 
-@intrinsic
-def _positive(typing: Any, r: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        def positive(*place: int) -> Any:
-            register = builder.extract_value(values[0], place)
-            zero = ir.Constant(register.type, None)
-            return builder.select(builder.fcmp_ordered("<", register, zero), zero, register)
+@instruction(lambda r: r(r))
+def _positive(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def positive(*place: int) -> Any:
+        register = builder.extract_value(values[0], place)
+        zero = ir.Constant(register.type, None)
+        return builder.select(builder.fcmp_ordered("<", register, zero), zero, register)
 
-        return _each(context, builder, signature.return_type, positive)
-
-    return r(r), generate
+    return _each(context, builder, signature.return_type, positive)
 
 
 def _fours(array: Any) -> Registers:
     return Registers(array.dtype, max(4, lanes(array.dtype.bitwidth // 8)))
 
 
-@intrinsic
-def _read_fours(typing: Any, x: Any, i: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data, kind = _array(context, builder, signature.args[0], values[0]).data, _fours(x)
-        places = [builder.add(values[1], builder.mul(values[2], ir.IntType(64)(r)))
-                  for r in range(kind.count // 4)]  # fmt: skip
-        four = Registers(kind.dtype, 4)
-        joined = [builder.extract_value(_loaded(context, builder, four, data, [place]), (0, 0))
-                  for place in places]  # fmt: skip
-        while len(joined) > 1:
-            size = 2 * joined[0].type.count
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
-            pairs = zip(joined[::2], joined[1::2], strict=True)
-            joined = [builder.shuffle_vector(*pair, mask) for pair in pairs]
-        return _each(context, builder, kind, lambda *_: joined[0])
-
-    return _fours(x)(x, i, stride), generate
+@instruction(lambda x, i, stride: _fours(x)(x, i, stride))
+def _read_fours(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    data, kind = _array(context, builder, signature.args[0], values[0]).data, signature.return_type
+    places = [builder.add(values[1], builder.mul(values[2], ir.IntType(64)(r)))
+              for r in range(kind.count // 4)]  # fmt: skip
+    four = Registers(kind.dtype, 4)
+    joined = [builder.extract_value(_loaded(context, builder, four, data, [place]), (0, 0))
+              for place in places]  # fmt: skip
+    while len(joined) > 1:
+        size = 2 * joined[0].type.count
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+        pairs = zip(joined[::2], joined[1::2], strict=True)
+        joined = [builder.shuffle_vector(*pair, mask) for pair in pairs]
+    return _each(context, builder, kind, lambda *_: joined[0])
 
 
 def _dealing(half: int) -> Any:
-    @intrinsic
-    def deal(typing: Any, r: Any, s: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            chosen = [
-                four + 2 * half + i + of_s
-                for four in range(0, r.count, 4) for i in (0, 1) for of_s in (0, r.count)
-            ]  # fmt: skip
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), r.count), chosen)
-            cards = [builder.extract_value(pack, (0, 0)) for pack in values]
-            return _each(context, builder, r, lambda *_: builder.shuffle_vector(*cards, mask))
-
-        return r(r, s), generate
+    @instruction(lambda r, s: r(r, s))
+    def deal(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        r = signature.return_type
+        chosen = [
+            four + 2 * half + i + of_s
+            for four in range(0, r.count, 4) for i in (0, 1) for of_s in (0, r.count)
+        ]  # fmt: skip
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), r.count), chosen)
+        cards = [builder.extract_value(pack, (0, 0)) for pack in values]
+        return _each(context, builder, r, lambda *_: builder.shuffle_vector(*cards, mask))
 
     return deal
 
 
-@intrinsic
-def _read_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = _array(context, builder, signature.args[1], values[1]).data
-        places = _rows(builder, signature.args[0], *values[2:])
-        return _loaded(context, builder, signature.args[0], data, places)
-
-    return tile(tile, x, first, last, stride), generate
+@instruction(lambda tile, x, first, last, stride: tile(tile, x, first, last, stride))
+def _read_rows(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    data = _array(context, builder, signature.args[1], values[1]).data
+    places = _rows(builder, signature.args[0], *values[2:])
+    return _loaded(context, builder, signature.args[0], data, places)
 
 
-@intrinsic
-def _write_rows(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = _array(context, builder, signature.args[1], values[1]).data
-        places = _rows(builder, signature.args[0], *values[2:])
-        return _store(context, builder, signature.args[0], data, places, values[0])
-
-    return types.void(tile, x, first, last, stride), generate
+@instruction(lambda tile, x, first, last, stride: types.void(tile, x, first, last, stride))
+def _write_rows(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    data = _array(context, builder, signature.args[1], values[1]).data
+    places = _rows(builder, signature.args[0], *values[2:])
+    return _store(context, builder, signature.args[0], data, places, values[0])
 
 
 def _fetching(written: int) -> Any:
-    @intrinsic
-    def fetch(typing: Any, tile: Any, x: Any, first: Any, last: Any, stride: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            data = _array(context, builder, signature.args[1], values[1]).data
-            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-            across = BYTES * signature.args[0].width
-            for row in _rows(builder, signature.args[0], *values[2:]):
-                start = builder.bitcast(builder.gep(data, [row]), byte)
-                for offset in range(0, across, 64):
-                    place = builder.gep(start, [ir.IntType(64)(offset)])
-                    builder.call(prefetch, [place, number(written), number(3), number(1)])
-            return context.get_dummy_value()
-
-        return types.void(tile, x, first, last, stride), generate
+    @instruction(lambda tile, x, first, last, stride: types.void(tile, x, first, last, stride))
+    def fetch(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = _array(context, builder, signature.args[1], values[1]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        across = BYTES * signature.args[0].width
+        for row in _rows(builder, signature.args[0], *values[2:]):
+            start = builder.bitcast(builder.gep(data, [row]), byte)
+            for offset in range(0, across, 64):
+                place = builder.gep(start, [ir.IntType(64)(offset)])
+                builder.call(prefetch, [place, number(written), number(3), number(1)])
+        return context.get_dummy_value()
 
     return fetch
 
 
-@intrinsic
-def _grow(typing: Any, tile: Any, a: Any, i: Any, last: Any, k: Any, b: Any, j: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        tile, a, i, last, k, b, j = values
-        kind, a_kind, *_, b_kind, _ = signature.args
-        a = _array(context, builder, a_kind, a)
-        down, along = (builder.extract_value(a.strides, axis) for axis in (0, 1))
-        byte = ir.IntType(8).as_pointer()
-        rows = _rows(builder, kind, builder.mul(i, down), last, down)
-        # The distance to column k goes through an instruction that does nothing, and that must not
-        # be repeated. Otherwise the compiler would keep a place in every row and move them all in
-        # each turn of a loop, and do several columns in one turn, and run out of registers.
-        number = ir.IntType(64)
-        nothing = ir.InlineAsm(ir.FunctionType(number, [number]), "", "=r,0", side_effect=True)
-        to = builder.call(nothing, [builder.mul(k, along)], attrs=("convergent",))
-        start, numbers = builder.bitcast(a.data, byte), []
-        for row in rows:
-            place = builder.gep(builder.gep(start, [row]), [to])
-            numbers.append(builder.load(builder.bitcast(place, a.data.type), align=_size(kind)))
-        row_of_b = Registers(kind.dtype, kind.count, 1, kind.width)
-        of_b = _loaded(context, builder, row_of_b, _array(context, builder, b_kind, b).data, [j])
-        spread = [_spread(builder, number, kind.count) for number in numbers]
+@instruction(lambda tile, a, i, last, k, b, j: tile(tile, a, i, last, k, b, j))
+def _grow(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    tile, a, i, last, k, b, j = values
+    kind, a_kind, *_, b_kind, _ = signature.args
+    a = _array(context, builder, a_kind, a)
+    down, along = (builder.extract_value(a.strides, axis) for axis in (0, 1))
+    byte = ir.IntType(8).as_pointer()
+    rows = _rows(builder, kind, builder.mul(i, down), last, down)
+    # The distance to column k goes through an instruction that does nothing, and that must not
+    # be repeated. Otherwise the compiler would keep a place in every row and move them all in
+    # each turn of a loop, and do several columns in one turn, and run out of registers.
+    number = ir.IntType(64)
+    nothing = ir.InlineAsm(ir.FunctionType(number, [number]), "", "=r,0", side_effect=True)
+    to = builder.call(nothing, [builder.mul(k, along)], attrs=("convergent",))
+    start, numbers = builder.bitcast(a.data, byte), []
+    for row in rows:
+        place = builder.gep(builder.gep(start, [row]), [to])
+        numbers.append(builder.load(builder.bitcast(place, a.data.type), align=_size(kind)))
+    row_of_b = Registers(kind.dtype, kind.count, 1, kind.width)
+    of_b = _loaded(context, builder, row_of_b, _array(context, builder, b_kind, b).data, [j])
+    spread = [_spread(builder, number, kind.count) for number in numbers]
 
-        def grown(r: int, w: int) -> Any:
-            multiple = builder.fmul(spread[r], builder.extract_value(of_b, (0, w)), _CONTRACT)
-            return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
+    def grown(r: int, w: int) -> Any:
+        multiple = builder.fmul(spread[r], builder.extract_value(of_b, (0, w)), _CONTRACT)
+        return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
 
-        # Nothing, but a nothing that must not be repeated: the compiler would do several columns
-        # of a in one turn of the loop, and run out of registers.
-        return _each(context, builder, kind, grown)
-
-    return tile(tile, a, i, last, k, b, j), generate
+    return _each(context, builder, kind, grown)
 
 
-@intrinsic
-def _grow_by(typing: Any, tile: Any, x: Any, i: Any, j: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind, data = signature.args[0], _array(context, builder, signature.args[1], values[1]).data
-        tile, _, i, j, stride = values
+@instruction(lambda tile, x, i, j, stride: tile(tile, x, i, j, stride))
+def _grow_by(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    kind, data = signature.args[0], _array(context, builder, signature.args[1], values[1]).data
+    tile, _, i, j, stride = values
 
-        def loaded(count: int, first: Any) -> Any:
-            place = [builder.add(first, builder.mul(stride, stride.type(r))) for r in range(count)]
-            column = Registers(kind.dtype, kind.count, count)
-            return _loaded(context, builder, column, data, place)
+    def loaded(count: int, first: Any) -> Any:
+        place = [builder.add(first, builder.mul(stride, stride.type(r))) for r in range(count)]
+        column = Registers(kind.dtype, kind.count, count)
+        return _loaded(context, builder, column, data, place)
 
-        down, along = loaded(kind.rows, i), loaded(kind.width, j)
+    down, along = loaded(kind.rows, i), loaded(kind.width, j)
 
-        def grown(r: int, w: int) -> Any:
-            factors = builder.extract_value(down, (r, 0)), builder.extract_value(along, (w, 0))
-            multiple = builder.fmul(*factors, _CONTRACT)
-            return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
+    def grown(r: int, w: int) -> Any:
+        factors = builder.extract_value(down, (r, 0)), builder.extract_value(along, (w, 0))
+        multiple = builder.fmul(*factors, _CONTRACT)
+        return builder.fadd(builder.extract_value(tile, (r, w)), multiple, flags=_CONTRACT)
 
-        return _each(context, builder, kind, grown)
-
-    return tile(tile, x, i, j, stride), generate
+    return _each(context, builder, kind, grown)
 
 
-@intrinsic
-def _add_squares(typing: Any, row: Any, tile: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        def total(_: int, w: int) -> Any:
-            found = builder.extract_value(values[0], (0, w))
-            for r in range(tile.rows):
-                register = builder.extract_value(values[1], (r, w))
-                square = builder.fmul(register, register, flags=_CONTRACT)
-                found = builder.fadd(found, square, flags=_CONTRACT)
-            return found
+@instruction(lambda row, tile: row(row, tile))
+def _add_squares(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def total(_: int, w: int) -> Any:
+        found = builder.extract_value(values[0], (0, w))
+        for r in range(signature.args[1].rows):
+            register = builder.extract_value(values[1], (r, w))
+            square = builder.fmul(register, register, flags=_CONTRACT)
+            found = builder.fadd(found, square, flags=_CONTRACT)
+        return found
 
-        return _each(context, builder, signature.return_type, total)
-
-    return row(row, tile), generate
+    return _each(context, builder, signature.return_type, total)
 
 
-@intrinsic
-def _sums(typing: Any, tile: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        register = context.get_value_type(tile).element.element
-        kind = ir.FunctionType(register.element, [register.element, register])
-        name = f"llvm.vector.reduce.fadd.v{tile.count}f{tile.dtype.bitwidth}"
-        add = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        found = [
-            builder.call(
-                add, [register.element(-0.0), builder.extract_value(values[0], place)],
-                fastmath=("reassoc",),
-            )
-            for place in tile.places
-        ]  # fmt: skip
-        return context.make_tuple(builder, signature.return_type, found)
-
-    return tuple_of(tile.dtype, len(tile.places))(tile), generate
+@instruction(lambda tile: tuple_of(tile.dtype, len(tile.places))(tile))
+def _sums(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    tile, register = signature.args[0], context.get_value_type(signature.args[0]).element.element
+    kind = ir.FunctionType(register.element, [register.element, register])
+    name = f"llvm.vector.reduce.fadd.v{tile.count}f{tile.dtype.bitwidth}"
+    add = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    found = [
+        builder.call(
+            add, [register.element(-0.0), builder.extract_value(values[0], place)],
+            fastmath=("reassoc",),
+        )
+        for place in tile.places
+    ]  # fmt: skip
+    return context.make_tuple(builder, signature.return_type, found)
 
 
 _CONTRACT = ("contract",)  # a product and a sum may become one instruction
@@ -387,8 +344,8 @@ def _multiple(context: Any, builder: Any, signature: Any, values: Any) -> Any:
 # The same, for a debugger.
 
 
-def _slowly(count_of: Any) -> Any:
-    return lambda x, i: x.reshape(-1)[i : i + np.uintp(count_of(x.itemsize))].copy()
+def _read_slowly(x: Any, i: Any) -> Any:
+    return x.reshape(-1)[i : i + np.uintp(lanes(x.itemsize))].copy()
 
 
 def _write_slowly(x: Any, i: Any, r: Any) -> None:
@@ -445,7 +402,7 @@ def _zeros_slowly(rows: int, width: int) -> Any:
 # i + stride, ...; one of zeros for numbers such as those of x; one with the negative set to 0; and
 # one where the first, or the last, two of every four numbers are dealt like cards with those of
 # another.
-read: Any = _slowly(lanes) if INTERPRETED else _reading(_full)
+read: Any = _read_slowly if INTERPRETED else _read
 read_fours: Any = _read_fours_slowly if INTERPRETED else _read_fours
 write: Any = _write_slowly if INTERPRETED else _write
 zeros: Any = (lambda x: np.zeros(lanes(x.itemsize), x.dtype)) if INTERPRETED else _zeros_of(1, 1)

@@ -131,7 +131,7 @@ def test_take_rows_refuses():
     for bad in (5, -1):
         with pytest.raises(IndexError, match=rf"take_rows: index\[1\] is {bad}, .* from 0 to 4"):
             kernels.take_rows(X, np.array([0, bad]))
-    with pytest.raises(IndexError, match=r"X \(0, 3\) has no rows"):
+    with pytest.raises(IndexError, match=r"rows of X \(0, 3\) are none"):
         kernels.take_rows(X[:0], np.array([0]))
     with pytest.raises(TypeError, match="index must be an int64 array, not float64"):
         kernels.take_rows(X, np.array([0.0]))

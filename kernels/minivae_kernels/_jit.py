@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
@@ -31,7 +31,6 @@ __all__ = [
 ]  # fmt: skip
 
 typeof: Any = numba.typeof
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # What is compiled for a kernel: its body, with a way in for a call that is to be shared. There it
 # writes down its own address and arguments, and several threads call it for block after block.
@@ -69,16 +68,6 @@ class BlockKernel:
         else:
             share(entry, count, step, arguments)
 
-    @property
-    def stats(self) -> Any:
-        """What Numba knows of the kernel's place on the disk."""
-        return self.dispatcher.stats
-
-    @property
-    def signatures(self) -> list[Any]:
-        """The types of arguments that the kernel has been compiled for."""
-        return list(self.dispatcher.signatures)
-
     def find(self, arguments: tuple[Any, ...]) -> Callable[..., None]:
         """Compile for these arguments' types, or read from the disk what was compiled before.
 
@@ -86,7 +75,7 @@ class BlockKernel:
         longer than many loops. It also makes arrays that may and may not be written to the same.
         """
         if INTERPRETED:
-            return _silent(self.body)
+            return np.errstate(all="ignore")(self.body)  # as compiled code does
         kinds = [typeof(x) for x in arguments]
         kinds = [k.copy(readonly=False) if isinstance(k, numba.types.Array) else k for k in kinds]
         if self.strided:
@@ -112,14 +101,6 @@ def strided_block_kernel(body: Callable[..., None]) -> BlockKernel:
 def summing_block_kernel(body: Callable[..., None]) -> BlockKernel:
     """Compile such a loop whose own sums may be reordered."""
     return BlockKernel(body, {"contract", "reassoc"})
-
-
-def _silent(function: Function) -> Function:
-    """Let interpreted code overflow to infinity without a word, as compiled code does."""
-    if not INTERPRETED:
-        return function
-    silent: Function = np.errstate(all="ignore")(function)
-    return silent
 
 
 def _entry(body: Callable[..., None]) -> Callable[..., None]:

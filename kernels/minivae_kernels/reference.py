@@ -295,17 +295,9 @@ def _exp_minus_line(x: FloatArray) -> FloatArray:
 
 
 def adam_update(
-    param: Arrays,
-    grad: Arrays,
-    m: Arrays,
-    v: Arrays,
-    *,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
+    param: Arrays, grad: Arrays, m: Arrays, v: Arrays, *, step: int, learning_rate: float,
+    beta1: float, beta2: float, epsilon: float,
+) -> None:  # fmt: skip
     """Do one step of Adam (Kingma & Ba 2015): write new parameters and moments over the old.
 
     Parameters
@@ -322,13 +314,8 @@ def adam_update(
 
 
 def sgd_update(
-    param: Arrays,
-    grad: Arrays,
-    velocity: Arrays,
-    *,
-    learning_rate: float,
-    momentum: float,
-) -> None:
+    param: Arrays, grad: Arrays, velocity: Arrays, *, learning_rate: float, momentum: float,
+) -> None:  # fmt: skip
     """Do one step of gradient descent with momentum: write new parameters over the old."""
     for p, g, u in zip(param, grad, velocity, strict=True):
         u[...] = momentum * u + g

@@ -113,12 +113,12 @@ def test_one_compilation_for_a_dtype():
     for a in (x, locked, x.T, x[::2], x[:, ::-1], x[0], x[0, 0:0], np.asarray(x[0, 0])):
         kernels.relu(a)
         kernels.relu(a.astype(np.float64))
-    assert len(elementwise._relu.signatures) == 2
+    assert len(elementwise._relu.dispatcher.signatures) == 2
     other = np.ones((6, 8), np.float32)
     for a in (x, locked, np.asfortranarray(x), x[::-1]):
         for b in (other, np.asfortranarray(other), other[:, ::2]):
             kernels.matmul(a, b)
-    assert len(sys.modules["minivae_kernels.matmul"]._by_panels.signatures) <= 2
+    assert len(sys.modules["minivae_kernels.matmul"]._by_panels.dispatcher.signatures) <= 2
 
 
 @pytest.mark.skipif(_jit.INTERPRETED, reason="nothing is compiled")
@@ -132,9 +132,9 @@ import numpy as np, minivae_kernels as kernels
 from minivae_kernels import _sharing, clustering, elementwise
 kernels.relu(np.ones(3))
 clustering.lloyd_step(np.ones((3, 2)), np.ones((1, 2)))
-for compiled in (elementwise._relu, clustering._assign, _sharing._compiled_join()):
-    hits = compiled.cache_hits if hasattr(compiled, "cache_hits") else compiled.stats.cache_hits
-    print(int(bool(hits)), end="")
+for kernel in (elementwise._relu, clustering._assign):
+    print(int(bool(kernel.dispatcher.stats.cache_hits)), end="")
+print(int(bool(_sharing._compiled_join().cache_hits)), end="")
 """
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert [run_python(code, **cache).stdout for _ in range(2)] == ["000", "111"]
@@ -270,7 +270,7 @@ for thread in threading.enumerate():
     if thread.name == "minivae compiles":
         thread.join()
 kernels.reparameterise(x, x, x)  # one of the last that the other compiles
-print(_beside.begun, sum(_loops.reparameterise.stats.cache_hits.values()))
+print(_beside.begun, sum(_loops.reparameterise.dispatcher.stats.cache_hits.values()))
 """
 
 
@@ -331,7 +331,7 @@ from minivae_kernels import _loops, elementwise
 x = np.ones(4, np.float32)
 for kernel in (_loops.log1p, elementwise._relu):
     kernel.find((x, x))  # compiles it, for a processor that may be another than this
-    print("zmm" in kernel.dispatcher.inspect_asm(kernel.signatures[0]))
+    print("zmm" in kernel.dispatcher.inspect_asm(kernel.dispatcher.signatures[0]))
 """
 
 

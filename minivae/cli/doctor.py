@@ -92,11 +92,9 @@ def versions() -> dict[str, str]:
 
 def kernel_cache() -> Path | None:
     """Return the folder where compiled kernels are kept, or None if they are not."""
-    for function in vars(_loops).values():
-        folder = getattr(getattr(function, "stats", None), "cache_path", None)
-        if folder is not None:
-            return Path(folder)
-    return None
+    dispatcher = _loops.exp.dispatcher
+    folder = dispatcher.stats.cache_path if dispatcher else None  # it is None in a debugger
+    return Path(folder) if folder else None
 
 
 def kernels_are_compiled() -> bool:

@@ -144,7 +144,10 @@ class Optimiser:
             )
         # all are converted before the first is taken: what holds no numbers fails here
         taken = {
-            slot: [np.array(state[f"{slot}.{i}"], dtype=a.dtype) for i, a in enumerate(arrays)]
+            slot: [
+                np.array(state[f"{slot}.{i}"], dtype=a.dtype, order="C")
+                for i, a in enumerate(arrays)
+            ]
             for slot, arrays in self.averages.items()
         }
         self.step_count, self.averages = int(state["step_count"]), taken

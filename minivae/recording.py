@@ -292,17 +292,17 @@ class Recorder:
     def watching(self) -> Iterator[None]:
         """See this thread's operations, in a ``with`` block; leaves get their arrays back."""
         watched = [
-            (Primitive, "__call__", self._call),
-            (Primitive, "pull_back", self._pull_back),
-            (Tensor, "__init__", self._make),
-            (kernels, "add", self._add),
-            *((np, name, self._converted) for name in _CONVERSIONS),
+            (Primitive, "__call__", Recorder._call),
+            (Primitive, "pull_back", Recorder._pull_back),
+            (Tensor, "__init__", Recorder._make),
+            (kernels, "add", Recorder._add),
+            *((np, name, Recorder._converted) for name in _CONVERSIONS),
         ]
         originals = [getattr(place, name) for place, name, _ in watched]
         Recorder.now = self
         try:
             for (place, name, watcher), original in zip(watched, originals, strict=True):
-                setattr(place, name, _method(self, watcher, original))
+                setattr(place, name, _method(watcher, original))
             with listening(self._loop):
                 yield
         finally:
@@ -381,13 +381,17 @@ class Recorder:
             self.copied(data, tensor._array)
 
 
-def _method(recorder: Recorder, watcher: Any, original: Any) -> Callable[..., Any]:
-    """A watcher as a method: it is told what to watch, unless its recorder looks away."""
+def _method(watcher: Any, original: Any) -> Callable[..., Any]:
+    """A watcher in the place of what it watches, which is done unseen if nobody records or looks.
+
+    It may stay: a module that is first imported in a recorded step may take it from NumPy.
+    """
 
     def method(*inputs: Any, **params: Any) -> Any:
-        if recorder.looks_away:
+        recorder = Recorder.now
+        if recorder is None or recorder.looks_away:
             return original(*inputs, **params)
-        return watcher(original, *inputs, **params)
+        return watcher(recorder, original, *inputs, **params)
 
     return method
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -33,6 +35,24 @@ def pytest_collection_modifyitems(items):
     """
     items.sort(key=lambda item: item.path.parent.name != "kernels")
     items.sort(key=lambda item: item.path.stem != "test_code_blocks")
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run code in a process of its own, with more environment if given."""
+
+    def run(code, **environment):
+        path = os.pathsep.join(p for p in sys.path if p)
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -492,3 +492,21 @@ def test_two_threads_train_at_once():
         t.join()
     train("alone")
     assert ends[0] == ends[1] == ends["alone"]
+
+
+IMPORTS = """
+import gc
+import numpy as np
+from minivae import VAE
+from minivae.recording import Recorder
+
+VAE(2, likelihood="poisson", hidden=(3,), epochs=2, batch_size=4).fit(np.ones((8, 5)))
+gc.collect()
+print(sum(isinstance(x, Recorder) for x in gc.get_objects()))
+"""
+
+
+def test_what_is_imported_in_a_recorded_step_does_not_keep_the_recorder(run_python):
+    """SciPy takes ``asarray`` from NumPy when its part with gammaln is first used."""
+    run = run_python(IMPORTS)
+    assert run.stdout == "0\n", run.stderr

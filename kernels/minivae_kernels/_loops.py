@@ -174,7 +174,7 @@ def _clamp(x: Number, ranges: tuple[Any, Any]) -> Number:
 def _exp(x: Number) -> Number:
     """e^x = 2^n e^r, with n moved towards 0 on the way.
 
-    A product that is too small for a normal number takes ten times as long: 0 comes from a factor.
+    Where it is 0, a factor is: a product that becomes 0 by itself takes ten times as long.
     """
     y = _clamp(x, _EXP_RANGE)
     shift = of(x, _SHIFT) if y < 0 else -of(x, _SHIFT)
@@ -284,8 +284,8 @@ def _log1p(x: Number) -> Number:
 
 @scalar
 def _log1p_unit(x: Number) -> Number:
-    """log(1 + x) for 0 <= x <= 1; the square of x may be too small for a normal number."""
-    return x * (type(x)(1) + x * polynomial(x, _LOG_UNIT))
+    """log(1 + x) for 0 <= x <= 1, without the square of x, which may be subnormal."""
+    return x + x * (x * polynomial(x, _LOG_UNIT))
 
 
 @scalar

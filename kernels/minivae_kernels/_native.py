@@ -178,12 +178,12 @@ def beginning_with(lines: str, function: Function, **names: Any) -> Function:
 
 
 def instruction(types_of: Callable[..., Any]) -> Callable[[Writer], Any]:
-    """Make a function for compiled code of one that writes its instructions.
+    """Turn a function that writes machine instructions into one that compiled code can call.
 
     `types_of` takes the types of the arguments, and gives those of the result and the arguments.
     """
 
-    def made(write: Writer) -> Any:
+    def callable_from(write: Writer) -> Any:
         def typed(typing: Any, *kinds: Any) -> Any:
             return types_of(*kinds), write
 
@@ -193,7 +193,7 @@ def instruction(types_of: Callable[..., Any]) -> Callable[[Writer], Any]:
         vars(typed)["__signature__"] = inspect.Signature(parameters)
         return numba.extending.intrinsic(functools.update_wrapper(typed, write))
 
-    return made
+    return callable_from
 
 
 # The compiler takes vectors of half a register on some processors with 64-byte registers, because

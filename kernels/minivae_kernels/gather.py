@@ -48,10 +48,9 @@ def take_rows(
     bad = np.array((-1,))
     _take.run(len(index), blocks_of_rows(out), contiguous(X), contiguous(index), out, bad)
     if bad[0] >= 0:
-        rows = f"are numbered from 0 to {len(X) - 1}" if len(X) else "are none"
-        raise IndexError(
-            f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but the rows of X {X.shape} {rows}"
-        )
+        rows = f"the rows of X {X.shape} are numbered from 0 to {len(X) - 1}"
+        rows = rows if len(X) else f"X {X.shape} has no rows"
+        raise IndexError(f"take_rows: index[{bad[0]}] is {index[bad[0]]}, but {rows}")
     return out
 
 

@@ -2,8 +2,9 @@
 
 It is computed tile by tile. A tile is a small matrix of sums in registers, `HEIGHT` rows of up to
 `WIDTH` registers (8 x 3 where a processor has 32 registers, 4 x 3 where it has 16), to which the
-outer product of a column of a and a row of b is added for each k. Nothing else is loaded or stored
-meanwhile: see `registers` for why it has this size.
+outer product of column k of a and row k of b is added for each k. Nothing else is loaded or stored
+meanwhile. Of 8 x 3 that is 24 multiply-adds for 11 loads, and more sums than wait for each other:
+`registers` says why a tile has this size. The tiles that lie one below the other are a strip.
 
 What a tile reads of b is a panel, as wide as the tile. So that its rows lie one behind the other
 it is copied (packed): by the first tile, while that uses it, or before, if b is transposed. And so
@@ -12,8 +13,8 @@ parts of equal depth. Between the parts the sums wait beside the panel, and the 
 the first. That the sums are made in parts also makes them more exact. a is read one number at a
 time, so it may have any strides.
 
-Where b has so few columns that they would leave three quarters of a register empty, each number is
-computed by itself: the registers hold parts of one sum.
+Where b has so few columns that they would leave three quarters of a register empty, and a is
+C-contiguous, each number is computed by itself: the registers hold parts of one sum.
 """
 
 from collections.abc import Sequence
@@ -82,8 +83,8 @@ def matmul(
     Parameters
     ----------
     a, b
-        Shapes ``(M, K)`` and ``(K, N)``, float32 or float64, of any strides. A b that is not
-        C-contiguous is copied first.
+        Shapes ``(M, K)`` and ``(K, N)``, float32 or float64, of any strides. A b that is
+        contiguous in neither order is copied first.
     bias
         Shape ``(N,)``, added to every row.
     activation
@@ -185,19 +186,21 @@ def _multiply(a: FloatArray, b: FloatArray, bias: FloatArray, c: FloatArray, rel
             if relu:
                 np.maximum(c, 0, out=c)
         return
+    work = m * n * depth
+    shared = work >= _WORTH_IF_LARGE and (
+        work >= _WORTH_SHARING or max(a.size, b.size, c.size) >= WORTH_SHARING
+    )
+    if 4 * n * c.itemsize <= BYTES and a.flags.c_contiguous:  # few columns
+        step = max(_FEWER_ROWS, -(-_BLOCK * m // work)) if shared else m
+        turned = b.flags.f_contiguous
+        columns = b.T if turned else contiguous(b)
+        _by_dots.run(m, step, a, columns, turned, bias, relu, c)
+        return
     apart = 1  # c is copied from where it waits then, so the tiles must be a fifth fewer
     if a.flags.f_contiguous and not bias.size and 5 * _area(n, m, c) < 4 * _area(m, n, c):
         a, b, (m, n), apart = b.T, a.T, (n, m), n  # (A B)^T = B^T A^T, where B has few columns
     turned = b.flags.f_contiguous and not b.flags.c_contiguous
     flat = (b.T if turned else contiguous(b)).reshape(-1)
-    work = m * n * depth
-    shared = work >= _WORTH_IF_LARGE and (
-        work >= _WORTH_SHARING or max(a.size, b.size, c.size) >= WORTH_SHARING
-    )
-    if 4 * n * c.itemsize <= BYTES and a.flags.c_contiguous and apart == 1:  # few columns
-        step = max(_FEWER_ROWS, -(-_BLOCK * m // work)) if shared else m
-        _by_dots.run(m, step, a, flat, turned, bias, relu, c)
-        return
     registers = -(-n * c.itemsize // BYTES)
     panels = -(-registers // WIDTH)
     rows = _FEWER_ROWS if shared and panels <= 4 else _ROWS
@@ -314,9 +317,10 @@ def _by_panels(
 ) -> None:  # fmt: skip
     """Write the blocks start to stop of c: so many rows of a times a panel of b, b.T if turned.
 
-    b and c are flat. The numbers of a row of c are so far apart; if not one place, its rows are. A
-    panel is three registers wide, or two where the columns do not divide: all are as alike as can
-    be. What goes beyond the last column, or does not lie in rows, is computed beside c and copied.
+    b and c are flat. The numbers of a row of c are `apart` places apart: 1, or if what is computed
+    is the transpose of c, as many as c has columns; then its rows are 1 apart. Panels are up to
+    three registers wide, and as alike as can be. What goes beyond the last column, or does not lie
+    in rows, is computed beside c and copied.
     """
     (m, depth), one = a.shape, BYTES // a.itemsize
     n = c.size // max(m, 1)
@@ -376,7 +380,7 @@ def _by_panels(
                     c[place + j * np.uintp(apart)] = memory[at + j]
 
 
-def _dot_of(x: FloatArray, y: FloatArray) -> Any:
+def _sum_of_products(x: FloatArray, y: FloatArray) -> Any:
     """Return the sum of x[k] y[k]."""
     total = x.dtype.type(0)
     for k in range(np.uintp(x.size)):
@@ -384,7 +388,7 @@ def _dot_of(x: FloatArray, y: FloatArray) -> Any:
     return total
 
 
-_dot: Any = np.dot if INTERPRETED else summing_inner(_dot_of)
+_dot: Any = np.dot if INTERPRETED else summing_inner(_sum_of_products)
 
 
 @block_kernel
@@ -392,12 +396,12 @@ def _by_dots(
     start: int, stop: int, a: FloatArray, b: FloatArray, turned: bool,
     bias: FloatArray, relu: bool, c: FloatArray,
 ) -> None:  # fmt: skip
-    """Write the rows start to stop of c, number by number."""
+    """Write the rows start to stop of c, number by number; b is b.T if turned."""
     (_, depth), n = a.shape, c.shape[1]
-    columns = b.reshape(n, depth) if turned else np.empty((n, depth), c.dtype)
+    columns = b if turned else np.empty((n, depth), c.dtype)
     for j in range(np.uintp(0 if turned else n)):
         for k in range(np.uintp(depth)):
-            columns[j, k] = b[k * np.uintp(n) + j]
+            columns[j, k] = b[k, j]
     for i in range(np.uintp(start), np.uintp(stop)):
         for j in range(np.uintp(n)):
             total = _dot(a[i], columns[j])

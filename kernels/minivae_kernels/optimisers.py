@@ -30,6 +30,8 @@ def adam_update(
     step
         Counts from 1; it sets the bias corrections.
 
+    An average of gradients that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
+
     Raises
     ------
     TypeError, ValueError
@@ -54,8 +56,8 @@ def adam(param: Arrays, grad: Arrays, m: Arrays, v: Arrays) -> Callable[..., Non
         # floats: the loop is compiled once, for the types of the first numbers that it is given
         coefficients = (rate, correction, beta1, 1 - beta1, beta2, 1 - beta2, epsilon)
         numbers = tuple(map(float, coefficients))
-        for arrays in lines:
-            run_flat(_adam, *arrays, *numbers)
+        for p, g, *moments in lines:
+            run_flat(_adam, p, g.ravel(), *moments, *numbers)
 
     return update
 
@@ -72,18 +74,20 @@ def sgd_update(
     grad
         The gradients, of the same shapes.
 
+    A velocity that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
+
     Raises
     ------
     TypeError, ValueError
         If dtypes or shapes differ, or an array written to is not C-contiguous; nothing is changed
         then.
     """
-    for arrays in _lines("sgd_update", param=param, grad=grad, velocity=velocity):
-        run_flat(_sgd, *arrays, float(learning_rate), float(momentum))
+    for p, g, u in _lines("sgd_update", param=param, grad=grad, velocity=velocity):
+        run_flat(_sgd, p, g.ravel(), u, float(learning_rate), float(momentum))
 
 
 def _lines(operation: str, **arrays: Arrays) -> list[tuple[FloatArray, ...]]:
-    """Return the arrays of each parameter in one dimension; all but grad are written to."""
+    """Return the arrays of each parameter; those that are written to, all but grad, are flat."""
     for group in zip(*arrays.values(), strict=True):
         param = group[0]
         shape, dtype = param.shape, param.dtype
@@ -103,18 +107,20 @@ def _lines(operation: str, **arrays: Arrays) -> list[tuple[FloatArray, ...]]:
                 raise ValueError(
                     f"{operation}: {name} is written to, so it must be C-contiguous and writable"
                 )
-    return [tuple(x.ravel() for x in group) for group in zip(*arrays.values(), strict=True)]
+    groups = zip(*arrays.values(), strict=True)
+    return [(p.ravel(), g, *(x.ravel() for x in averages)) for p, g, *averages in groups]
 
 
 # Where the gradient has become 0, as behind a relu that is never positive, an average shrinks with
 # each step until it is subnormal, and stays there: 0.9 of the smallest number is rounded up to it
-# again. Processors compute with such numbers a hundred times as slowly. So it becomes 0 before; and
-# an average of gradients long before, because what it moves a parameter by is smaller still.
+# again. Processors compute with such numbers a hundred times as slowly. So it becomes 0 before; an
+# average of gradients at 2^40 times the smallest normal number, for what it moves a parameter by is
+# smaller still, by the learning rate.
 _SMALL = (np.float32(2.0**-86), np.float64(2.0**-982))
 
 
 @scalar
-def _at_least(least: Number, x: Number) -> Number:
+def _zero_below(least: Number, x: Number) -> Number:
     """x, or 0 if it is nearer to 0 than that."""
     return type(x)(0) if abs(x) < least else x
 
@@ -130,8 +136,8 @@ def _adam(
     step, unbias, floor = of_dtype(rate), of_dtype(correction), of_dtype(epsilon)
     small, smallest = of(step, _SMALL), of(step, _SMALLEST)
     for i in range(np.uintp(start), np.uintp(stop)):
-        first = _at_least(small, keep1 * m[i] + take1 * grad[i])
-        second = _at_least(smallest, keep2 * v[i] + take2 * (grad[i] * grad[i]))
+        first = _zero_below(small, keep1 * m[i] + take1 * grad[i])
+        second = _zero_below(smallest, keep2 * v[i] + take2 * (grad[i] * grad[i]))
         m[i] = first
         v[i] = second
         param[i] -= step * first / (np.sqrt(second * unbias) + floor)
@@ -145,6 +151,6 @@ def _sgd(
     rate, keep = param.dtype.type(learning_rate), param.dtype.type(momentum)
     small = of(rate, _SMALL)
     for i in range(np.uintp(start), np.uintp(stop)):
-        moved = _at_least(small, keep * velocity[i] + grad[i])
+        moved = _zero_below(small, keep * velocity[i] + grad[i])
         velocity[i] = moved
         param[i] -= rate * moved

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivae_kernels as kernels
-from minivae_kernels import reference
+from minivae_kernels import reference, registers
+from minivae_kernels.recording import listening
 
 DTYPES = [np.float32, np.float64]
 LAYOUTS = {
@@ -63,17 +64,23 @@ def test_agrees_with_numpy_in_every_layout(m, k, n, dtype, layout_a, layout_b, w
 @pytest.mark.parametrize("layout_a", "CF")
 @pytest.mark.parametrize("layout_b", "CF")
 @pytest.mark.parametrize(
-    "shape", [(400, 300, 20), (3000, 300, 2), (1, 9, 1), (70, 0, 3), (0, 4, 1)], ids=str
+    "shape",
+    [(400, 300, 20), (3000, 300, 2), (3000, 70, 1), (1, 9, 1), (70, 0, 3), (0, 4, 1)],
+    ids=str,
 )
 def test_few_columns(set_threads, shape, layout_a, layout_b, dtype):
     """They are computed as (B^T A)^T = A^T B, if a is transposed, or number by number."""
     a, b, bias = operands(*shape, dtype)
     for biased in ({}, {"bias": bias, "activation": "relu"}):
-        found = []
+        found, loops = [], []
         for n in (1, 2):
             set_threads(n)
-            found.append(kernels.matmul(LAYOUTS[layout_a](a), LAYOUTS[layout_b](b), **biased))
+            with listening(lambda kernel, *_, loops=loops: loops.append(kernel.body.__name__)):
+                found.append(kernels.matmul(LAYOUTS[layout_a](a), LAYOUTS[layout_b](b), **biased))
         np.testing.assert_array_equal(found[1], found[0])
+        if shape[0] == 3000:
+            few = 4 * b[0].nbytes <= registers.BYTES and layout_a == "C"
+            assert loops == ["_by_dots" if few else "_by_panels"] * 2
         if biased:
             np.testing.assert_allclose(
                 found[0], np.maximum(a @ b + bias, 0), atol=2e3 * np.finfo(dtype).eps

@@ -5,6 +5,7 @@ import pytest
 
 import minivae_kernels as kernels
 from minivae_kernels import reference
+from minivae_kernels.optimisers import adam
 
 DTYPES = [np.float32, np.float64]
 ADAM = {"learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -32,6 +33,16 @@ def test_adam_agrees_with_its_twin(dtype):
         for arrays, expected in zip((param, m, v), twins, strict=True):
             for got, x in zip(arrays, expected, strict=True):
                 np.testing.assert_allclose(got, x, rtol=tolerance, atol=tolerance)
+
+
+def test_adam_of_the_same_arrays_sees_what_is_written_to_them():
+    param, grad, m, v = (np.zeros((3, 4)) for _ in range(4))
+    columns = np.asfortranarray(grad)
+    update = adam([param], [columns], [m], [v])
+    for step, value in ((1, 1.0), (2, -1.0)):
+        columns[...] = value
+        update(step, *ADAM.values())
+    np.testing.assert_allclose(m, np.full((3, 4), 0.9 * 0.1 - 0.1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -131,7 +142,7 @@ def test_take_rows_refuses():
     for bad in (5, -1):
         with pytest.raises(IndexError, match=rf"take_rows: index\[1\] is {bad}, .* from 0 to 4"):
             kernels.take_rows(X, np.array([0, bad]))
-    with pytest.raises(IndexError, match=r"rows of X \(0, 3\) are none"):
+    with pytest.raises(IndexError, match=r"X \(0, 3\) has no rows"):
         kernels.take_rows(X[:0], np.array([0]))
     with pytest.raises(TypeError, match="index must be an int64 array, not float64"):
         kernels.take_rows(X, np.array([0.0]))

@@ -43,7 +43,8 @@ def points(dtype):
     edge = float(np.log(info.max))
     edges = np.concatenate([np.linspace(c - 1, c + 1, 2_001) for c in (edge, -edge, 2 * edge)])
     tails = np.linspace(float(np.log(info.tiny)) - 40, float(np.log(info.tiny)) + 1, 2_001)
-    special = [0, -0.0, np.inf, -np.inf, np.nan, 1, -1, info.max, -info.max, -0.44071543, -1.275348]
+    special = [0, -0.0, np.inf, -np.inf, np.nan, 1, -1, info.max, -info.max]
+    special += [-0.44071543, -1.275348, 0.0011409819]  # where softplus was, and is, farthest off
     special += [info.tiny, -info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
     parts = (usual, near_one, -near_one, powers.ravel(), edges, tails, special)
     return np.concatenate(

@@ -21,6 +21,8 @@ def adam_update(
 ) -> None:  # fmt: skip
     """Do one step of Adam (Kingma and Ba 2015): write new parameters and moments over the old.
 
+    An average of gradients that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
+
     Parameters
     ----------
     param, m, v
@@ -29,8 +31,6 @@ def adam_update(
         The gradients, of the same shapes.
     step
         Counts from 1; it sets the bias corrections.
-
-    An average of gradients that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
 
     Raises
     ------
@@ -67,14 +67,14 @@ def sgd_update(
 ) -> None:  # fmt: skip
     """Do one step of gradient descent with momentum: write new parameters over the old.
 
+    A velocity that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
+
     Parameters
     ----------
     param, velocity
         For each parameter an array of any shape, C-contiguous and writable, and its velocity.
     grad
         The gradients, of the same shapes.
-
-    A velocity that is nearer to 0 than 2^-86 (of float64, 2^-982) becomes 0.
 
     Raises
     ------

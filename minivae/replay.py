@@ -105,10 +105,10 @@ class Program:
                 place[id(g)] = view
             else:
                 calls.append(Call(np.array, (g,), {}, [(0, view)]))
-        kept = [_side_by_side([x[i] for i in moved]) for x in self.averages.values()]
-        together = [[memory] for memory, _ in kept]
+        rooms = [_side_by_side([x[i] for i in moved]) for x in self.averages.values()]
+        together = [[memory] for memory, _ in rooms]
         self.mover = optimiser._mover([self.values], [self.gradient], *together)
-        for averages, (_, views) in zip(self.averages.values(), kept, strict=True):
+        for averages, (_, views) in zip(self.averages.values(), rooms, strict=True):
             for i, view in zip(moved, views, strict=True):
                 np.copyto(view, averages[i])
                 averages[i] = view
@@ -121,16 +121,16 @@ class Program:
             if leaf not in own
         ]
         # What is computed on the way lies in one array as well, all but small arrays.
-        own_place = place.keys() | {id(copy) for *_, copy in self.others}
+        kept = place.keys() | {id(copy) for *_, copy in self.others}
         passing = [
             x
             for x in recorder.known
-            if x.nbytes >= PAGE and x.dtype == self.values.dtype and id(x) not in own_place
+            if x.nbytes >= PAGE and x.dtype == self.values.dtype and id(x) not in kept
         ]
         place |= zip(map(id, passing), _side_by_side(passing)[1], strict=True)
         self.loss, *self.batch = [_placed(x, place) for x in (loss, *batch)]
         self.measured = {name: _placed(x, place) for name, x in found.items()}
-        calls = [call for call in calls if not _only_copies(call, own_place, place)]
+        calls = [call for call in calls if not _only_copies(call, kept, place)]
         self.calls = [bound(call, place) for call in calls]
         self.agreed = self.readers = 0
 

@@ -39,7 +39,7 @@ sums.mean(row)
 kernels.gaussian_kl(x, x)
 kernels.binomial_log_prob(x, x, 1)
 kernels.reparameterise(x, x, x)
-kernels.matmul(x, x)
+kernels.matmul(x, x[:, :0])  # few columns, whatever a register holds
 kernels.tanh(x)
 """
 

@@ -75,7 +75,7 @@ class BlockKernel:
         longer than many loops. It also makes arrays that may and may not be written to the same.
         """
         if INTERPRETED:
-            return np.errstate(all="ignore")(self.body)  # as compiled code does
+            return np.errstate(all="ignore")(self.body)  # it overflows without a word, too
         kinds = [typeof(x) for x in arguments]
         kinds = [k.copy(readonly=False) if isinstance(k, numba.types.Array) else k for k in kinds]
         if self.strided:

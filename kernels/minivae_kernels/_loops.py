@@ -103,7 +103,7 @@ _EXP_NEAR = (
     tuple(np.float32(2.0**-64) * c for c in _EXP_OF_REST[0]),
     tuple(np.float64(2.0**-512) * c for c in _EXP_OF_REST[1]),
 )
-# (e^2h - 1 - 2h) / 2 h^2
+# (e^2h - 1 - 2h) / 2 h^2: the same coefficients, times powers of two
 _EXP_TWICE = (
     tuple(np.float32(2.0 ** (5 - i)) * c for i, c in enumerate(_EXP_32)),
     tuple(np.float64(2.0 ** (10 - i)) * c for i, c in enumerate(_EXP_64)),

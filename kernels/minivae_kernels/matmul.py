@@ -388,6 +388,7 @@ def _sum_of_products(x: FloatArray, y: FloatArray) -> Any:
     return total
 
 
+# NumPy adds in parts, too; the loop in a debugger would add one term after the other.
 _dot: Any = np.dot if INTERPRETED else summing_inner(_sum_of_products)
 
 

@@ -42,7 +42,15 @@ def adam_update(
 
 
 def adam(param: Arrays, grad: Arrays, m: Arrays, v: Arrays) -> Callable[..., None]:
-    """Return ``adam_update`` of these arrays, which are checked once and not in every step."""
+    """Return ``adam_update`` of these arrays, which are checked once and not in every step.
+
+    It takes the numbers of `adam_update` in their order, and is called once in a step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If dtypes or shapes differ, or an array written to is not C-contiguous.
+    """
     lines = _lines("adam_update", param=param, grad=grad, m=m, v=v)
 
     def update(

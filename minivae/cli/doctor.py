@@ -115,6 +115,8 @@ def _describe_published(name: str) -> str:
 
 
 def _describe_cache() -> str:
+    if INTERPRETED:
+        return "none: nothing is compiled"
     folder = kernel_cache()
     if folder is None:
         return (

@@ -397,6 +397,13 @@ def test_doctor_says_what_is_slow_and_why(minivae, monkeypatch, machine, said):
     assert said in slow
 
 
+def test_doctor_misses_no_folder_where_nothing_is_compiled(minivae, monkeypatch):
+    monkeypatch.setattr("minivae.cli.doctor.INTERPRETED", True)
+    said = " ".join(minivae("doctor")[1].split())
+    assert "kernel cache none: nothing is compiled" in said
+    assert "no folder is writable" not in said
+
+
 def test_doctor_finds_data(minivae, monkeypatch, tmp_path):
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"{name}-ubyte.gz").touch()

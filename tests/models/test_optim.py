@@ -76,7 +76,7 @@ def test_no_average_stays_subnormal_and_slow_where_the_gradient_has_become_0(mak
     for arrays in optimiser.averages.values():
         arrays[0][...] = smallest * np.array([4, 1.01, 0.1, np.nan, 2.0**45])
     for t in range(2000):
-        optimiser.step([np.array([0, 0, 0, np.nan, 0], dtype)])
+        optimiser.step([np.zeros(5, dtype)])
         for slot, arrays in optimiser.averages.items():
             numbers = arrays[0]
             least = smallest * (1 if slot == "v" else 2**40)  # what it moves is smaller still
@@ -576,6 +576,20 @@ def test_going_on_without_the_state_is_not_the_same():
     one.step(gradients(first, 1))
     two.step(gradients(second, 1))
     assert (first[0].data != second[0].data).any()
+
+
+@every
+def test_a_state_in_columns_is_taken_in_rows(make):
+    ends = []
+    for order in "CF":
+        p = Tensor(np.ones((3, 4)), requires_grad=True)
+        optimiser = make([p])
+        optimiser.step([np.arange(12.0).reshape(3, 4)])
+        state = {n: np.array(x, order=order) for n, x in optimiser.state_dict().items()}
+        optimiser.load_state_dict(state)
+        optimiser.step([np.ones((3, 4))])
+        ends.append(p.numpy().copy())
+    np.testing.assert_array_equal(*ends)
 
 
 @pytest.mark.equation("OPT.3")
